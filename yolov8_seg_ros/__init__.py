@@ -1,0 +1,1 @@
+"""Instance segmentation for ROS 2 robots with int8 YOLOv8-seg models."""

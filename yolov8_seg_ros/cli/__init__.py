@@ -1,0 +1,1 @@
+"""The command-line tool `yolov8_seg`, one module per verb."""

@@ -1,0 +1,1 @@
+"""Turn pixels into instances; nothing here knows of ROS."""

@@ -1,0 +1,1 @@
+"""The ROS 2 nodes: a thin shell around the core."""
