@@ -1,0 +1,1 @@
+"""Run the network, wherever it runs."""

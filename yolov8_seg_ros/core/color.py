@@ -1,0 +1,85 @@
+"""Keep an image together with the order of its channels, so that nothing is converted before it must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ColorOrder(Enum):
+    """The order of an image's channels; the value is their number."""
+
+    BGR = "bgr"
+    RGB = "rgb"
+    BGRA = "bgra"
+    RGBA = "rgba"
+    GRAY = "gray"
+
+    @property
+    def channels(self) -> int:
+        """Give the number of channels of a pixel."""
+        return 1 if self is ColorOrder.GRAY else len(self.value)
+
+
+_TO_RGB = {
+    ColorOrder.BGR: cv2.COLOR_BGR2RGB,
+    ColorOrder.BGRA: cv2.COLOR_BGRA2RGB,
+    ColorOrder.RGBA: cv2.COLOR_RGBA2RGB,
+    ColorOrder.GRAY: cv2.COLOR_GRAY2RGB,
+}
+_TO_BGR = {
+    ColorOrder.RGB: cv2.COLOR_RGB2BGR,
+    ColorOrder.BGRA: cv2.COLOR_BGRA2BGR,
+    ColorOrder.RGBA: cv2.COLOR_RGBA2BGR,
+    ColorOrder.GRAY: cv2.COLOR_GRAY2BGR,
+}
+
+
+@dataclass(frozen=True)
+class ColorImage:
+    """An image and the order of its channels.
+
+    Attributes:
+        pixels: uint8 (height, width) for gray, else (height, width, channels).
+        order: what the channels are.
+
+    Raises:
+        ValueError: if the pixels are not of that form, or there are none.
+    """
+
+    pixels: NDArray[np.uint8]
+    order: ColorOrder = ColorOrder.BGR
+
+    def __post_init__(self) -> None:
+        rank = 2 if self.order is ColorOrder.GRAY else 3
+        shape = self.pixels.shape
+        if self.pixels.dtype != np.uint8 or len(shape) != rank or (rank == 3 and shape[2] != self.order.channels):
+            raise ValueError(
+                f"expected uint8 pixels in {self.order.value} order, {self.order.channels} a pixel; "
+                f"got {self.pixels.dtype} {shape}"
+            )
+        if 0 in shape:
+            raise ValueError(f"the image is empty: {shape[1]}x{shape[0]} pixels")
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Give height and width in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def to_bgr(self) -> NDArray[np.uint8]:
+        """Give uint8 (height, width, 3) in BGR order; the image's own pixels where they are so already."""
+        if self.order is ColorOrder.BGR:
+            return self.pixels
+        return cv2.cvtColor(self.pixels, _TO_BGR[self.order])  # type: ignore[return-value]
+
+
+def write_rgb(pixels: NDArray[np.uint8], order: ColorOrder, target: NDArray[np.uint8]) -> None:
+    """Write pixels in RGB order into `target`, uint8 (height, width, 3) of the same size, which may be a view."""
+    if order is ColorOrder.RGB:
+        np.copyto(target, pixels)
+    else:
+        cv2.cvtColor(pixels, _TO_RGB[order], dst=target)

@@ -1,0 +1,145 @@
+"""Decode the network's head: from stored numbers to the boxes that survive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolov8_seg_ros.core.model_spec import ModelSpec
+from yolov8_seg_ros.core.quantization import Tensor
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Boxes in network pixels with what their masks are made of, best score first.
+
+    Attributes:
+        xyxy: float32 (n, 4), left, top, right, bottom.
+        score: float32 (n,).
+        class_id: int64 (n,).
+        coefficients: float32 (n, prototypes), real values.
+    """
+
+    xyxy: NDArray[np.float32]
+    score: NDArray[np.float32]
+    class_id: NDArray[np.int64]
+    coefficients: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """What to keep.
+
+    Attributes:
+        score_threshold: lowest score kept, 0 to 1.
+        iou_threshold: two boxes that overlap by more than this are one object, 0 to 1.
+        max_instances: keep at most so many, the best.
+        classes: indices of the classes kept; None keeps all.
+        agnostic_nms: let boxes of different classes suppress each other.
+        multi_label: let an anchor stand for each class above the threshold rather than for its best one.
+    """
+
+    score_threshold: float = 0.25
+    iou_threshold: float = 0.7
+    max_instances: int = 100
+    classes: tuple[int, ...] | None = None
+    agnostic_nms: bool = False
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("score_threshold", "iou_threshold"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name}: expected 0.0 to 1.0, got {value}")
+        if self.max_instances < 1:
+            raise ValueError(f"max_instances: expected 1 or more, got {self.max_instances}")
+
+
+def decode(outputs: Sequence[Tensor], spec: ModelSpec, options: HeadOptions) -> Candidates:
+    """Find the boxes of one image.
+
+    Scores are compared as they are stored; only survivors are dequantised.
+
+    Args:
+        outputs: the model's outputs, in the order of `spec.outputs`.
+        spec: what they mean.
+        options: what to keep.
+    """
+    anchors, class_id = _above_threshold(spec.scores.view(outputs), _stored_threshold(spec, options), options)
+    stored_score = spec.scores.view(outputs)[class_id, anchors]
+    order = _best_first(stored_score)
+    anchors, class_id = anchors[order], class_id[order]
+    xyxy = _network_xyxy(spec.boxes.quant.dequantize(spec.boxes.view(outputs)[:, anchors]), spec.input_hw)
+    score = spec.scores.quant.dequantize(stored_score[order])
+    kept = suppress(xyxy, score, None if options.agnostic_nms else class_id, options.iou_threshold)
+    kept = kept[: options.max_instances]
+    coefficients = spec.coefficients.view(outputs)[:, anchors[kept]]
+    return Candidates(
+        xyxy=xyxy[kept],
+        score=score[kept],
+        class_id=class_id[kept],
+        coefficients=spec.coefficients.quant.dequantize(coefficients.T),
+    )
+
+
+def suppress(
+    xyxy: NDArray[np.float32], score: NDArray[np.float32], class_id: NDArray[np.int64] | None, iou_threshold: float
+) -> NDArray[np.intp]:
+    """Give the rows that greedy non-maximum suppression keeps, best score first.
+
+    Args:
+        xyxy: float32 (n, 4).
+        score: float32 (n,).
+        class_id: int64 (n,): only boxes of one class suppress each other; None lets all do so.
+        iou_threshold: a box is dropped when it overlaps a kept one by more than this.
+    """
+    if not len(score):
+        return np.empty(0, np.intp)
+    xywh = np.hstack([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]]).astype(np.float64)
+    if class_id is not None:
+        # Far enough apart, boxes of different classes cannot overlap.
+        extent = float(np.abs(xyxy).max()) * 2 + 1
+        xywh[:, :2] += class_id[:, np.newaxis] * extent
+    kept = cv2.dnn.NMSBoxes(xywh, score, 0.0, iou_threshold)  # type: ignore[arg-type]
+    return np.asarray(kept, np.intp).reshape(-1)
+
+
+def _stored_threshold(spec: ModelSpec, options: HeadOptions) -> float:
+    return spec.scores.quant.smallest_stored_at_least(options.score_threshold)
+
+
+def _above_threshold(
+    scores: Tensor, threshold: float, options: HeadOptions
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Give anchors and classes of the stored scores (classes, anchors) that reach the stored threshold."""
+    classes = None if options.classes is None else np.array(sorted(options.classes), np.intp)
+    chosen = scores if classes is None else scores[classes]
+    if not len(chosen):
+        return np.empty(0, np.intp), np.empty(0, np.int64)
+    if options.multi_label:
+        rows, anchors = np.nonzero(chosen >= threshold)
+    else:
+        anchors = np.flatnonzero(chosen.max(axis=0) >= threshold)
+        rows = chosen[:, anchors].argmax(axis=0)
+    return anchors, (rows if classes is None else classes[rows]).astype(np.int64, copy=False)
+
+
+def _best_first(stored_score: Tensor) -> NDArray[np.intp]:
+    """Sort by score, descending; of equal scores, which coarse steps make common, the later anchor comes first.
+
+    Later anchors belong to larger strides, which see more of the object.
+    """
+    last = len(stored_score) - 1
+    return last - np.argsort(-stored_score[::-1].astype(np.float32), kind="stable")
+
+
+def _network_xyxy(xywh: NDArray[np.float32], input_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Turn centre and size (4, n), as fractions of the input, into corners (n, 4) in network pixels."""
+    centre, half = xywh[:2], xywh[2:] / 2
+    size_wh = np.array([[input_hw[1]], [input_hw[0]]], np.float32)
+    corners = np.vstack([(centre - half) * size_wh, (centre + half) * size_wh])
+    return np.ascontiguousarray(corners.T, np.float32)

@@ -1,0 +1,178 @@
+"""Hold the instances found in one image: the one result type of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: A mono8 label image numbers instances from 1 to 255; 0 is background.
+MAX_LABELS = 255
+
+
+@dataclass(frozen=True)
+class BoxMask:
+    """A bitmap cropped to its box.
+
+    Attributes:
+        origin_xy: column and row, in image pixels, of the bitmap's top left pixel.
+        bitmap: bool (height, width), True where the instance is.
+    """
+
+    origin_xy: tuple[int, int]
+    bitmap: NDArray[np.bool_]
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Give the rows and columns of the image that the bitmap covers."""
+        x, y = self.origin_xy
+        height, width = self.bitmap.shape
+        return slice(y, y + height), slice(x, x + width)
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What was found in one image, best score first; empty is a valid value.
+
+    Attributes:
+        image_hw: height and width of the image, in pixels.
+        xyxy: float32 (n, 4), left, top, right and bottom edge in image pixels; pixel 0 spans 0.0 to 1.0.
+        score: float32 (n,), 0 to 1, descending.
+        class_id: int64 (n,), index into the class names.
+        masks: n bitmaps, or None where masks were not asked for.
+        track_id: int64 (n,), or None where nothing is tracked.
+
+    Raises:
+        ValueError: if a column has another length than `score`, or masks leave the image.
+    """
+
+    image_hw: tuple[int, int]
+    xyxy: NDArray[np.float32]
+    score: NDArray[np.float32]
+    class_id: NDArray[np.int64]
+    masks: tuple[BoxMask, ...] | None = None
+    track_id: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.score)
+        _require_shape("score", self.score, (count,))
+        _require_shape("xyxy", self.xyxy, (count, 4))
+        _require_shape("class_id", self.class_id, (count,))
+        if self.track_id is not None:
+            _require_shape("track_id", self.track_id, (count,))
+        if self.masks is not None:
+            self._require_masks(count)
+
+    def _require_masks(self, count: int) -> None:
+        assert self.masks is not None
+        if len(self.masks) != count:
+            raise ValueError(f"masks: expected {count}, one for each score, got {len(self.masks)}")
+        height, width = self.image_hw
+        for mask in self.masks:
+            rows, columns = mask.region
+            if rows.start < 0 or columns.start < 0 or rows.stop > height or columns.stop > width:
+                raise ValueError(
+                    f"masks: rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop} "
+                    f"leave the {width}x{height} image; crop the bitmap to it"
+                )
+
+    @classmethod
+    def empty(cls, image_hw: tuple[int, int], masks: bool = True) -> Instances:
+        """Give the result of an image in which nothing was found; `masks` says whether they were asked for."""
+        return cls(
+            image_hw=image_hw,
+            xyxy=np.empty((0, 4), np.float32),
+            score=np.empty(0, np.float32),
+            class_id=np.empty(0, np.int64),
+            masks=() if masks else None,
+        )
+
+    @classmethod
+    def from_full_masks(
+        cls, full_masks: Iterable[NDArray[np.bool_]], class_id: Iterable[int], image_hw: tuple[int, int]
+    ) -> Instances:
+        """Build instances of score 1 from bool (height, width) masks, such as a truth; empty masks are left out."""
+        kept = [(mask, index) for mask, index in zip(full_masks, class_id, strict=True) if mask.any()]
+        boxes = [_extent_xyxy(mask) for mask, _ in kept]
+        masks = tuple(BoxMask((x0, y0), mask[y0:y1, x0:x1]) for (mask, _), (x0, y0, x1, y1) in zip(kept, boxes, strict=True))
+        return cls(
+            image_hw=image_hw,
+            xyxy=np.array(boxes, np.float32).reshape(-1, 4),
+            score=np.ones(len(kept), np.float32),
+            class_id=np.array([index for _, index in kept], np.int64),
+            masks=masks,
+        )
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def __getitem__(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Instances:
+        """Keep the rows that a boolean mask (n,) or an index array names."""
+        rows = np.arange(len(self))[keep]
+        return replace(
+            self,
+            xyxy=self.xyxy[rows],
+            score=self.score[rows],
+            class_id=self.class_id[rows],
+            masks=None if self.masks is None else tuple(self.masks[row] for row in rows),
+            track_id=None if self.track_id is None else self.track_id[rows],
+        )
+
+    def iter_masks(self) -> Iterator[BoxMask]:
+        """Give the masks in order.
+
+        Raises:
+            ValueError: if masks were not asked for when these instances were made.
+        """
+        if self.masks is None:
+            raise ValueError("these instances carry no masks: ask for them where the image is segmented")
+        return iter(self.masks)
+
+    def full_mask(self, index: int) -> NDArray[np.bool_]:
+        """Give instance `index` as a bool mask (height, width) of the whole image."""
+        mask = list(self.iter_masks())[index]
+        full = np.zeros(self.image_hw, np.bool_)
+        full[mask.region] = mask.bitmap
+        return full
+
+    def label_image(self) -> NDArray[np.uint8]:
+        """Give uint8 (height, width): k + 1 where instance k is visible, 0 background.
+
+        Where masks overlap, the instance of the better score is the visible one.
+
+        Raises:
+            ValueError: with more than 255 instances, which 8 bits cannot number.
+        """
+        if len(self) > MAX_LABELS:
+            raise ValueError(f"label_image: {len(self)} instances, 8 bits number at most {MAX_LABELS}; keep fewer")
+        return self._paint(np.arange(1, len(self) + 1))
+
+    def semantic_image(self) -> NDArray[np.uint8]:
+        """Give uint8 (height, width): class index + 1 where an instance of that class is visible, 0 background.
+
+        Raises:
+            ValueError: with a class index above 254, which 8 bits cannot hold.
+        """
+        if len(self) and int(self.class_id.max()) >= MAX_LABELS:
+            raise ValueError(f"semantic_image: class index {int(self.class_id.max())}, 8 bits hold at most 254")
+        return self._paint(self.class_id + 1)
+
+    def _paint(self, values: NDArray[np.int64]) -> NDArray[np.uint8]:
+        image = np.zeros(self.image_hw, np.uint8)
+        # Worst first, so that the better score ends on top.
+        for mask, value in reversed(list(zip(self.iter_masks(), values, strict=True))):
+            np.copyto(image[mask.region], np.uint8(value), where=mask.bitmap)
+        return image
+
+
+def _require_shape(name: str, array: NDArray[np.generic], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+
+
+def _extent_xyxy(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    columns = np.flatnonzero(mask.any(axis=0))
+    rows = np.flatnonzero(mask.any(axis=1))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

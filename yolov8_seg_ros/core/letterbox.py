@@ -1,0 +1,154 @@
+"""Fit an image into the network's input, and bring what was found there back to the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolov8_seg_ros.core.color import ColorImage, ColorOrder, write_rgb
+from yolov8_seg_ros.core.quantization import QuantParams, Tensor
+
+#: Grey of the border, as the network saw it in training.
+BORDER_GREY = 114
+FITS = ("letterbox", "stretch")
+INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+PIXEL_ROUNDINGS = ("nearest", "toward_zero")
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """The map between image pixels and network pixels.
+
+    network = image * scale + pad, for continuous coordinates in which pixel 0 spans 0.0 to 1.0.
+
+    Attributes:
+        image_hw: height and width of the image, in pixels.
+        network_hw: height and width of the network's input, in pixels.
+        resized_hw: height and width of the image inside the network's input.
+        pad_xy: columns left of it and rows above it.
+    """
+
+    image_hw: tuple[int, int]
+    network_hw: tuple[int, int]
+    resized_hw: tuple[int, int]
+    pad_xy: tuple[int, int]
+
+    @classmethod
+    def fit(cls, image_hw: tuple[int, int], network_hw: tuple[int, int], mode: str = "letterbox") -> Letterbox:
+        """Choose scale and padding.
+
+        `letterbox` keeps the aspect and centres the image on grey; `stretch` fills the network's input.
+
+        Example: a 640x480 image in a 256x256 network is scaled to 256x192, with 32 rows above and below.
+
+        Raises:
+            ValueError: for another mode, or an image without pixels.
+        """
+        if mode not in FITS:
+            raise ValueError(f"fit: expected one of {', '.join(FITS)}, got '{mode}'")
+        if min(image_hw) < 1:
+            raise ValueError(f"the image is empty: {image_hw[1]}x{image_hw[0]} pixels")
+        if mode == "stretch":
+            return cls(image_hw, network_hw, network_hw, (0, 0))
+        scale = min(network_hw[0] / image_hw[0], network_hw[1] / image_hw[1])
+        height, width = (max(1, round(size * scale)) for size in image_hw)
+        # An odd row or column of border goes below or right, as in the reference.
+        pad_xy = ((network_hw[1] - width) // 2, (network_hw[0] - height) // 2)
+        return cls(image_hw, network_hw, (height, width), pad_xy)
+
+    @property
+    def scale_xy(self) -> tuple[float, float]:
+        """Give network pixels per image pixel."""
+        return self.resized_hw[1] / self.image_hw[1], self.resized_hw[0] / self.image_hw[0]
+
+    @property
+    def interior(self) -> tuple[slice, slice]:
+        """Give the rows and columns of the network's input that the image covers."""
+        (left, top), (height, width) = self.pad_xy, self.resized_hw
+        return slice(top, top + height), slice(left, left + width)
+
+    def boxes_to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map boxes (n, 4) from network pixels to image pixels, clipped to the image."""
+        scale = np.array(self.scale_xy * 2, np.float32)
+        boxes = (xyxy - np.array(self.pad_xy * 2, np.float32)) / scale
+        height, width = self.image_hw
+        return np.clip(boxes, 0, np.array([width, height] * 2, np.float32)).astype(np.float32, copy=False)
+
+    def boxes_to_network(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map boxes (n, 4) from image pixels to network pixels."""
+        boxes = xyxy * np.array(self.scale_xy * 2, np.float32) + np.array(self.pad_xy * 2, np.float32)
+        return boxes.astype(np.float32, copy=False)
+
+
+class NetworkInput:
+    """A network input tensor that is filled anew with each image, without new memory.
+
+    Args:
+        network_hw: height and width of the network's input, in pixels.
+        quant: its stored type and quantisation; real range 0 to 1.
+        interpolation: `linear` or `area`.
+        pixel_rounding: `nearest`, or `toward_zero` as Ultralytics does it.
+
+    Raises:
+        ValueError: for another interpolation or rounding.
+    """
+
+    def __init__(
+        self,
+        network_hw: tuple[int, int],
+        quant: QuantParams,
+        interpolation: str = "area",
+        pixel_rounding: str = "nearest",
+    ) -> None:
+        if interpolation not in INTERPOLATIONS:
+            raise ValueError(f"interpolation: expected one of {', '.join(INTERPOLATIONS)}, got '{interpolation}'")
+        self._interpolation = INTERPOLATIONS[interpolation]
+        self._stored_of_pixel = stored_pixels(quant, pixel_rounding)
+        # Subtracting 128 from a byte is flipping its top bit.
+        self._is_bit_flip = np.array_equal(self._stored_of_pixel, np.arange(-128, 128))
+        self._tensor = np.empty((*network_hw, 3), quant.dtype)
+        self._rgb = np.empty((*network_hw, 3), np.uint8)
+        self._letterbox: Letterbox | None = None
+
+    def fill(self, image: ColorImage, letterbox: Letterbox) -> Tensor:
+        """Give the stored input, 1 x height x width x 3 in RGB; it is overwritten by the next call."""
+        if letterbox != self._letterbox:
+            self._tensor[:] = self._stored_of_pixel[BORDER_GREY]
+            self._letterbox = letterbox
+        rgb = self._rgb[letterbox.interior]
+        self._write_resized_rgb(image, rgb)
+        self._store(rgb, self._tensor[letterbox.interior])
+        return self._tensor[np.newaxis]
+
+    def _write_resized_rgb(self, image: ColorImage, rgb: NDArray[np.uint8]) -> None:
+        size_wh = (rgb.shape[1], rgb.shape[0])
+        if image.order is ColorOrder.RGB:
+            cv2.resize(image.pixels, size_wh, dst=rgb, interpolation=self._interpolation)
+            return
+        # Colours are swapped after the resize: there are far fewer pixels then.
+        resized = cv2.resize(image.pixels, size_wh, interpolation=self._interpolation)
+        write_rgb(resized, image.order, rgb)  # type: ignore[arg-type]
+
+    def _store(self, rgb: NDArray[np.uint8], target: Tensor) -> None:
+        if self._is_bit_flip:
+            np.bitwise_xor(rgb, 0x80, out=target.view(np.uint8))
+        else:
+            np.take(self._stored_of_pixel, rgb, out=target)
+
+
+def stored_pixels(quant: QuantParams, pixel_rounding: str = "nearest") -> Tensor:
+    """Give what the input tensor stores for each pixel value, 0 to 255.
+
+    Raises:
+        ValueError: for another rounding.
+    """
+    if pixel_rounding not in PIXEL_ROUNDINGS:
+        raise ValueError(f"pixel_rounding: expected one of {', '.join(PIXEL_ROUNDINGS)}, got '{pixel_rounding}'")
+    real = np.arange(256, dtype=np.float32) / np.float32(255)
+    if pixel_rounding == "nearest" or quant.is_float:
+        return quant.quantize(real)
+    # The reference's arithmetic, in float32, whose small errors decide which way a value falls.
+    return (real / np.float32(quant.scale) + np.float32(quant.zero_point)).astype(quant.dtype)

@@ -1,0 +1,79 @@
+"""Draw instances on an image, for people to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolov8_seg_ros.core.instances import BoxMask, Instances
+
+#: How much of the colour shows inside a mask, 0 to 1.
+MASK_OPACITY = 0.45
+#: Hues this far apart, in degrees, keep neighbouring classes distinct (the golden angle).
+HUE_STEP_DEG = 137.508
+#: Images of this height get lines one pixel wide and text of scale 0.4; larger ones in proportion.
+REFERENCE_HEIGHT_PX = 480
+
+
+def class_color_bgr(class_id: int) -> tuple[int, int, int]:
+    """Give the colour of a class, the same in every picture."""
+    hue = (class_id * HUE_STEP_DEG + 20) % 360 / 2
+    pixel = cv2.cvtColor(np.array([[[hue, 200, 255]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
+    return int(pixel[0]), int(pixel[1]), int(pixel[2])
+
+
+def draw_overlay(bgr: NDArray[np.uint8], instances: Instances, class_names: Sequence[str]) -> NDArray[np.uint8]:
+    """Give a copy of the image with masks, outlines, boxes and labels drawn in; the best score on top.
+
+    Args:
+        bgr: uint8 (height, width, 3), the image that was segmented.
+        instances: what was found; boxes alone are drawn where they carry no masks.
+        class_names: a name for each class.
+    """
+    picture = bgr.copy()
+    line_px = max(1, round(bgr.shape[0] / REFERENCE_HEIGHT_PX))
+    colors = [class_color_bgr(int(class_id)) for class_id in instances.class_id]
+    for index in reversed(range(len(instances))):
+        if instances.masks is not None:
+            _draw_mask(picture, instances.masks[index], colors[index], line_px)
+        label = f"{class_names[instances.class_id[index]]} {instances.score[index]:.2f}"
+        _draw_box(picture, instances.xyxy[index], label, colors[index], line_px)
+    return picture
+
+
+def _draw_mask(picture: NDArray[np.uint8], mask: BoxMask, color: tuple[int, int, int], line_px: int) -> None:
+    if not mask.bitmap.any():
+        return
+    region = picture[mask.region]
+    tint = np.empty_like(region)
+    tint[:] = color
+    blended = cv2.addWeighted(region, 1 - MASK_OPACITY, tint, MASK_OPACITY, 0)
+    np.copyto(region, blended, where=mask.bitmap[..., np.newaxis])
+    outlines, _ = cv2.findContours(mask.bitmap.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, color, line_px, offset=mask.origin_xy)
+
+
+def _draw_box(
+    picture: NDArray[np.uint8], xyxy: NDArray[np.float32], label: str, color: tuple[int, int, int], line_px: int
+) -> None:
+    left, top, right, bottom = (int(edge) for edge in np.rint(xyxy))
+    cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), color, line_px)
+    scale = 0.4 * line_px
+    (width, height), base = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, scale, line_px)
+    # The label sits on the box, or inside it at the upper edge of the image.
+    text_top = max(0, top - height - base)
+    text_left = max(0, min(left, picture.shape[1] - width))
+    cv2.rectangle(picture, (text_left, text_top), (text_left + width, text_top + height + base), color, -1)
+    cv2.putText(
+        picture,
+        label,
+        (text_left, text_top + height),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        scale,
+        (0, 0, 0),
+        line_px,
+        cv2.LINE_AA,
+    )

@@ -1,0 +1,163 @@
+"""Segment images: the straight line from pixels to instances."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolov8_seg_ros.core.color import ColorImage
+from yolov8_seg_ros.core.head import HeadOptions, decode
+from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.core.letterbox import Letterbox, NetworkInput
+from yolov8_seg_ros.core.masks import box_masks, mask_logits
+from yolov8_seg_ros.core.model_spec import ModelSpec
+from yolov8_seg_ros.core.quantization import Tensor
+
+
+class Backend(Protocol):
+    """What runs a network. A context manager that closes it.
+
+    Attributes:
+        spec: what its tensors mean.
+        description: what it is and where it runs, for a person.
+    """
+
+    spec: ModelSpec
+    description: str
+
+    def run(self, network_input: Tensor) -> Sequence[Tensor]:
+        """Run the network on one stored input; give its stored outputs in the order of `spec.outputs`.
+
+        The outputs are the caller's own: a later run does not change them.
+        """
+
+    def close(self) -> None:
+        """Release what the backend holds; it cannot run afterwards."""
+
+    def __enter__(self) -> Backend: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class SegmenterOptions:
+    """How images are segmented.
+
+    Attributes:
+        fit: `letterbox` keeps the image's aspect, `stretch` fills the network's input.
+        interpolation: how the image is resized, `linear` or `area`.
+        pixel_rounding: how a pixel becomes a stored number, `nearest` or `toward_zero` (as Ultralytics does it).
+        head: which instances are kept.
+    """
+
+    fit: str = "letterbox"
+    interpolation: str = "area"
+    pixel_rounding: str = "nearest"
+    head: HeadOptions = field(default_factory=HeadOptions)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image on its way into the network: the stored input and how it came about."""
+
+    network_input: Tensor
+    letterbox: Letterbox
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Milliseconds that the stages of one image took."""
+
+    prepare_ms: float = 0.0
+    infer_ms: float = 0.0
+    finish_ms: float = 0.0
+
+
+class Segmenter:
+    """Turn images into instances with one backend.
+
+    `segment` runs the three stages in a row. They can be called apart by a pipeline that overlaps them; each
+    is used by one thread at a time.
+
+    Args:
+        backend: what runs the network; the caller keeps and closes it.
+        options: how; the head's options may be replaced at any time.
+    """
+
+    def __init__(self, backend: Backend, options: SegmenterOptions | None = None) -> None:
+        self._backend = backend
+        self.options = options or SegmenterOptions()
+        spec = backend.spec
+        self._network_input = NetworkInput(
+            spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding
+        )
+        self._letterbox: Letterbox | None = None
+        self.times = StageTimes()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Give what the backend's tensors mean."""
+        return self._backend.spec
+
+    def set_head_options(self, head: HeadOptions) -> None:
+        """Keep other instances from the next image on."""
+        self.options = replace(self.options, head=head)
+
+    def segment(self, image: ColorImage | NDArray[np.uint8], masks: bool = True) -> Instances:
+        """Find the instances of one image.
+
+        Args:
+            image: an image, or bare uint8 (height, width, 3) pixels in BGR order.
+            masks: whether to assemble masks too.
+        """
+        started = time.perf_counter()
+        prepared = self.prepare(image if isinstance(image, ColorImage) else ColorImage(image))
+        inferred_from = time.perf_counter()
+        outputs = self.infer(prepared)
+        finished_from = time.perf_counter()
+        instances = self.finish(outputs, prepared.letterbox, masks)
+        ended = time.perf_counter()
+        self.times = StageTimes(
+            prepare_ms=(inferred_from - started) * 1e3,
+            infer_ms=(finished_from - inferred_from) * 1e3,
+            finish_ms=(ended - finished_from) * 1e3,
+        )
+        return instances
+
+    def prepare(self, image: ColorImage) -> Prepared:
+        """Fit an image into the network's input; the next call overwrites that input."""
+        letterbox = self._letterbox
+        if letterbox is None or letterbox.image_hw != image.hw:
+            letterbox = Letterbox.fit(image.hw, self.spec.input_hw, self.options.fit)
+            self._letterbox = letterbox
+        return Prepared(self._network_input.fill(image, letterbox), letterbox)
+
+    def infer(self, prepared: Prepared) -> Sequence[Tensor]:
+        """Run the network."""
+        return self._backend.run(prepared.network_input)
+
+    def finish(self, outputs: Sequence[Tensor], letterbox: Letterbox, masks: bool = True) -> Instances:
+        """Decode the network's outputs into instances of the image."""
+        spec = self.spec
+        found = decode(outputs, spec, self.options.head)
+        xyxy = letterbox.boxes_to_image(found.xyxy)
+        instance_masks = None
+        if masks:
+            prototypes = outputs[spec.prototypes_index][0]
+            logits = mask_logits(found.coefficients, prototypes, spec.prototypes.quant)
+            instance_masks = box_masks(logits, xyxy, letterbox)
+        return Instances(
+            image_hw=letterbox.image_hw,
+            xyxy=xyxy,
+            score=found.score,
+            class_id=found.class_id,
+            masks=instance_masks,
+        )
