@@ -1,0 +1,78 @@
+"""Give the tests the shared reference data, or skip them where it is absent.
+
+The data lie beside the checkout, in `../shared`, or where `YOLOV8_SEG_SHARED` says. They are never part of the package.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SHARED_FILES = {
+    "256": "models/yolov8n_256_quant_pc_ii_seg_coco-st.tflite",
+    "320": "models/yolov8n_320_quant_pc_ii_seg_coco-st.tflite",
+    "fish": "models/fish_256_int8.tflite",
+}
+
+
+def shared_folder() -> Path:
+    """Give the folder of reference data, whether or not it is there."""
+    return Path(os.environ.get("YOLOV8_SEG_SHARED") or CHECKOUT.parent / "shared")
+
+
+def shared_path(relative: str) -> Path:
+    """Give a file or folder of the reference data, or skip the test that asks for it."""
+    path = shared_folder() / relative
+    if not path.exists():
+        pytest.skip(f"reference data absent: {path} (name the folder in YOLOV8_SEG_SHARED)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Give the folder of reference data."""
+    return shared_path(".")
+
+
+@pytest.fixture(scope="session")
+def st_model_256() -> Path:
+    """Give ST's model of 256x256 pixels, 80 classes."""
+    return shared_path(SHARED_FILES["256"])
+
+
+@pytest.fixture(scope="session")
+def st_model_320() -> Path:
+    """Give ST's model of 320x320 pixels, 80 classes."""
+    return shared_path(SHARED_FILES["320"])
+
+
+@pytest.fixture(scope="session")
+def fish_model() -> Path:
+    """Give a model of 256x256 pixels and two classes, fish and redfish."""
+    return shared_path(SHARED_FILES["fish"])
+
+
+@pytest.fixture(params=sorted(SHARED_FILES))
+def shared_model(request: pytest.FixtureRequest) -> Path:
+    """Give each of the reference models in turn."""
+    return shared_path(SHARED_FILES[request.param])
+
+
+@pytest.fixture(scope="session")
+def coco_pictures() -> list[Path]:
+    """Give the paths of the COCO validation pictures, by name."""
+    return sorted(shared_path("data/coco_val/images").glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def person_bgr() -> NDArray[np.uint8]:
+    """Give a picture of people, uint8 (height, width, 3) in BGR order."""
+    picture = cv2.imread(str(shared_path("data/coco_val/images/000000001000.jpg")))
+    assert picture is not None
+    return picture
