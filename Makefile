@@ -1,0 +1,67 @@
+# The two commands of a machine without ROS 2: `make demo` and `make test`. With ROS 2, build with colcon.
+
+PYTHON = python3
+MODEL =
+SOURCE =
+OUTPUT = demo_output
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/underlay
+
+# A Python named by the caller remakes a .venv of another version; the default one is content with what is there.
+SWITCH := $(if $(filter file,$(origin PYTHON)),,--switch)
+
+PACKAGE_SOURCES := package.xml setup.py setup.cfg $(shell find yolov8_seg_ros config launch models resource -type f -not -name '*.pyc' 2>/dev/null)
+
+# A sourced ROS 2 would shadow what .venv holds.
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH
+ifdef ROS_DISTRO
+unexport LD_LIBRARY_PATH RMW_IMPLEMENTATION ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION
+endif
+
+.NOTPARALLEL:
+.PHONY: help demo test lint bench venv clean tools no_ros always
+
+help: ## say what can be made (this text)
+	@echo 'Usage: make TARGET [PYTHON=python3.12] [MODEL=FILE] [SOURCE=PICTURE, FOLDER or VIDEO]'
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(STAMPS)/package ## run image source, node and viewer as processes; write annotated pictures to OUTPUT
+	$(BIN)/yolov8_seg demo $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--source '$(SOURCE)') --output '$(OUTPUT)'
+
+test: lint $(STAMPS)/package ## run what CI runs: linters, type checker, all tests
+	$(BIN)/python -m pytest
+
+lint: tools ## run ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+bench: $(STAMPS)/package ## measure speed; prints tables
+	$(BIN)/python -m benchmarks
+
+venv: tools $(STAMPS)/package ## only set .venv up
+
+clean: ## remove .venv and what the tools left
+	rm -rf $(VENV) build log install *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# Always asked, since only the script knows whether .venv is still sound; it touches `ready` where it did something.
+$(STAMPS)/ready: always | no_ros
+	@$(PYTHON) underlay/setup_venv.py $(SWITCH)
+
+tools: $(STAMPS)/ready
+	@$(PYTHON) underlay/setup_venv.py --dev
+
+# pip builds in the checkout: what an earlier build left there would be installed again.
+$(STAMPS)/package: $(STAMPS)/ready $(PACKAGE_SOURCES)
+	@rm -rf build/lib build/bdist.* *.egg-info
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
+	@rm -rf build/lib build/bdist.* *.egg-info
+	@touch $@
+
+no_ros:
+ifdef ROS_DISTRO
+ifndef UNDERLAY
+	$(error ROS 2 $(ROS_DISTRO) is sourced: build with colcon in a workspace (see README.md), or add UNDERLAY=1 to use .venv instead)
+endif
+endif
