@@ -76,3 +76,9 @@ def person_bgr() -> NDArray[np.uint8]:
     picture = cv2.imread(str(shared_path("data/coco_val/images/000000001000.jpg")))
     assert picture is not None
     return picture
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Give random numbers that are the same in each run."""
+    return np.random.default_rng(20240901)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +57,6 @@ class QuantParams:
         """
         if self.is_float:
             return real
-        steps = math.ceil(real / self.scale)
-        # Division rounds: step down or up to where float32 arithmetic, which users see, agrees.
-        while np.float32(steps - 1) * np.float32(self.scale) >= np.float32(real):
-            steps -= 1
-        while np.float32(steps) * np.float32(self.scale) < np.float32(real):
-            steps += 1
-        return steps + self.zero_point
+        limits = np.iinfo(self.dtype)
+        every_real = self.dequantize(np.arange(limits.min, limits.max + 1))
+        return limits.min + int(np.searchsorted(every_real, np.float32(real)))
