@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from yolov8_seg_ros.core import media
-from yolov8_seg_ros.core.media import MediaError, is_cut_short, open_media, read_picture
+from yolov8_seg_ros.core.media import MediaError, open_media, read_picture
 from yolov8_seg_ros.core.scene import SyntheticScene
 
 EXIF_TURNED_RIGHT = (
@@ -78,9 +78,7 @@ class FakeCamera:
 @pytest.fixture
 def camera(monkeypatch):
     cameras = []
-    monkeypatch.setattr(
-        media.cv2, "VideoCapture", lambda device: cameras.append(FakeCamera(device)) or cameras[-1]
-    )
+    monkeypatch.setattr(media.cv2, "VideoCapture", lambda device: cameras.append(FakeCamera(device)) or cameras[-1])
     monkeypatch.setattr(media.time, "monotonic", lambda: cameras[-1].now_s)
     return cameras
 
@@ -137,18 +135,13 @@ def test_a_picture_that_cannot_be_read_is_told_and_skipped(folder, data):
 def test_a_skipped_picture_is_logged_by_default(folder, caplog):
     (folder / "aa.jpg").write_bytes(b"?")
     assert len(list(open_media(folder))) == 3
-    assert "aa.jpg: not a picture" in caplog.text
+    assert "aa.jpg: 1 bytes are not a picture" in caplog.text
 
 
 def test_a_folder_without_a_readable_picture_ends_with_an_error(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"?")
     with pytest.raises(MediaError, match="none of the 1 pictures"):
         list(open_media(tmp_path, on_skip=lambda _: None))
-
-
-def test_the_whole_data_are_not_cut_short():
-    assert not any(is_cut_short(encoded(suffix)) for suffix in (".jpg", ".png", ".bmp"))
-    assert not is_cut_short(encoded(".jpg") + b"trailer of a telephone")
 
 
 def test_a_video_gives_all_frames_each_time(video):
@@ -167,6 +160,7 @@ def test_a_video_gives_all_frames_each_time(video):
     ("name", "data", "message"),
     [
         ("missing.mp4", None, "no such file or folder; give a picture"),
+        ("", None, "no such file or folder"),
         ("text.mp4", b"not a video", "neither a picture nor a video"),
         ("empty.avi", b"", "neither a picture nor a video"),
         ("empty folder", "folder", "no picture in this folder"),
@@ -174,12 +168,12 @@ def test_a_video_gives_all_frames_each_time(video):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_cannot_be_opened_is_named(tmp_path, name, data, message):
-    path = tmp_path / name
+    path = tmp_path / name if name else ""
     if data == "folder":
         path.mkdir()
     elif data is not None:
         path.write_bytes(data)
-    with pytest.raises(MediaError, match=f"{name}: {message}") as caught:
+    with pytest.raises(MediaError, match=f"{name}'?: {message}") as caught:
         open_media(path)
     assert "\n" not in str(caught.value)
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.core.picture import PictureError, decode_picture
 from yolov8_seg_ros.core.scene import SyntheticScene
 
 #: The source that stands for the built-in scene.
@@ -55,11 +56,13 @@ class Media(ABC):
         frame_count: number of frames, as far as known beforehand; a video's header may be a little wrong.
         fps: frames a second, where the source has a rate of its own.
         is_live: whether the source sets the pace: asking early means waiting, asking late loses frames.
+        is_video: whether the frames are those of one video file.
     """
 
     frame_count: int | None = None
     fps: float | None = None
     is_live: bool = False
+    is_video: bool = False
 
     @abstractmethod
     def __iter__(self) -> Iterator[MediaFrame]:
@@ -102,11 +105,11 @@ def open_media(
     if text.isdecimal() or text.startswith("/dev/"):
         return _Camera(text, image_hw, max_rate_hz)
     path = Path(text).expanduser()
-    if path.is_dir():
+    if text and path.is_dir():
         return _Folder(path, on_skip)
     if not path.is_file():
         raise MediaError(
-            f"{text}: no such file or folder; give a picture, a folder of pictures, a video, "
+            f"'{text}': no such file or folder; give a picture, a folder of pictures, a video, "
             f"a camera (0 or /dev/video0) or {DEMO}"
         )
     return _Picture(path) if _is_picture(path) else _Video(path)
@@ -119,33 +122,11 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         MediaError: if it cannot be read, is no picture, or is cut short.
     """
     try:
-        data = path.read_bytes()
+        return decode_picture(path.read_bytes())
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
-    if is_cut_short(data):
-        raise MediaError(f"{path}: the picture is cut short at {len(data)} bytes; copy it again")
-    image = _decode(data)
-    if image is None:
-        raise MediaError(f"{path}: not a picture OpenCV can read; expected JPEG, PNG, BMP, TIFF, WebP or PPM")
-    return image
-
-
-def is_cut_short(data: bytes) -> bool:
-    """Tell whether JPEG or PNG data lack their end: OpenCV would fill the rest of the picture with grey."""
-    if data.startswith(b"\xff\xd8"):
-        # Neither marker can occur inside a scan; those of a thumbnail come before the picture's own.
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    return data.startswith(b"\x89PNG") and b"IEND" not in data
-
-
-def _decode(data: bytes) -> NDArray[np.uint8] | None:
-    if not data:
-        return None
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-    return None if image is None else np.asarray(image, np.uint8)
+    except PictureError as error:
+        raise MediaError(f"{path}: {error}") from error
 
 
 def _is_picture(path: Path) -> bool:
@@ -184,9 +165,7 @@ class _Folder(Media):
         self._paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
         self.frame_count = len(self._paths)
         if not self._paths:
-            raise MediaError(
-                f"{folder}: no picture in this folder; expected {' '.join(sorted(PICTURE_SUFFIXES))}"
-            )
+            raise MediaError(f"{folder}: no picture in this folder; expected {' '.join(sorted(PICTURE_SUFFIXES))}")
 
     def __iter__(self) -> Iterator[MediaFrame]:
         skipped = 0
@@ -203,6 +182,8 @@ class _Folder(Media):
 
 
 class _Video(Media):
+    is_video = True
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._capture = self._open()
@@ -220,6 +201,8 @@ class _Video(Media):
         self._capture = self._open()
         for index in itertools.count():
             read, image = self._capture.read()
+            if not read and not index:
+                raise self._undecodable()
             if not read:
                 return
             yield MediaFrame(np.asarray(image, np.uint8), f"{self._path.stem}_{index:06d}", index)
