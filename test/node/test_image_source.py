@@ -1,0 +1,303 @@
+"""Test the image source: over real DDS in one process, and as the process that a user starts and stops."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+
+from cv_bridge import CvBridge  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.parameter import Parameter as RosParameter  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
+from rclpy.time import Time  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image, TimeReference  # noqa: E402
+
+from yolov8_seg_ros.core.media import MediaError, MediaFrame  # noqa: E402
+from yolov8_seg_ros.core.scene import SyntheticScene  # noqa: E402
+from yolov8_seg_ros.node import image_source  # noqa: E402
+from yolov8_seg_ros.node.image_source import PARAMETERS, ImageSource, frame_index  # noqa: E402
+from yolov8_seg_ros.node.parameters import ParameterError  # noqa: E402
+
+DEADLINE_S = 30.0
+#: Other tests on this machine have the other domains.
+DOMAIN_ID = 40 + os.getpid() % 40
+SMALL = {"width": 96, "height": 64, "rate_hz": 100.0}
+
+
+class Watcher(Node):
+    """Keep what the image source publishes."""
+
+    def __init__(self, topic="image", raw=True, compressed=False):
+        super().__init__("watcher")
+        self.images, self.compressed, self.references = [], [], []
+        qos = QoSProfile(depth=100)
+        reference_qos = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        if raw:
+            self.create_subscription(Image, topic, self.images.append, qos)
+        if compressed:
+            self.create_subscription(CompressedImage, f"{topic}/compressed", self.compressed.append, qos)
+        self.create_subscription(TimeReference, f"{topic}/time_reference", self.references.append, reference_qos)
+
+    def index_of(self, message, rate_hz):
+        (reference,) = [r for r in self.references if r.header.stamp == message.header.stamp]
+        return frame_index(reference, rate_hz)
+
+
+class Bench:
+    """Spin nodes in this process until a condition holds."""
+
+    def __init__(self):
+        self.executor = SingleThreadedExecutor()
+        self.nodes = []
+        self.exit_codes = []
+
+    def source(self, cli_args=None, **parameters):
+        overrides = [RosParameter(name, value=value) for name, value in parameters.items()]
+        node = ImageSource(self.exit_codes.append, parameter_overrides=overrides, cli_args=cli_args)
+        return self.add(node)
+
+    def add(self, node):
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def until(self, condition, what):
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline_s, f"waited in vain for {what}"
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def until_ended(self):
+        self.until(lambda: self.exit_codes, "the source to end")
+
+
+@pytest.fixture
+def bench():
+    rclpy.init(domain_id=DOMAIN_ID)
+    made = Bench()
+    yield made
+    made.executor.shutdown()
+    for node in made.nodes:
+        node.destroy_node()
+    rclpy.shutdown()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, level in (("a.png", 10), ("c.png", 30), ("d.png", 40)):
+        cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), level, np.uint8))
+    (tmp_path / "b.png").write_bytes(b"not a picture")
+    return tmp_path
+
+
+def test_parameters_are_declared_as_the_table_says(bench):
+    node = bench.source()
+    for parameter in PARAMETERS:
+        assert node.get_parameter(parameter.name).value == parameter.default
+        assert node.describe_parameter(parameter.name).description == parameter.description
+        assert node.describe_parameter(parameter.name).read_only
+
+
+def test_the_scene_arrives_whole_and_its_truth_can_be_told(bench):
+    watcher = bench.add(Watcher())
+    bench.source(**SMALL, seed=3, num_frames=8, wait_for_subscribers=1, frame_id="eye")
+    bench.until_ended()
+    bench.until(lambda: len(watcher.images) == 8 and len(watcher.references) == 8, "eight images")
+    assert bench.exit_codes == [0]
+    scene = SyntheticScene((64, 96), seed=3)
+    for index, message in enumerate(watcher.images):
+        assert watcher.index_of(message, 100.0) == index
+        assert (message.encoding, message.header.frame_id) == ("bgr8", "eye")
+        assert np.array_equal(CvBridge().imgmsg_to_cv2(message, "bgr8"), scene.frame(index).image)
+    assert [r.source for r in watcher.references] == [f"demo_{k:06d}" for k in range(8)]
+
+
+def test_stamps_are_the_time_of_capture(bench):
+    watcher = bench.add(Watcher())
+    before = bench.nodes[0].get_clock().now().nanoseconds
+    bench.source(**SMALL, num_frames=5, wait_for_subscribers=1)
+    bench.until(lambda: len(watcher.images) == 5, "five images")
+    stamps = [Time.from_msg(message.header.stamp).nanoseconds for message in watcher.images]
+    assert stamps == sorted(set(stamps))
+    assert before < stamps[0]
+    assert stamps[-1] < bench.nodes[0].get_clock().now().nanoseconds
+
+
+def test_raw_and_compressed_show_the_same(bench):
+    watcher = bench.add(Watcher(compressed=True))
+    bench.source(**SMALL, num_frames=4, wait_for_subscribers=2, jpeg_quality=95)
+    bench.until(lambda: len(watcher.images) == 4 and len(watcher.compressed) == 4, "four of each")
+    for raw, compressed in zip(watcher.images, watcher.compressed, strict=True):
+        assert compressed.header == raw.header
+        assert compressed.format == "bgr8; jpeg compressed bgr8"
+        image = cv2.imdecode(np.frombuffer(compressed.data, np.uint8), cv2.IMREAD_COLOR)
+        assert np.abs(CvBridge().imgmsg_to_cv2(raw, "bgr8").astype(int) - image).mean() < 8
+
+
+@pytest.mark.parametrize(("transport", "raw"), [("raw", 1), ("compressed", 0)])
+def test_only_the_transports_asked_for_are_offered(bench, transport, raw):
+    node = bench.source(**SMALL, transport=transport)
+    assert len(node.get_publishers_info_by_topic("/image")) == raw
+    assert len(node.get_publishers_info_by_topic("/image/compressed")) == 1 - raw
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "bgra8", "rgba8", "mono8"])
+def test_encodings_hold_the_same_picture(bench, encoding):
+    watcher = bench.add(Watcher())
+    bench.source(**SMALL, num_frames=1, wait_for_subscribers=1, encoding=encoding)
+    bench.until(lambda: watcher.images, "an image")
+    assert watcher.images[0].encoding == encoding
+    expected = SyntheticScene((64, 96)).frame(0).image
+    if encoding == "mono8":
+        expected = cv2.cvtColor(cv2.cvtColor(expected, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    assert np.array_equal(CvBridge().imgmsg_to_cv2(watcher.images[0], "bgr8"), expected)
+
+
+def test_a_folder_is_published_once_without_what_cannot_be_read(bench, folder):
+    watcher = bench.add(Watcher())
+    bench.source(source=str(folder), rate_hz=100.0, loop=False, wait_for_subscribers=1)
+    bench.until_ended()
+    bench.until(lambda: len(watcher.images) == 3 and len(watcher.references) == 3, "three images")
+    assert [(r.source, frame_index(r, 100.0)) for r in watcher.references] == [
+        ("a.png", 0),
+        ("c.png", 2),
+        ("d.png", 3),
+    ]
+    assert [message.data[0] for message in watcher.images] == [10, 30, 40]
+    assert bench.exit_codes == [0]
+
+
+def test_a_loop_begins_again(bench, folder):
+    watcher = bench.add(Watcher())
+    bench.source(source=str(folder), rate_hz=100.0, num_frames=7, wait_for_subscribers=1)
+    bench.until(lambda: len(watcher.references) == 7, "seven pictures")
+    assert "".join(r.source[0] for r in watcher.references) == "acdacda"
+
+
+def test_nothing_is_published_before_the_subscribers_are_there(bench):
+    bench.source(**SMALL, num_frames=1, wait_for_subscribers=2)
+    first = bench.add(Watcher())
+    bench.until(lambda: bench.nodes[0]._image.get_subscription_count() == 1, "the first subscriber")
+    for _ in range(10):
+        bench.executor.spin_once(timeout_sec=0.02)
+    assert not first.references
+    second = bench.add(Watcher())
+    bench.until(lambda: first.images and second.images, "an image at both")
+
+
+def test_without_subscribers_the_source_runs_on(bench):
+    bench.source(**SMALL, num_frames=3)
+    bench.until_ended()
+    assert bench.exit_codes == [0]
+
+
+def test_at_its_end_a_source_may_idle(bench, folder):
+    node = bench.source(source=str(folder), rate_hz=100.0, loop=False, stop_at_end=False)
+    bench.until(node._timer.is_canceled, "the end of the source")
+    assert not bench.exit_codes
+
+
+@pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
+def test_reliability(bench, reliability):
+    node = bench.source(**SMALL, reliability=reliability)
+    (info,) = node.get_publishers_info_by_topic("/image")
+    assert info.qos_profile.reliability == ReliabilityPolicy[reliability.upper()]
+
+
+def test_all_topics_follow_where_image_is_remapped(bench):
+    watcher = bench.add(Watcher("/front/image_raw", compressed=True))
+    cli_args = ["--ros-args", "-r", "image:=/front/image_raw"]
+    bench.source(cli_args, **SMALL, num_frames=1, wait_for_subscribers=2)
+    bench.until(lambda: watcher.images and watcher.compressed and watcher.references, "all topics")
+
+
+class LostCamera:
+    """Stand in for a camera that is unplugged after two pictures."""
+
+    is_live, fps, frame_count = True, 30.0, None
+
+    def __init__(self):
+        self.closed = False
+
+    def __iter__(self):
+        for index in range(2):
+            yield MediaFrame(np.zeros((48, 64, 3), np.uint8), f"camera_{index}", index)
+        raise MediaError("camera 0: delivers no more pictures; was it unplugged?")
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_lost_camera_ends_with_an_error(bench, monkeypatch):
+    camera = LostCamera()
+    monkeypatch.setattr(image_source, "open_media", lambda *_, **__: camera)
+    watcher = bench.add(Watcher())
+    node = bench.source(source="0", wait_for_subscribers=1, stop_at_end=False)
+    bench.until_ended()
+    assert bench.exit_codes == [1]
+    bench.until(lambda: len(watcher.images) == 2, "the two images")
+    assert not node.get_publishers_info_by_topic("/image/time_reference")
+    node.destroy_node()
+    assert camera.closed
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"source": "no/such.png"}, MediaError, "'no/such.png': no such file or folder"),
+        ({"source": ""}, MediaError, "'': no such file or folder"),
+        ({"source": 99}, MediaError, "camera 99: cannot be opened"),
+        ({"source": True}, ParameterError, "source: expected a text, got True"),
+        ({"rate_hz": "fast"}, ParameterError, "rate_hz: expected a number, got 'fast'"),
+        ({"rate_hz": -1}, ParameterError, "rate_hz: expected 0.0 to 1000.0, got -1"),
+        ({"width": 1}, ParameterError, "width"),
+        ({"encoding": "bgr16"}, ParameterError, "encoding: expected one of bgr8, rgb8, .*; got 'bgr16'"),
+    ],
+    ids=["no file", "empty", "no camera", "not text", "not a number", "negative", "too small", "no encoding"],
+)
+def test_a_mistake_is_named(bench, parameters, error, message):
+    with pytest.raises(error, match=message):
+        bench.source(**parameters)
+
+
+def run_source(*ros_args):
+    """Start the node as a process of its own."""
+    code = "import sys; from yolov8_seg_ros.node.image_source import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "--ros-args", *itertools.chain(*(("-p", arg) for arg in ros_args))]
+    env = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN_ID)}
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_ends_the_process_in_peace(bench, number):
+    watcher = bench.add(Watcher())
+    process = run_source("rate_hz:=200.0")
+    bench.until(lambda: watcher.images, "an image of the process")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [("source:=/no/such.mp4", "'/no/such.mp4': no such file"), ("seed:=-3", "seed"), ("loop", "'-p loop'")],
+    ids=["no file", "out of range", "no value"],
+)
+def test_a_mistake_ends_the_process_with_one_line(argument, message):
+    process = run_source(argument)
+    _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1
+    *others, last = errors.splitlines()
+    assert message in last
+    assert all("[rcl]" in line for line in others)

@@ -1,0 +1,210 @@
+"""Publish pictures, a video, a camera or the built-in scene as a camera driver does.
+
+Topics, all relative; the other two follow where `image` is remapped, as with image_transport:
+
+- `image` (sensor_msgs/Image) and `image/compressed` (sensor_msgs/CompressedImage, JPEG), filled while subscribed to.
+- `image/time_reference` (sensor_msgs/TimeReference), not for cameras: tells for the stamp of an image which frame of
+  the source it shows. `source` is the frame's name, `time_ref` its index / rate_hz. Kept for late subscribers.
+
+Stamps are the node's clock at capture, so they say nothing of the content: whoever compares with a known truth looks
+the stamp up in `image/time_reference` and takes `frame_index` of it.
+"""
+
+from __future__ import annotations
+
+import array
+import itertools
+import math
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from cv_bridge import CvBridge
+from numpy.typing import NDArray
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import CompressedImage, Image, TimeReference
+from std_msgs.msg import Header
+
+from yolov8_seg_ros.core.media import DEMO, Media, MediaError, MediaFrame, open_media
+from yolov8_seg_ros.node.parameters import Parameter, ParameterError, declare_parameters, read_parameters
+from yolov8_seg_ros.node.process import run_node
+
+#: How bgr8 becomes each encoding.
+_FROM_BGR = {
+    "bgr8": None,
+    "rgb8": cv2.COLOR_BGR2RGB,
+    "bgra8": cv2.COLOR_BGR2BGRA,
+    "rgba8": cv2.COLOR_BGR2RGBA,
+    "mono8": cv2.COLOR_BGR2GRAY,
+}
+_COMPRESSED_FORMAT = "bgr8; jpeg compressed bgr8"
+#: Pictures a second of a source without a rate of its own.
+_DEFAULT_RATE_HZ = 30.0
+_IMAGE_DEPTH = 5
+_REFERENCE_DEPTH = 1000
+#: How long the last pictures may take to reach reliable subscribers.
+_FLUSH_S = 5.0
+#: A camera sets the pace itself; this only keeps the wait for subscribers from spinning.
+_LIVE_PERIOD_S = 0.001
+
+PARAMETERS = (
+    Parameter("source", DEMO, "demo, camera (0, /dev/video0), or path of a picture, folder of pictures or video"),
+    Parameter("rate_hz", 0.0, "pictures a second; 0: the source's own, else 30", minimum=0.0, maximum=1000.0),
+    Parameter("loop", True, "begin again at the end"),
+    Parameter("num_frames", 0, "end after this many pictures; 0: no limit", minimum=0, maximum=2**31),
+    Parameter("stop_at_end", True, "end the process with the source, rather than idle"),
+    Parameter("wait_for_subscribers", 0, "begin when images have this many subscribers", minimum=0, maximum=100),
+    Parameter("frame_id", "camera_optical_frame", "frame of the images' header"),
+    Parameter("width", 640, "of the demo's pictures, and asked of a camera", minimum=32, maximum=16384),
+    Parameter("height", 480, "of the demo's pictures, and asked of a camera", minimum=32, maximum=16384),
+    Parameter("seed", 0, "which demo scene", minimum=0, maximum=2**31),
+    Parameter("encoding", "bgr8", "of the raw images", choices=tuple(_FROM_BGR)),
+    Parameter("transport", "both", "which image topics to offer", choices=("raw", "compressed", "both")),
+    Parameter("jpeg_quality", 90, "of the compressed images", minimum=1, maximum=100),
+    Parameter("reliability", "reliable", "of the images", choices=("reliable", "best_effort")),
+)
+
+
+class ImageSource(Node):
+    """Publish the frames of one source.
+
+    Args:
+        end: called with the process's exit code when the source has ended, or failed.
+        node_options: as `rclpy.node.Node` takes them.
+
+    Raises:
+        ParameterError: if a parameter is wrong.
+        MediaError: if the source cannot be opened.
+    """
+
+    def __init__(self, end: Callable[[int], None], **node_options: Any) -> None:
+        super().__init__("image_source", **node_options)
+        self._end_process = end
+        declare_parameters(self, PARAMETERS)
+        self._settings = read_parameters(self, PARAMETERS)
+        self._bridge = CvBridge()
+        self._reported: set[str] = set()
+        self._media = self._open()
+        self._frames = self._repeated()
+        self._rate_hz = self._settings["rate_hz"] or self._media.fps or _DEFAULT_RATE_HZ
+        self._image, self._compressed = self._advertise_images()
+        self._reference = self._advertise_reference()
+        self._begun = False
+        period_s = _LIVE_PERIOD_S if self._media.is_live else 1 / self._rate_hz
+        self._timer = self.create_timer(period_s, self._tick)
+
+    def destroy_node(self) -> None:
+        """Release the source too."""
+        self._media.close()
+        super().destroy_node()
+
+    def _open(self) -> Media:
+        return open_media(
+            self._settings["source"],
+            image_hw=(self._settings["height"], self._settings["width"]),
+            seed=self._settings["seed"],
+            max_rate_hz=self._settings["rate_hz"] or math.inf,
+            on_skip=self._report_skipped,
+        )
+
+    def _report_skipped(self, error: MediaError) -> None:
+        if str(error) not in self._reported:
+            self._reported.add(str(error))
+            self.get_logger().warning(f"skipped: {error}")
+
+    def _repeated(self) -> Iterator[MediaFrame]:
+        passes = itertools.repeat(self._media) if self._settings["loop"] else (self._media,)
+        return itertools.islice(itertools.chain.from_iterable(passes), self._settings["num_frames"] or None)
+
+    def _advertise_images(self) -> tuple[Publisher[Image] | None, Publisher[CompressedImage] | None]:
+        reliability = {
+            "reliable": ReliabilityPolicy.RELIABLE,
+            "best_effort": ReliabilityPolicy.BEST_EFFORT,
+        }[self._settings["reliability"]]
+        qos = QoSProfile(depth=_IMAGE_DEPTH, reliability=reliability)
+        transport = self._settings["transport"]
+        topic = self.resolve_topic_name("image")
+        raw = self.create_publisher(Image, "image", qos) if transport != "compressed" else None
+        compressed = self.create_publisher(CompressedImage, f"{topic}/compressed", qos) if transport != "raw" else None
+        return raw, compressed
+
+    def _advertise_reference(self) -> Publisher[TimeReference] | None:
+        if self._media.is_live:
+            return None
+        qos = QoSProfile(depth=_REFERENCE_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        topic = self.resolve_topic_name("image")
+        return self.create_publisher(TimeReference, f"{topic}/time_reference", qos)
+
+    def _tick(self) -> None:
+        if not self._has_begun():
+            return
+        try:
+            frame = next(self._frames, None)
+        except MediaError as error:
+            self.get_logger().error(str(error))
+            self._end(exit_code=1)
+            return
+        if frame is None:
+            self._end(exit_code=0)
+        else:
+            self._publish(frame, self.get_clock().now())
+
+    def _has_begun(self) -> bool:
+        if not self._begun:
+            offered = [publisher for publisher in (self._image, self._compressed) if publisher is not None]
+            subscribers = sum(publisher.get_subscription_count() for publisher in offered)
+            self._begun = subscribers >= self._settings["wait_for_subscribers"]
+        return self._begun
+
+    def _publish(self, frame: MediaFrame, captured: Time) -> None:
+        header = Header(stamp=captured.to_msg(), frame_id=self._settings["frame_id"])
+        if self._reference is not None:
+            position = Time(nanoseconds=round(frame.index / self._rate_hz * 1e9))
+            self._reference.publish(TimeReference(header=header, time_ref=position.to_msg(), source=frame.name))
+        if self._image is not None and self._image.get_subscription_count():
+            self._image.publish(self._to_image(frame.image, header))
+        if self._compressed is not None and self._compressed.get_subscription_count():
+            self._compressed.publish(self._to_compressed(frame.image, header))
+
+    def _to_image(self, bgr: NDArray[np.uint8], header: Header) -> Image:
+        encoding = self._settings["encoding"]
+        conversion = _FROM_BGR[encoding]
+        pixels = bgr if conversion is None else cv2.cvtColor(bgr, conversion)
+        return self._bridge.cv2_to_imgmsg(pixels, encoding, header)
+
+    def _to_compressed(self, bgr: NDArray[np.uint8], header: Header) -> CompressedImage:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self._settings["jpeg_quality"]]
+        _, jpeg = cv2.imencode(".jpg", bgr, quality)
+        # An array is taken over as it is; of anything else the message looks at each byte.
+        data = array.array("B", jpeg.tobytes())
+        return CompressedImage(header=header, format=_COMPRESSED_FORMAT, data=data)
+
+    def _end(self, exit_code: int) -> None:
+        self._timer.cancel()
+        for publisher in (self._image, self._compressed, self._reference):
+            if publisher is not None:
+                publisher.wait_for_all_acked(Duration(seconds=_FLUSH_S))
+        if exit_code or self._settings["stop_at_end"]:
+            self._end_process(exit_code)
+        else:
+            self.get_logger().info("the source has ended")
+
+
+def frame_index(reference: TimeReference, rate_hz: float) -> int:
+    """Tell which frame of its source an image shows, given the rate at which it was published."""
+    return round(Time.from_msg(reference.time_ref).nanoseconds * rate_hz / 1e9)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node; give the process's exit code."""
+    return run_node(ImageSource, (MediaError, ParameterError), args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

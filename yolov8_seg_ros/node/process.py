@@ -1,0 +1,91 @@
+"""Run a node as a process: clean signals, and one line for a user's mistake."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import rclpy
+from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+#: A signal is noticed at most this late.
+_POLL_S = 0.1
+
+
+class Ending:
+    """Hold how a process is to end: called with the exit code by whoever ends it; the first call decides.
+
+    Attributes:
+        exit_code: None while the process shall go on.
+    """
+
+    def __init__(self) -> None:
+        self.exit_code: int | None = None
+
+    def __call__(self, exit_code: int) -> None:
+        """End the process with this code, unless it is ending already."""
+        if self.exit_code is None:
+            self.exit_code = exit_code
+
+
+def run_node(
+    make_node: Callable[[Ending], Node],
+    user_errors: tuple[type[Exception], ...],
+    args: list[str] | None = None,
+) -> int:
+    """Run a node until it ends, or SIGINT or SIGTERM arrives (exit code 0); give the process's exit code.
+
+    Args:
+        make_node: makes the node, in a context that is ready; the node may call what it is given to end.
+        user_errors: what `make_node` raises for a user's mistake: told in one line, exit code 1.
+        args: command line; that of the process where None.
+    """
+    ending = Ending()
+    with _signals_end(ending):
+        try:
+            # rclpy's own handlers would end the context while a callback publishes.
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        except (RCLError, UnknownROSArgsError) as error:
+            print(f"ROS cannot start with these arguments: {' '.join(str(error).split())}", file=sys.stderr)
+            return 1
+        try:
+            return _spin(make_node(ending), ending)
+        except user_errors as error:
+            get_logger("yolov8_seg_ros").error(str(error))
+            return 1
+        finally:
+            rclpy.try_shutdown()
+
+
+def _spin(node: Node, ending: Ending) -> int:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while ending.exit_code is None:
+            executor.spin_once(timeout_sec=_POLL_S)
+        return ending.exit_code
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+
+
+@contextmanager
+def _signals_end(ending: Ending) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the process, in place of what they did before."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ending(0)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
