@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import cv2
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip("rclpy")
+pytest.importorskip("rclpy")
 
-from cv_bridge import CvBridge  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.node import Node  # noqa: E402
-from rclpy.parameter import Parameter as RosParameter  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from rclpy.time import Time  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image, TimeReference  # noqa: E402
+from cv_bridge import CvBridge
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from ros_bench import DEADLINE_S, parameters, process
+from sensor_msgs.msg import CompressedImage, Image, TimeReference
 
-from yolov8_seg_ros.core.media import MediaError, MediaFrame  # noqa: E402
-from yolov8_seg_ros.core.scene import SyntheticScene  # noqa: E402
-from yolov8_seg_ros.node import image_source  # noqa: E402
-from yolov8_seg_ros.node.image_source import PARAMETERS, ImageSource, frame_index  # noqa: E402
-from yolov8_seg_ros.node.parameters import ParameterError  # noqa: E402
+from yolov8_seg_ros.core.media import MediaError, MediaFrame
+from yolov8_seg_ros.core.scene import SyntheticScene
+from yolov8_seg_ros.node import image_source
+from yolov8_seg_ros.node.image_source import PARAMETERS, ImageSource, frame_index
+from yolov8_seg_ros.node.parameters import ParameterError
 
-DEADLINE_S = 30.0
-#: Other tests on this machine have the other domains.
-DOMAIN_ID = 40 + os.getpid() % 40
 SMALL = {"width": 96, "height": 64, "rate_hz": 100.0}
 
 
@@ -54,43 +46,25 @@ class Watcher(Node):
         return frame_index(reference, rate_hz)
 
 
-class Bench:
-    """Spin nodes in this process until a condition holds."""
+class SourceBench:
+    """Make image sources on a bench and keep the exit codes that they ask for."""
 
-    def __init__(self):
-        self.executor = SingleThreadedExecutor()
-        self.nodes = []
+    def __init__(self, ros):
+        self.executor, self.nodes = ros.executor, ros.nodes
+        self.add, self.until = ros.add, ros.until
         self.exit_codes = []
 
-    def source(self, cli_args=None, **parameters):
-        overrides = [RosParameter(name, value=value) for name, value in parameters.items()]
-        node = ImageSource(self.exit_codes.append, parameter_overrides=overrides, cli_args=cli_args)
-        return self.add(node)
-
-    def add(self, node):
-        self.nodes.append(node)
-        self.executor.add_node(node)
-        return node
-
-    def until(self, condition, what):
-        deadline_s = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline_s, f"waited in vain for {what}"
-            self.executor.spin_once(timeout_sec=0.05)
+    def source(self, cli_args=None, **values):
+        overrides = [RosParameter(name, value=value) for name, value in values.items()]
+        return self.add(ImageSource(self.exit_codes.append, parameter_overrides=overrides, cli_args=cli_args))
 
     def until_ended(self):
         self.until(lambda: self.exit_codes, "the source to end")
 
 
 @pytest.fixture
-def bench():
-    rclpy.init(domain_id=DOMAIN_ID)
-    made = Bench()
-    yield made
-    made.executor.shutdown()
-    for node in made.nodes:
-        node.destroy_node()
-    rclpy.shutdown()
+def bench(ros):
+    return SourceBench(ros)
 
 
 @pytest.fixture
@@ -253,7 +227,7 @@ def test_a_lost_camera_ends_with_an_error(bench, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "error", "message"),
+    ("given", "error", "message"),
     [
         ({"source": "no/such.png"}, MediaError, "'no/such.png': no such file or folder"),
         ({"source": ""}, MediaError, "'': no such file or folder"),
@@ -266,38 +240,34 @@ def test_a_lost_camera_ends_with_an_error(bench, monkeypatch):
     ],
     ids=["no file", "empty", "no camera", "not text", "not a number", "negative", "too small", "no encoding"],
 )
-def test_a_mistake_is_named(bench, parameters, error, message):
+def test_a_mistake_is_named(bench, given, error, message):
     with pytest.raises(error, match=message):
-        bench.source(**parameters)
-
-
-def run_source(*ros_args):
-    """Start the node as a process of its own."""
-    code = "import sys; from yolov8_seg_ros.node.image_source import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "--ros-args", *itertools.chain(*(("-p", arg) for arg in ros_args))]
-    env = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN_ID)}
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        bench.source(**given)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_ends_the_process_in_peace(bench, number):
     watcher = bench.add(Watcher())
-    process = run_source("rate_hz:=200.0")
-    bench.until(lambda: watcher.images, "an image of the process")
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, errors) == (0, "")
+    with process("node.image_source", *parameters(rate_hz=200.0)) as running:
+        bench.until(lambda: watcher.images, "an image of the process")
+        running.send_signal(number)
+        output, _ = running.communicate(timeout=DEADLINE_S)
+    assert (running.returncode, output) == (0, "")
 
 
 @pytest.mark.parametrize(
-    ("argument", "message"),
-    [("source:=/no/such.mp4", "'/no/such.mp4': no such file"), ("seed:=-3", "seed"), ("loop", "'-p loop'")],
+    ("arguments", "message"),
+    [
+        (parameters(source="/no/such.mp4"), "'/no/such.mp4': no such file"),
+        (parameters(seed=-3), "seed"),
+        (["-p", "loop"], "'-p loop'"),
+    ],
     ids=["no file", "out of range", "no value"],
 )
-def test_a_mistake_ends_the_process_with_one_line(argument, message):
-    process = run_source(argument)
-    _, errors = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 1
-    *others, last = errors.splitlines()
+def test_a_mistake_ends_the_process_with_one_line(arguments, message):
+    with process("node.image_source", *arguments) as running:
+        output, _ = running.communicate(timeout=DEADLINE_S)
+    assert running.returncode == 1
+    *others, last = output.splitlines()
     assert message in last
     assert all("[rcl]" in line for line in others)
