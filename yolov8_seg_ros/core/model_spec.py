@@ -204,12 +204,12 @@ def _check_type(tensor: TensorSpec, tables: str) -> None:
     if tensor.quant.dtype.name not in TENSOR_TYPES:
         raise ModelError(f"'{tensor.name}' is {tensor.quant.dtype.name}, expected {', '.join(TENSOR_TYPES)}.{tables}")
     if not tensor.quant.is_float and not tensor.quant.scale > 0:
-        raise ModelError(f"'{tensor.name}' has no quantisation scale; export it quantised per tensor.{tables}")
+        raise ModelError(f"'{tensor.name}' has no scale of its own; quantise it per tensor, not per channel.{tables}")
 
 
 def _check_prototypes(network_input: TensorSpec, prototypes: TensorSpec, tables: str) -> None:
     height, width = (size // PROTOTYPE_STRIDE_PX for size in network_input.shape[1:3])
-    if prototypes.shape[:3] != (1, height, width):
+    if prototypes.shape[:3] != (1, height, width) or prototypes.shape[3] < 1:
         raise ModelError(f"expected prototypes of 1 x {height} x {width} x count (NHWC).{tables}")
 
 
