@@ -13,7 +13,18 @@ from yolov8_seg_ros.core.quantization import QuantParams
 INT8_INPUT = QuantParams(np.dtype("int8"), 0.003921568859368563, -128)
 UINT8_INPUT = QuantParams(np.dtype("uint8"), 0.003921568859368563, 0)
 FLOAT_INPUT = QuantParams(np.dtype("float32"))
-SIZES_HW = [(480, 640), (640, 480), (256, 256), (1, 1), (1, 7), (3, 4000), (4000, 3), (427, 639), (33, 31), (1080, 1920)]
+SIZES_HW = [
+    (480, 640),
+    (640, 480),
+    (256, 256),
+    (1, 1),
+    (1, 7),
+    (3, 4000),
+    (4000, 3),
+    (427, 639),
+    (33, 31),
+    (1080, 1920),
+]
 each_size = pytest.mark.parametrize("image_hw", SIZES_HW, ids=lambda hw: f"{hw[1]}x{hw[0]}")
 each_fit = pytest.mark.parametrize("mode", ["letterbox", "stretch"])
 

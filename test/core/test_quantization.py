@@ -1,4 +1,4 @@
-"""Test stored and real numbers against hand-computed ones, and thresholds against a comparison of every stored value."""
+"""Test stored and real numbers by hand, and thresholds against a comparison of every stored value."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def every_stored(quant: QuantParams) -> np.ndarray:
 @pytest.mark.parametrize(
     ("quant", "stored", "real"),
     [
-        pytest.param(QuantParams(np.dtype("int8"), 0.5, 10), [-128, 9, 10, 11, 127], [-69, -0.5, 0, 0.5, 58.5], id="int8"),
+        pytest.param(
+            QuantParams(np.dtype("int8"), 0.5, 10), [-128, 9, 10, 11, 127], [-69, -0.5, 0, 0.5, 58.5], id="int8"
+        ),
         pytest.param(QuantParams(np.dtype("uint8"), 0.25, 128), [0, 128, 255], [-32, 0, 31.75], id="uint8"),
         pytest.param(QuantParams(np.dtype("int8"), 1 / 255, -128), [-128, 127], [0, 1], id="input"),
         pytest.param(FLOAT, [-1.5, 0, 3.25], [-1.5, 0, 3.25], id="float32"),
