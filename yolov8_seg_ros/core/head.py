@@ -71,40 +71,41 @@ def decode(outputs: Sequence[Tensor], spec: ModelSpec, options: HeadOptions) -> 
     """
     anchors, class_id = _above_threshold(spec.scores.view(outputs), _stored_threshold(spec, options), options)
     stored_score = spec.scores.view(outputs)[class_id, anchors]
-    order = _best_first(stored_score)
-    anchors, class_id = anchors[order], class_id[order]
+    order = _best_first(stored_score, anchors)
+    anchors, class_id, stored_score = anchors[order], class_id[order], stored_score[order]
     xyxy = _network_xyxy(spec.boxes.quant.dequantize(spec.boxes.view(outputs)[:, anchors]), spec.input_hw)
-    score = spec.scores.quant.dequantize(stored_score[order])
-    kept = suppress(xyxy, score, None if options.agnostic_nms else class_id, options.iou_threshold)
+    real = np.flatnonzero(_has_area(xyxy))
+    kept = real[suppress(xyxy[real], None if options.agnostic_nms else class_id[real], options.iou_threshold)]
     kept = kept[: options.max_instances]
     coefficients = spec.coefficients.view(outputs)[:, anchors[kept]]
     return Candidates(
         xyxy=xyxy[kept],
-        score=score[kept],
+        score=spec.scores.quant.dequantize(stored_score[kept]),
         class_id=class_id[kept],
         coefficients=spec.coefficients.quant.dequantize(coefficients.T),
     )
 
 
 def suppress(
-    xyxy: NDArray[np.float32], score: NDArray[np.float32], class_id: NDArray[np.int64] | None, iou_threshold: float
+    xyxy: NDArray[np.float32], class_id: NDArray[np.int64] | None, iou_threshold: float
 ) -> NDArray[np.intp]:
-    """Give the rows that greedy non-maximum suppression keeps, best score first.
+    """Give the rows that greedy non-maximum suppression keeps.
 
     Args:
-        xyxy: float32 (n, 4).
-        score: float32 (n,).
+        xyxy: float32 (n, 4), finite boxes that have an area, best first.
         class_id: int64 (n,): only boxes of one class suppress each other; None lets all do so.
         iou_threshold: a box is dropped when it overlaps a kept one by more than this.
     """
-    if not len(score):
+    if not len(xyxy):
         return np.empty(0, np.intp)
     xywh = np.hstack([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]]).astype(np.float64)
     if class_id is not None:
         # Far enough apart, boxes of different classes cannot overlap.
         extent = float(np.abs(xyxy).max()) * 2 + 1
         xywh[:, :2] += class_id[:, np.newaxis] * extent
-    kept = cv2.dnn.NMSBoxes(xywh, score, 0.0, iou_threshold)  # type: ignore[arg-type]
+    # Ranks stand for scores: OpenCV drops a score of 0, and need not keep the order of equal ones.
+    rank = np.arange(len(xyxy), 0, -1).astype(np.float32)
+    kept = cv2.dnn.NMSBoxes(xywh, rank, 0.0, iou_threshold)  # type: ignore[arg-type]
     return np.asarray(kept, np.intp).reshape(-1)
 
 
@@ -116,7 +117,7 @@ def _above_threshold(
     scores: Tensor, threshold: float, options: HeadOptions
 ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Give anchors and classes of the stored scores (classes, anchors) that reach the stored threshold."""
-    classes = None if options.classes is None else np.array(sorted(options.classes), np.intp)
+    classes = None if options.classes is None else np.array(sorted(set(options.classes)), np.intp)
     chosen = scores if classes is None else scores[classes]
     if not len(chosen):
         return np.empty(0, np.intp), np.empty(0, np.int64)
@@ -128,13 +129,18 @@ def _above_threshold(
     return anchors, (rows if classes is None else classes[rows]).astype(np.int64, copy=False)
 
 
-def _best_first(stored_score: Tensor) -> NDArray[np.intp]:
+def _best_first(stored_score: Tensor, anchors: NDArray[np.intp]) -> NDArray[np.intp]:
     """Sort by score, descending; of equal scores, which coarse steps make common, the later anchor comes first.
 
     Later anchors belong to larger strides, which see more of the object.
     """
-    last = len(stored_score) - 1
-    return last - np.argsort(-stored_score[::-1].astype(np.float32), kind="stable")
+    return np.lexsort((-anchors, -stored_score.astype(np.float32)))
+
+
+def _has_area(xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Tell which boxes are some: a network may store a size of 0 or less, and a float one NaN or infinity."""
+    size = xyxy[:, 2:] - xyxy[:, :2]
+    return np.all(np.isfinite(size) & (size > 0), axis=1)
 
 
 def _network_xyxy(xywh: NDArray[np.float32], input_hw: tuple[int, int]) -> NDArray[np.float32]:
