@@ -1,0 +1,19 @@
+"""Give the tests of the nodes a ROS context of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+
+from ros_bench import DOMAIN_ID, Bench  # noqa: E402
+
+
+@pytest.fixture
+def ros():
+    """Give a bench to spin nodes on, in a fresh context."""
+    rclpy.init(domain_id=DOMAIN_ID)
+    made = Bench()
+    yield made
+    made.close()
+    rclpy.shutdown()

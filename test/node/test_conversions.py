@@ -1,0 +1,254 @@
+"""Test the way between messages and images: every encoding, every way in which a message may lie."""
+
+from __future__ import annotations
+
+import array
+import random
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from cv_bridge import CvBridge
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from yolov8_seg_ros.core.color import ColorOrder
+from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.node import conversions
+from yolov8_seg_ros.node.conversions import ImageError, image_from_msg
+
+HW = (48, 64)
+
+
+def smooth_bgr(hw=HW):
+    """Give a picture without sharp edges, which subsampled colours and Bayer patterns keep."""
+    rows, columns = np.mgrid[: hw[0], : hw[1]].astype(np.float32)
+    planes = [40 + 2 * columns, 60 + 2 * rows, 200 - columns - rows]
+    return np.clip(np.dstack(planes), 0, 255).astype(np.uint8)
+
+
+def bayer_of(bgr, pattern):
+    """Sample a picture as a sensor with that pattern does, named by its first two rows."""
+    raw = np.empty(bgr.shape[:2], np.uint8)
+    for position, letter in enumerate(pattern):
+        row, column = divmod(position, 2)
+        raw[row::2, column::2] = bgr[row::2, column::2, "bgr".index(letter)]
+    return raw
+
+
+def yuv_of(bgr):
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV)
+
+
+def packed_422_of(bgr, luma_first):
+    luma, u, v = cv2.split(yuv_of(bgr))
+    packed = np.empty((*bgr.shape[:2], 2), np.uint8)
+    packed[..., 0 if luma_first else 1] = luma
+    packed[:, 0::2, 1 if luma_first else 0] = u[:, 0::2]
+    packed[:, 1::2, 1 if luma_first else 0] = v[:, 0::2]
+    return packed
+
+
+def nv12_of(bgr):
+    luma, u, v = cv2.split(yuv_of(bgr))
+    chroma = np.dstack([u[::2, ::2], v[::2, ::2]]).reshape(bgr.shape[0] // 2, bgr.shape[1])
+    return np.vstack([luma, chroma])
+
+
+def message(pixels, encoding, hw=HW, padding=0, big_endian=False):
+    rows = pixels.reshape(pixels.shape[0], -1)
+    raw = np.ascontiguousarray(rows).view(np.uint8)
+    padded = np.pad(raw, ((0, 0), (0, padding)), constant_values=77)
+    return Image(
+        height=hw[0],
+        width=hw[1],
+        encoding=encoding,
+        is_bigendian=big_endian,
+        step=padded.shape[1],
+        data=array.array("B", padded.tobytes()),
+    )
+
+
+GREY = cv2.cvtColor(smooth_bgr(), cv2.COLOR_BGR2GRAY)
+#: Pixels as a driver sends them, and how far the conversion may be off.
+ENCODED = {
+    "bgr8": (smooth_bgr(), 0),
+    "rgb8": (smooth_bgr()[..., ::-1], 0),
+    "bgra8": (np.dstack([smooth_bgr(), np.full(HW, 9, np.uint8)]), 0),
+    "rgba8": (np.dstack([smooth_bgr()[..., ::-1], np.full(HW, 9, np.uint8)]), 0),
+    "8UC3": (smooth_bgr(), 0),
+    "yuv422": (packed_422_of(smooth_bgr(), luma_first=False), 12),
+    "uyvy": (packed_422_of(smooth_bgr(), luma_first=False), 12),
+    "yuv422_yuy2": (packed_422_of(smooth_bgr(), luma_first=True), 12),
+    "yuyv": (packed_422_of(smooth_bgr(), luma_first=True), 12),
+    "nv12": (nv12_of(smooth_bgr()), 12),
+    "bayer_rggb8": (bayer_of(smooth_bgr(), "rggb"), 4),
+    "bayer_bggr8": (bayer_of(smooth_bgr(), "bggr"), 4),
+    "bayer_gbrg8": (bayer_of(smooth_bgr(), "gbrg"), 4),
+    "bayer_grbg8": (bayer_of(smooth_bgr(), "grbg"), 4),
+}
+GREY_ENCODED = {
+    "mono8": (GREY, False),
+    "8UC1": (GREY, False),
+    "mono16": (GREY.astype("<u2") << 8, False),
+    "mono16 big endian": ((GREY.astype(np.uint16) << 8).astype(">u2"), True),
+}
+
+
+def test_every_supported_encoding_is_tested_here():
+    assert set(conversions.ENCODINGS) == {*ENCODED, *(name.split()[0] for name in GREY_ENCODED)}
+
+
+@pytest.mark.parametrize("padding", [0, 13], ids=["tight", "padded rows"])
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_colours_arrive(encoding, padding):
+    pixels, tolerance = ENCODED[encoding]
+    image = image_from_msg(message(pixels, encoding, padding=padding))
+    difference = np.abs(image.to_bgr().astype(int) - smooth_bgr())[2:-2, 2:-2]
+    assert image.hw == HW
+    # Studio-range YUV of a real camera differs from the full range of this test by a few levels.
+    assert np.median(difference) <= tolerance
+
+
+@pytest.mark.parametrize("name", GREY_ENCODED)
+def test_grey_arrives(name):
+    pixels, big_endian = GREY_ENCODED[name]
+    image = image_from_msg(message(pixels, name.split()[0], padding=6, big_endian=big_endian))
+    assert image.order is ColorOrder.GRAY
+    np.testing.assert_array_equal(image.pixels, GREY)
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "mono8"])
+def test_pixels_that_serve_as_they_are_are_not_copied(encoding):
+    pixels = GREY if encoding == "mono8" else smooth_bgr()
+    msg = message(pixels, encoding)
+    assert np.shares_memory(image_from_msg(msg).pixels, np.frombuffer(msg.data, np.uint8))
+
+
+def changed(**fields):
+    msg = message(smooth_bgr(), "bgr8")
+    for name, value in fields.items():
+        setattr(msg, name, value)
+    return msg
+
+
+BAD_IMAGES = {
+    "unknown encoding": (changed(encoding="32FC7"), "encoding '32FC7' is not supported; expected one of bgr8"),
+    "no encoding": (changed(encoding=""), "encoding '' is not supported"),
+    "no columns": (changed(width=0), "the image is empty: 0x48"),
+    "no rows": (changed(height=0), "the image is empty: 64x0"),
+    "step too small": (changed(step=100), "step 100 does not fit 64x48 bgr8; expected 192 or more"),
+    "step zero": (changed(step=0), "step 0 does not fit"),
+    "step too large": (changed(step=193), "9216 bytes of data do not fit 64x48 bgr8 with step 193; expected 9264"),
+    "data short": (changed(data=array.array("B", bytes(9215))), "9215 bytes of data do not fit"),
+    "no data": (changed(data=array.array("B")), "0 bytes of data do not fit"),
+    "size beyond all bounds": (changed(width=2**32 - 1, height=2**32 - 1), "does not fit"),
+    "odd yuv": (changed(encoding="yuv422", width=63), "expected an even size"),
+    "odd nv12": (changed(encoding="nv12", height=47), "expected an even size"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_IMAGES)
+def test_images_that_do_not_fit_are_refused(case):
+    msg, expected = BAD_IMAGES[case]
+    with pytest.raises(ImageError) as caught:
+        image_from_msg(msg)
+    assert expected in str(caught.value)
+
+
+def compressed(suffix=".jpg"):
+    return cv2.imencode(suffix, smooth_bgr())[1].tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_compressed_images_are_decoded(suffix):
+    msg = CompressedImage(format="jpeg", data=array.array("B", compressed(suffix)))
+    image = image_from_msg(msg)
+    assert np.abs(image.pixels.astype(int) - smooth_bgr()).mean() < 3
+
+
+BAD_PICTURES = {
+    "nothing": (b"", "0 bytes are not a picture"),
+    "no picture": (b"hello, this is no picture", "are not a picture"),
+    "truncated JPEG": (compressed()[:-40], "cut short"),
+    "JPEG header alone": (compressed()[:20], "are not a picture"),
+    "truncated PNG": (compressed(".png")[:-40], "cut short"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PICTURES)
+def test_damaged_pictures_are_refused(case):
+    data, expected = BAD_PICTURES[case]
+    with pytest.raises(ImageError, match=expected):
+        image_from_msg(CompressedImage(format="jpeg", data=array.array("B", data)))
+
+
+def mutated_image(rng):
+    pixels, _ = ENCODED[rng.choice(list(ENCODED))]
+    msg = message(pixels, rng.choice([*conversions.ENCODINGS, "", "rgb16", "\x00"]))
+    for _ in range(rng.randrange(4)):
+        name = rng.choice(["height", "width", "step"])
+        setattr(msg, name, rng.choice([0, 1, 2, 47, 64, 192, 2**16, 2**32 - 1]))
+    msg.is_bigendian = rng.randrange(256)
+    if rng.random() < 0.5:
+        msg.data = msg.data[: rng.randrange(len(msg.data) + 1)]
+    return msg
+
+
+def mutated_picture(rng):
+    data = bytearray(compressed(rng.choice([".jpg", ".png"])))
+    for _ in range(rng.randrange(20)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    if rng.random() < 0.5:
+        del data[rng.randrange(len(data)) :]
+    return CompressedImage(format="jpeg", data=array.array("B", bytes(data)))
+
+
+@pytest.mark.parametrize("mutate", [mutated_image, mutated_picture])
+def test_mutations_give_an_image_or_a_clear_error(mutate):
+    rng = random.Random(8)
+    refusals = []
+    for _ in range(1000):
+        try:
+            image_from_msg(mutate(rng)).to_bgr()
+        except ImageError as error:
+            refusals.append(str(error))
+    assert all(refusals)
+    assert 100 < len(refusals) < 1000
+
+
+def two_instances():
+    left, right = np.zeros((2, *HW), np.bool_)
+    left[10:20, 5:15] = True
+    right[30:40, 40:60] = True
+    return Instances.from_full_masks([left, right], [1, 0], HW)
+
+
+HEADER = Header(frame_id="camera")
+
+
+def test_detections_carry_box_class_score_and_label():
+    message = conversions.detections_to_msg(two_instances(), ("cat", "dog"), HEADER)
+    first, second = message.detections
+    assert (message.header, first.header) == (HEADER, HEADER)
+    assert [first.id, second.id] == ["1", "2"]
+    assert [d.results[0].hypothesis.class_id for d in message.detections] == ["dog", "cat"]
+    assert first.results[0].hypothesis.score == 1.0
+    box = second.bbox
+    assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (50, 35, 20, 10)
+
+
+def test_masks_and_overlays_are_read_back_by_cv_bridge():
+    labels = two_instances().label_image()
+    np.testing.assert_array_equal(CvBridge().imgmsg_to_cv2(conversions.gray_to_msg(labels, HEADER), "mono8"), labels)
+    bgr = smooth_bgr()
+    np.testing.assert_array_equal(CvBridge().imgmsg_to_cv2(conversions.bgr_to_msg(bgr, HEADER), "bgr8"), bgr)
+
+
+def test_label_info_names_the_values_of_the_semantic_image():
+    info = conversions.label_info(("cat", "dog"), 0.25, HEADER)
+    assert [(c.class_id, c.class_name) for c in info.class_map] == [(0, "background"), (1, "cat"), (2, "dog")]
+    assert info.threshold == 0.25

@@ -1,0 +1,73 @@
+"""Spin nodes in the test's process, and run nodes as processes of their own, until a condition holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+DEADLINE_S = 30.0
+#: A condition that no callback brings about is looked at this often.
+POLL_S = 0.002
+#: Other test runs on this machine have the other domains.
+DOMAIN_ID = 40 + os.getpid() % 40
+
+
+class Bench:
+    """Spin nodes until a condition holds; what is added is destroyed with it."""
+
+    def __init__(self) -> None:
+        self.executor = SingleThreadedExecutor()
+        self.nodes: list[Node] = []
+
+    def add(self, node: Node) -> Node:
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def until(self, condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
+        end_s = time.monotonic() + deadline_s
+        while not condition():
+            assert time.monotonic() < end_s, f"waited in vain for {what}"
+            self.executor.spin_once(timeout_sec=POLL_S)
+
+    def call(self, client, request):
+        """Call a service of a node that may spin on this bench."""
+        self.until(client.service_is_ready, f"service {client.srv_name}")
+        future = client.call_async(request)
+        self.until(future.done, f"an answer of {client.srv_name}")
+        return future.result()
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        for node in self.nodes:
+            node.destroy_node()
+
+
+@contextmanager
+def process(module: str, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a node of the package as a process in the tests' domain; killed at the end if it still runs."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", f"yolov8_seg_ros.{module}", "--ros-args", *arguments],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN_ID), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.kill()
+        running.communicate()
+
+
+def parameters(**values: object) -> Sequence[str]:
+    """Give the arguments that set parameters."""
+    return [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]

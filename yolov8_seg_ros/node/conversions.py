@@ -1,0 +1,183 @@
+"""Turn image messages into images and instances into messages; nothing in a message is trusted unchecked.
+
+The distribution's cv_bridge is not used on the way in: it knows no nv12, trusts `step`, and converts colours of the
+whole image where the network's small input is enough.
+"""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
+
+from yolov8_seg_ros.core.color import ColorImage, ColorOrder
+from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.core.picture import PictureError, decode_picture
+
+#: What a camera's topic carries.
+ImageMessage: TypeAlias = "Image | CompressedImage"
+BACKGROUND = "background"
+
+
+class ImageError(ValueError):
+    """An image message that cannot be used; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """How pixels lie in a message.
+
+    Attributes:
+        channels: numbers a pixel; 1 and 2 byte ones make no third dimension when there is one of them.
+        order: what they are once converted.
+        dtype: of a number.
+        conversion: OpenCV's way to BGR, or None where the pixels serve as they are.
+        row_factor: rows of data per two rows of the image (nv12 has half a plane of colour below the grey one).
+    """
+
+    channels: int
+    order: ColorOrder
+    dtype: str = "u1"
+    conversion: int | None = None
+    row_factor: int = 2
+
+
+def _converted(channels: int, conversion: int, row_factor: int = 2) -> _Encoding:
+    return _Encoding(channels, ColorOrder.BGR, conversion=conversion, row_factor=row_factor)
+
+
+# ROS names a Bayer pattern by its first two rows, OpenCV by the second row's second and third pixel.
+_ENCODINGS = {
+    "bgr8": _Encoding(3, ColorOrder.BGR),
+    "rgb8": _Encoding(3, ColorOrder.RGB),
+    "bgra8": _Encoding(4, ColorOrder.BGRA),
+    "rgba8": _Encoding(4, ColorOrder.RGBA),
+    "8UC3": _Encoding(3, ColorOrder.BGR),
+    "8UC1": _Encoding(1, ColorOrder.GRAY),
+    "mono8": _Encoding(1, ColorOrder.GRAY),
+    "mono16": _Encoding(1, ColorOrder.GRAY, dtype="u2"),
+    "yuv422": _converted(2, cv2.COLOR_YUV2BGR_UYVY),
+    "uyvy": _converted(2, cv2.COLOR_YUV2BGR_UYVY),
+    "yuv422_yuy2": _converted(2, cv2.COLOR_YUV2BGR_YUYV),
+    "yuyv": _converted(2, cv2.COLOR_YUV2BGR_YUYV),
+    "nv12": _converted(1, cv2.COLOR_YUV2BGR_NV12, row_factor=3),
+    "bayer_rggb8": _converted(1, cv2.COLOR_BayerBG2BGR),
+    "bayer_bggr8": _converted(1, cv2.COLOR_BayerRG2BGR),
+    "bayer_gbrg8": _converted(1, cv2.COLOR_BayerGR2BGR),
+    "bayer_grbg8": _converted(1, cv2.COLOR_BayerGB2BGR),
+}
+ENCODINGS = tuple(_ENCODINGS)
+_EVEN_WIDTH = frozenset({"yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12"})
+
+
+def image_from_msg(msg: ImageMessage) -> ColorImage:
+    """Give the image of a message, without copying its pixels where they serve as they are.
+
+    Raises:
+        ImageError: for an encoding that is not supported, sizes that do not fit one another, or a damaged picture.
+    """
+    return _decoded(msg) if isinstance(msg, CompressedImage) else _unpacked(msg)
+
+
+def _decoded(msg: CompressedImage) -> ColorImage:
+    try:
+        return ColorImage(decode_picture(memoryview(msg.data)))
+    except PictureError as error:
+        raise ImageError(f"compressed image ('{msg.format}'): {error}") from error
+
+
+def _unpacked(msg: Image) -> ColorImage:
+    encoding = _ENCODINGS.get(msg.encoding)
+    if encoding is None:
+        raise ImageError(f"encoding '{msg.encoding}' is not supported; expected one of {', '.join(ENCODINGS)}")
+    pixels = _pixels(msg, encoding)
+    if encoding.dtype == "u2":
+        pixels = (pixels >> 8).astype(np.uint8)
+    if encoding.conversion is not None:
+        pixels = cv2.cvtColor(pixels, encoding.conversion)
+    return ColorImage(pixels, encoding.order)
+
+
+def _pixels(msg: Image, encoding: _Encoding) -> NDArray[Any]:
+    dtype = np.dtype(encoding.dtype).newbyteorder(">" if msg.is_bigendian else "<")
+    rows = msg.height * encoding.row_factor // 2
+    pixel_bytes = encoding.channels * dtype.itemsize
+    _check_size(msg, rows, pixel_bytes)
+    shape, strides = (rows, msg.width), (msg.step, pixel_bytes)
+    if encoding.channels > 1:
+        shape, strides = (*shape, encoding.channels), (*strides, dtype.itemsize)  # type: ignore[assignment]
+    return np.ndarray(shape, dtype, memoryview(msg.data), strides=strides)
+
+
+def _check_size(msg: Image, rows: int, pixel_bytes: int) -> None:
+    size = f"{msg.width}x{msg.height} {msg.encoding}"
+    if not msg.width or not msg.height:
+        raise ImageError(f"the image is empty: {size}")
+    if (msg.encoding in _EVEN_WIDTH and msg.width % 2) or (msg.encoding == "nv12" and msg.height % 2):
+        raise ImageError(f"{size}: its colours come in pairs of pixels; expected an even size")
+    if msg.step < msg.width * pixel_bytes:
+        raise ImageError(f"step {msg.step} does not fit {size}; expected {msg.width * pixel_bytes} or more")
+    if len(msg.data) < rows * msg.step:
+        raise ImageError(
+            f"{len(msg.data)} bytes of data do not fit {size} with step {msg.step}; expected {rows * msg.step}"
+        )
+
+
+def gray_to_msg(gray: NDArray[np.uint8], header: Header) -> Image:
+    """Give a mono8 message of uint8 (height, width)."""
+    return _to_msg(gray, "mono8", header)
+
+
+def bgr_to_msg(bgr: NDArray[np.uint8], header: Header) -> Image:
+    """Give a bgr8 message of uint8 (height, width, 3)."""
+    return _to_msg(bgr, "bgr8", header)
+
+
+def _to_msg(pixels: NDArray[np.uint8], encoding: str, header: Header) -> Image:
+    # Of the types that the setter takes, only an array is taken over without a look at each byte.
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
+    height, width = pixels.shape[:2]
+    return Image(header=header, height=height, width=width, encoding=encoding, step=len(data) // height, data=data)
+
+
+def detections_to_msg(instances: Instances, class_names: Sequence[str], header: Header) -> Detection2DArray:
+    """Give the detections, best score first.
+
+    `id` is the pixel value of the instance in its label image, 1-based, or its track.
+    """
+    ids = range(1, len(instances) + 1) if instances.track_id is None else instances.track_id.tolist()
+    rows = zip(ids, instances.xyxy.tolist(), instances.score.tolist(), instances.class_id.tolist(), strict=True)
+    return Detection2DArray(
+        header=header,
+        detections=[_detection(header, *row[:3], class_names[row[3]]) for row in rows],
+    )
+
+
+def _detection(header: Header, number: int, xyxy: list[float], score: float, class_name: str) -> Detection2D:
+    left, top, right, bottom = xyxy
+    detection = Detection2D(header=header, id=str(number))
+    detection.bbox.center.position.x = (left + right) / 2
+    detection.bbox.center.position.y = (top + bottom) / 2
+    detection.bbox.size_x = right - left
+    detection.bbox.size_y = bottom - top
+    result = ObjectHypothesisWithPose()
+    result.hypothesis.class_id = class_name
+    result.hypothesis.score = score
+    detection.results.append(result)
+    return detection
+
+
+def label_info(class_names: Sequence[str], score_threshold: float, header: Header) -> LabelInfo:
+    """Tell what the pixel values of the semantic image mean: 0 is background, class k has value k + 1."""
+    names = (BACKGROUND, *class_names)
+    classes = [VisionClass(class_id=value, class_name=name) for value, name in enumerate(names)]
+    return LabelInfo(header=header, class_map=classes, threshold=score_threshold)
