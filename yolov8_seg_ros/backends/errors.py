@@ -1,0 +1,7 @@
+"""What goes wrong with a backend."""
+
+from __future__ import annotations
+
+
+class BackendError(RuntimeError):
+    """A backend that cannot start or run; the message says why and what to do."""

@@ -1,0 +1,68 @@
+"""List the parameters of the node `yolov8_seg`, and read options out of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.instances import MAX_LABELS
+from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
+from yolov8_seg_ros.core.model_spec import ModelSpec
+from yolov8_seg_ros.core.segmenter import SegmenterOptions
+from yolov8_seg_ros.node.parameters import Parameter
+
+BACKENDS = ("auto", "cpu")
+TRANSPORTS = ("raw", "compressed")
+RELIABILITIES = ("auto", "reliable", "best_effort")
+
+#: All parameters but those that ROS adds itself. `config/seg.yaml` and the README repeat them.
+PARAMETERS = (
+    Parameter("model", "yolov8n_256", "model file: a path, or a name as 'yolov8_seg model list' shows them"),
+    Parameter("class_names_file", "", "text file, a class name a line, or data.yaml; empty: the model's own"),
+    Parameter("backend", "auto", "where the network runs", choices=BACKENDS),
+    Parameter("num_threads", 0, "threads of the CPU backend; 0: by the number of processors", minimum=0, maximum=64),
+    Parameter("image_transport", "raw", "type of the image topic", choices=TRANSPORTS),
+    Parameter("image_reliability", "auto", "of the image subscription; auto: as offered", choices=RELIABILITIES),
+    Parameter("fit", "letterbox", "how the image is fitted into the network's input", choices=FITS),
+    Parameter("interpolation", "area", "how the image is resized", choices=tuple(INTERPOLATIONS)),
+    Parameter("pixel_rounding", "nearest", "how pixels are quantised", choices=PIXEL_ROUNDINGS),
+    Parameter("score_threshold", 0.25, "lowest score kept", read_only=False, minimum=0.0, maximum=1.0),
+    Parameter("iou_threshold", 0.7, "boxes that overlap more are one", read_only=False, minimum=0.0, maximum=1.0),
+    Parameter(
+        "max_instances", 100, "at most so many, the best", read_only=False, minimum=1, maximum=MAX_LABELS
+    ),
+    Parameter("classes", "", "class names or numbers to keep, separated by commas; empty: all", read_only=False),
+    Parameter("agnostic_nms", False, "let boxes of different classes suppress each other", read_only=False),
+    Parameter("autostart", True, "configure and activate at start"),
+)
+
+
+def head_options(settings: Mapping[str, Any], spec: ModelSpec) -> HeadOptions:
+    """Tell which instances to keep.
+
+    Raises:
+        ValueError: for a class that the model does not have.
+    """
+    names = [name.strip() for name in settings["classes"].split(",") if name.strip()]
+    return HeadOptions(
+        score_threshold=settings["score_threshold"],
+        iou_threshold=settings["iou_threshold"],
+        max_instances=settings["max_instances"],
+        classes=spec.class_indices(names) if names else None,
+        agnostic_nms=settings["agnostic_nms"],
+    )
+
+
+def segmenter_options(settings: Mapping[str, Any], spec: ModelSpec) -> SegmenterOptions:
+    """Tell how images are segmented.
+
+    Raises:
+        ValueError: for a class that the model does not have.
+    """
+    return SegmenterOptions(
+        fit=settings["fit"],
+        interpolation=settings["interpolation"],
+        pixel_rounding=settings["pixel_rounding"],
+        head=head_options(settings, spec),
+    )

@@ -1,0 +1,183 @@
+"""Keep what a configured node holds: the model, its publishers, and the way of a frame through them."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from yolov8_seg_ros.backends import BackendError
+from yolov8_seg_ros.core.color import ColorImage
+from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.core.letterbox import BORDER_GREY
+from yolov8_seg_ros.core.overlay import draw_overlay
+from yolov8_seg_ros.core.segmenter import Backend, Segmenter, SegmenterOptions
+from yolov8_seg_ros.node import conversions
+from yolov8_seg_ros.node.diagnostics import SILENCE_S, Health, Rate
+from yolov8_seg_ros.node.image_subscription import ImageSubscription
+from yolov8_seg_ros.node.pipeline import NewestFramePipeline
+
+_RESULT_QOS = QoSProfile(depth=10)
+_LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+#: How often the same complaint about images is logged.
+_COMPLAINT_PERIOD_S = 5.0
+#: How long leaving may wait for the frame at hand; a slower backend is closed by its own thread later on.
+_CLOSE_TIMEOUT_S = 0.5
+
+
+class Session:
+    """From images to results, for as long as the node stays configured.
+
+    Args:
+        node: on whose topics.
+        settings: values of the parameters by name.
+        backend: runs the network; closed by this session.
+        options: how images are segmented.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, settings: Mapping[str, Any], backend: Backend, options: SegmenterOptions
+    ) -> None:
+        self._node = node
+        self._backend = backend
+        self._model = settings["model"]
+        self._segmenter = Segmenter(backend, options)
+        self._detections = node.create_lifecycle_publisher(Detection2DArray, "~/detections", _RESULT_QOS)
+        self._instances = node.create_lifecycle_publisher(Image, "~/instances", _RESULT_QOS)
+        self._semantic = node.create_lifecycle_publisher(Image, "~/semantic", _RESULT_QOS)
+        self._overlay = node.create_lifecycle_publisher(Image, "~/overlay", qos_profile_sensor_data)
+        self._label_info = node.create_lifecycle_publisher(LabelInfo, "~/label_info", _LATCHED_QOS)
+        self._subscription = ImageSubscription(
+            node, settings["image_transport"], settings["image_reliability"], self._take
+        )
+        self._pipeline: NewestFramePipeline[conversions.ImageMessage] = NewestFramePipeline(
+            self._process, self._report, finish=backend.close
+        )
+        self._input_rate, self._output_rate = Rate(), Rate()
+        self._last_image_s = time.monotonic()
+        self._unusable = 0
+        self._failed = 0
+        self._told = (0, 0)
+        self._last_error = ""
+        self._age_ms = 0.0
+
+    @property
+    def options(self) -> SegmenterOptions:
+        """Give how images are segmented now."""
+        return self._segmenter.options
+
+    def warm_up(self) -> float:
+        """Segment a grey image, so that the first real one meets no delay; give the milliseconds it took."""
+        started = time.perf_counter()
+        self._segmenter.segment(np.full((*self._segmenter.spec.input_hw, 3), BORDER_GREY, np.uint8))
+        return (time.perf_counter() - started) * 1e3
+
+    def listen(self, enabled: bool) -> None:
+        """Take images, or leave them."""
+        if enabled:
+            self._last_image_s = time.monotonic()
+            self._subscription.open()
+        else:
+            self._subscription.close()
+            self._pipeline.clear()
+
+    def set_head_options(self, head: HeadOptions) -> None:
+        """Keep other instances from the next image on."""
+        self._segmenter.set_head_options(head)
+        self.tell_labels()
+
+    def tell_labels(self) -> None:
+        """Publish what the pixel values of the semantic image mean."""
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        threshold = self.options.head.score_threshold
+        self._label_info.publish(conversions.label_info(self._segmenter.spec.class_names, threshold, header))
+
+    def close(self) -> None:
+        """Release all that the session holds; a frame at hand is finished by its thread."""
+        self._subscription.destroy()
+        self._pipeline.close(_CLOSE_TIMEOUT_S)
+        for publisher in (self._detections, self._instances, self._semantic, self._overlay, self._label_info):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def health(self, listening: bool) -> Health:
+        """Tell how it goes."""
+        counts = self._pipeline.counts
+        input_hz, output_hz = self._input_rate.update(counts.received), self._output_rate.update(counts.done)
+        level, summary = self._verdict(listening, output_hz)
+        times = self._segmenter.times
+        values = {
+            "backend": self._backend.description,
+            "model": self._model,
+            "image topic": self._subscription.topic,
+            "input rate (Hz)": f"{input_hz:.1f}",
+            "output rate (Hz)": f"{output_hz:.1f}",
+            "prepare (ms)": f"{times.prepare_ms:.2f}",
+            "infer (ms)": f"{times.infer_ms:.2f}",
+            "decode and masks (ms)": f"{times.finish_ms:.2f}",
+            "age of the last result (ms)": f"{self._age_ms:.1f}",
+            "frames received": str(counts.received),
+            "frames processed": str(counts.done),
+            "frames dropped for newer ones": str(counts.overwritten),
+            "frames unusable": str(self._unusable),
+            "frames failed": str(self._failed),
+            "last error": self._last_error,
+        }
+        return Health(level, summary, values, self._backend.description)
+
+    def _verdict(self, listening: bool, output_hz: float) -> tuple[bytes, str]:
+        before, self._told = self._told, (self._unusable, self._failed)
+        if self._failed > before[1]:
+            return DiagnosticStatus.ERROR, self._last_error
+        if self._unusable > before[0]:
+            return DiagnosticStatus.WARN, f"unusable images: {self._last_error}"
+        if listening and time.monotonic() - self._last_image_s > SILENCE_S:
+            return DiagnosticStatus.WARN, f"no images on {self._subscription.topic}"
+        return DiagnosticStatus.OK, f"{output_hz:.1f} images a second" if listening else "not listening"
+
+    def _take(self, message: conversions.ImageMessage) -> None:
+        self._last_image_s = time.monotonic()
+        self._pipeline.put(message)
+
+    def _process(self, message: conversions.ImageMessage) -> None:
+        image = conversions.image_from_msg(message)
+        masks = any(p.get_subscription_count() for p in (self._instances, self._semantic, self._overlay))
+        self._publish(message.header, image, self._segmenter.segment(image, masks=masks))
+
+    def _publish(self, header: Header, image: ColorImage, instances: Instances) -> None:
+        names = self._segmenter.spec.class_names
+        if self._detections.get_subscription_count():
+            self._detections.publish(conversions.detections_to_msg(instances, names, header))
+        # Someone may have subscribed only after the masks were left out: then the next image will do.
+        if instances.masks is not None:
+            if self._instances.get_subscription_count():
+                self._instances.publish(conversions.gray_to_msg(instances.label_image(), header))
+            if self._semantic.get_subscription_count():
+                self._semantic.publish(conversions.gray_to_msg(instances.semantic_image(), header))
+            if self._overlay.get_subscription_count():
+                overlay = draw_overlay(image.to_bgr(), instances, names)
+                self._overlay.publish(conversions.bgr_to_msg(overlay, header))
+        self._age_ms = (self._node.get_clock().now() - Time.from_msg(header.stamp)).nanoseconds / 1e6
+
+    def _report(self, error: Exception) -> None:
+        self._last_error = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, conversions.ImageError):
+            self._unusable += 1
+            self._node.get_logger().warning(
+                f"image skipped: {self._last_error}", throttle_duration_sec=_COMPLAINT_PERIOD_S
+            )
+            return
+        self._failed += 1
+        # A backend says what is wrong; anything else is a defect, which its traceback helps to find.
+        details = self._last_error if isinstance(error, BackendError) else "".join(traceback.format_exception(error))
+        self._node.get_logger().error(f"image failed: {details}", throttle_duration_sec=_COMPLAINT_PERIOD_S)
