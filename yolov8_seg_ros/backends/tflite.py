@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.core.metadata import names_in_order, read_metadata
 from yolov8_seg_ros.core.model_spec import ModelError, ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
@@ -21,10 +22,6 @@ RUNTIMES = ("ai_edge_litert", "tflite_runtime")
 FILE_IDENTIFIER = b"TFL3"
 #: More threads than this do not make a network of this size faster.
 MAX_AUTOMATIC_THREADS = 4
-
-
-class BackendError(RuntimeError):
-    """A backend that cannot start or run; the message says why and what to do."""
 
 
 class TfliteBackend:
@@ -46,6 +43,7 @@ class TfliteBackend:
         self._interpreter = _open_interpreter(runtime, model_path, threads)
         self._input_index, self._output_indices, self.spec = _read_spec(self._interpreter, model_path, class_names)
         self.description = f"{runtime.__name__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"
+        self.reason = ""
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
         """Run the network on one stored input; give its stored outputs, the caller's own."""

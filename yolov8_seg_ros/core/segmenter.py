@@ -26,10 +26,12 @@ class Backend(Protocol):
     Attributes:
         spec: what its tensors mean.
         description: what it is and where it runs, for a person.
+        reason: why it was chosen among others; empty where it was asked for by name.
     """
 
     spec: ModelSpec
     description: str
+    reason: str
 
     def run(self, network_input: Tensor) -> Sequence[Tensor]:
         """Run the network on one stored input; give its stored outputs in the order of `spec.outputs`.

@@ -1,0 +1,65 @@
+"""Test that models are opened on the backend asked for, and that what cannot be is told."""
+
+from __future__ import annotations
+
+import pytest
+from tiny_models import write_segmentation_model
+
+from yolov8_seg_ros.backends import BACKENDS, BackendError, open_backend
+from yolov8_seg_ros.core.model_spec import ModelError
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    monkeypatch.setenv("YOLOV8_SEG_MODELS", str(tmp_path))
+    return str(write_segmentation_model(tmp_path / "tiny.tflite"))
+
+
+def test_auto_is_the_default_and_says_what_it_chose(model):
+    with open_backend(model) as backend:
+        assert backend.reason.startswith("auto chose cpu: ")
+
+
+def test_a_backend_asked_for_has_no_reason(model):
+    with open_backend("tiny", "cpu", num_threads=3) as backend:
+        assert backend.reason == ""
+        assert "3 threads" in backend.description
+
+
+def test_class_names_come_from_a_file(model, tmp_path):
+    names = tmp_path / "data.yaml"
+    names.write_text("names:\n  0: fish\n  1: redfish\n")
+
+    with open_backend(model, class_names_file=str(names)) as backend:
+        assert backend.spec.class_names == ("fish", "redfish")
+        assert backend.spec.names_given
+
+
+def test_class_names_that_do_not_fit_are_told(model, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("fish\n")
+
+    with pytest.raises(ModelError, match="1 class names for a model of 2 classes"):
+        open_backend(model, class_names_file=str(names))
+
+
+@pytest.mark.parametrize("backend", ["gpu", "", "CPU"])
+def test_an_unknown_backend_names_the_known_ones(backend, model):
+    with pytest.raises(BackendError, match=f"expected one of {', '.join(BACKENDS)}; got '{backend}'"):
+        open_backend(model, backend)
+
+
+@pytest.mark.parametrize("backend", ["npu", "n6"])
+def test_a_backend_that_is_not_there_is_told(backend, model):
+    with pytest.raises(BackendError, match=f"backend '{backend}' is not part of this version; use 'cpu' or 'auto'"):
+        open_backend(model, backend)
+
+
+def test_a_negative_number_of_threads_is_refused(model):
+    with pytest.raises(BackendError, match="num_threads: expected 0"):
+        open_backend(model, num_threads=-1)
+
+
+def test_a_model_that_is_not_there_is_told():
+    with pytest.raises(ModelError, match="model 'no_such_model'"):
+        open_backend("no_such_model")
