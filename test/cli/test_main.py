@@ -1,0 +1,138 @@
+"""Test how the tool starts, and how it tells what went wrong."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+from yolov8_seg_ros import cli
+from yolov8_seg_ros.backends import BackendError
+from yolov8_seg_ros.cli import main as tool
+from yolov8_seg_ros.cli import model
+from yolov8_seg_ros.cli.errors import CommandError
+from yolov8_seg_ros.core.media import MediaError
+from yolov8_seg_ros.core.model_spec import ModelError
+from yolov8_seg_ros.model_download import DownloadError
+
+
+def help_of(*verb):
+    return subprocess.run(
+        [sys.executable, "-m", "yolov8_seg_ros.cli.main", *verb, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Give a function that makes a verb raise."""
+
+    def fail_with(error):
+        def run(_args):
+            raise error
+
+        monkeypatch.setattr(model, "run_list", run)
+
+    return fail_with
+
+
+def test_help_names_each_verb():
+    assert all(verb in help_of() for verb in tool.VERBS)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [(verb,) for verb in tool.VERBS if verb != "model"] + [("model", verb) for verb in ("info", "download", "list")],
+    ids=" ".join,
+)
+def test_help_of_a_verb_has_an_example(verb):
+    text = help_of(*verb)
+
+    assert "example" in text.lower()
+    assert f"yolov8_seg {' '.join(verb)}" in text
+
+
+def test_the_tools_own_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom yolov8_seg_ros.cli.main import build_parser\nbuild_parser([]).format_help()\n"
+        "print(*sys.modules)"
+    )
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert not {"numpy", "cv2", "rclpy", "tqdm"} & set(modules)
+
+
+def test_each_verb_is_a_module():
+    assert set(tool.VERBS) <= {module.name for module in pkgutil.iter_modules(cli.__path__)}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BackendError("told"),
+        CommandError("told"),
+        DownloadError("told"),
+        MediaError("told"),
+        ModelError("told"),
+        OSError("told"),
+        OSError(28, "told", "file.json"),
+    ],
+    ids=repr,
+)
+def test_a_mistake_is_told_in_one_line(error, failing, capsys):
+    failing(error)
+
+    assert tool.main(["model", "list"]) == 1
+
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("yolov8_seg: error: ")
+    assert lines[0].endswith("told")
+    assert "Errno" not in lines[0]
+
+
+def test_a_missing_optional_package_is_told(failing, capsys):
+    failing(ModuleNotFoundError("No module named 'pycocotools'", name="pycocotools"))
+
+    assert tool.main(["model", "list"]) == 1
+    assert "run 'pip install pycocotools'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error", [ModuleNotFoundError("ours", name="yolov8_seg_ros.oops"), ZeroDivisionError()], ids=repr
+)
+def test_a_fault_of_ours_is_not_hidden(error, failing):
+    failing(error)
+
+    with pytest.raises(type(error)):
+        tool.main(["model", "list"])
+
+
+def test_an_interrupt_ends_quietly(failing, capsys):
+    failing(KeyboardInterrupt())
+
+    assert tool.main(["model", "list"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_leaves_early_is_no_fault():
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = subprocess.run(
+        [sys.executable, "-m", "yolov8_seg_ros.cli.main", "model", "list"], stdout=writing, stderr=subprocess.PIPE
+    )
+    os.close(writing)
+
+    assert b"Traceback" not in result.stderr
+    assert b"Exception" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["model"], ["model", "nonsense"]], ids=" ".join)
+def test_an_unknown_verb_shows_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        tool.main(arguments)
+
+    assert caught.value.code == 2
+    assert "usage: yolov8_seg" in capsys.readouterr().err

@@ -1,0 +1,182 @@
+"""Test the verb `segment`: what it writes, what it tells, and that it loses nothing."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from tiny_models import write_detection_model, write_segmentation_model
+
+from yolov8_seg_ros.cli.main import build_parser, main
+from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.segmenter import SegmenterOptions
+
+GREY = np.full((64, 96, 3), 128, np.uint8)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return str(write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "mouse"]))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("1.png", "2.png", "3.png"):
+        cv2.imwrite(str(folder / name), GREY)
+    return folder
+
+
+@pytest.fixture
+def segment(model, tmp_path):
+    """Give a function that runs the verb, and gives its exit code."""
+
+    def run(*arguments, model=model):
+        return main(["segment", *map(str, arguments), "--model", model, "--output", str(tmp_path / "output")])
+
+    return run
+
+
+def results(tmp_path):
+    return json.loads((tmp_path / "output" / "results.json").read_text())
+
+
+def test_a_folder_is_segmented(segment, pictures, tmp_path, capsys):
+    assert segment(pictures) == 0
+
+    assert [result["image_id"] for result in results(tmp_path)] == [1, 2, 3]
+    told = capsys.readouterr()
+    assert "auto chose cpu" in told.out
+    assert "3 pictures, 3 instances; a picture took" in told.out
+    assert "no class names" not in told.err
+
+
+def test_options_reach_the_segmenter(segment, pictures, tmp_path):
+    assert segment(pictures, "--score", "0.95") == 0
+    assert results(tmp_path) == []
+
+    assert segment(pictures, "--classes", "cat") == 0
+    assert results(tmp_path) == []
+
+    assert segment(pictures, "--classes", "cat, mouse", "--fit", "stretch", "--interpolation", "linear") == 0
+    assert results(tmp_path)[0]["bbox"] == pytest.approx([24, 16, 48, 32], abs=0.1)
+
+
+def test_defaults_are_the_cores():
+    args = build_parser(["segment"]).parse_args(["segment", "x"])
+
+    assert (args.fit, args.interpolation) == (SegmenterOptions().fit, SegmenterOptions().interpolation)
+    head = HeadOptions()
+    found = HeadOptions(args.score, args.iou, args.max_instances, None, args.agnostic_nms)
+    assert found == head
+
+
+@pytest.mark.parametrize("damage", ["cut_short", "no_picture", "empty"])
+def test_a_bad_picture_is_told_and_left_out(damage, segment, pictures, tmp_path, capsys):
+    whole = cv2.imencode(".jpg", GREY)[1].tobytes()
+    bad = {"cut_short": whole[: len(whole) // 2], "no_picture": b"words", "empty": b""}[damage]
+    (pictures / "2.png").unlink()
+    (pictures / "2.jpg").write_bytes(bad)
+
+    assert segment(pictures, pictures / "2.jpg", pictures / "1.png") == 1
+
+    told = capsys.readouterr()
+    assert told.err.count("skipped: ") == 2
+    assert "2.jpg" in told.err
+    assert "3 pictures, 3 instances, 2 skipped" in told.out
+    assert len(results(tmp_path)) == 3
+
+
+def test_nothing_readable_keeps_earlier_results(segment, pictures, tmp_path, capsys):
+    assert segment(pictures) == 0
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "a.jpg").write_bytes(b"words")
+
+    assert segment(bad) == 1
+
+    told = capsys.readouterr().err
+    assert told.count("skipped: ") == 1
+    assert "error: nothing was segmented" in told
+    assert len(results(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("name", ["missing.jpg", "0", "demo", "/dev/null"])
+def test_an_input_that_is_none_is_told_before_any_work(name, segment, pictures, tmp_path, capsys):
+    assert segment(pictures, name) == 1
+
+    assert f"'{name}': no such file or folder" in capsys.readouterr().err
+    assert not (tmp_path / "output").exists()
+
+
+def test_inputs_are_never_overwritten(model, pictures, capsys):
+    before = (pictures / "1.png").read_bytes()
+
+    for given in (pictures, pictures / "1.png"):
+        assert main(["segment", str(given), "--model", model, "--output", str(pictures)]) == 1
+        assert "give another folder" in capsys.readouterr().err
+
+    assert (pictures / "1.png").read_bytes() == before
+    assert not (pictures / "results.json").exists()
+
+
+def test_an_unknown_class_is_told(segment, pictures, capsys):
+    assert segment(pictures, "--classes", "dog") == 1
+    assert "--classes: class 'dog' is not one of the model's: cat, mouse" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--score", "1.5"], "--score: expected a number from 0 to 1, got '1.5'"),
+        (["--score", "nan"], "got 'nan'"),
+        (["--iou", "much"], "--iou: expected a number from 0 to 1, got 'much'"),
+        (["--max-instances", "0"], "--max-instances: expected a whole number, 1 or more, got '0'"),
+        (["--threads", "-1"], "--threads: expected"),
+        (["--backend", "gpu"], "--backend: invalid choice: 'gpu'"),
+        (["--fit", "crop"], "--fit: invalid choice: 'crop'"),
+    ],
+    ids=lambda value: value[0] + value[1] if isinstance(value, list) else "",
+)
+def test_a_wrong_value_is_told_by_its_option(arguments, message, segment, pictures, capsys):
+    with pytest.raises(SystemExit) as caught:
+        segment(pictures, *arguments)
+
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_model_is_told(segment, pictures, tmp_path, capsys):
+    assert segment(pictures, model=str(tmp_path / "none.tflite")) == 1
+    assert "there is no file at that path" in capsys.readouterr().err
+
+
+def test_a_detection_model_is_told(segment, pictures, tmp_path, capsys):
+    assert segment(pictures, model=str(write_detection_model(tmp_path / "detect.tflite"))) == 1
+    assert "this looks like a detection model" in capsys.readouterr().err
+
+
+def test_numbered_classes_are_told(segment, pictures, tmp_path, capsys):
+    assert segment(pictures, model=str(write_segmentation_model(tmp_path / "nameless.tflite"))) == 0
+    assert "the model has no class names, they are numbered; give --class-names" in capsys.readouterr().err
+
+
+def test_an_output_folder_that_cannot_be_made_is_told(model, pictures, tmp_path, capsys):
+    (tmp_path / "file").touch()
+
+    assert main(["segment", str(pictures), "--model", model, "--output", str(tmp_path / "file" / "deeper")]) == 1
+    assert "Not a directory" in capsys.readouterr().err
+
+
+def test_people_are_found(st_model_320, coco_pictures, tmp_path):
+    picture = next(path for path in coco_pictures if path.stem == "000000001000")
+    options = ["--model", str(st_model_320), "--classes", "person", "--output", str(tmp_path)]
+
+    assert main(["segment", str(picture), *options]) == 0
+
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert len([result for result in found if result["score"] > 0.5]) >= 6
+    assert {result["category_id"] for result in found} == {0}

@@ -1,0 +1,136 @@
+"""Define the arguments that several verbs share, and turn them into what the package works with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from yolov8_seg_ros.backends import BACKENDS, open_backend
+from yolov8_seg_ros.cli.errors import CommandError
+from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS
+from yolov8_seg_ros.core.model_spec import ModelSpec
+from yolov8_seg_ros.core.segmenter import Backend, SegmenterOptions
+from yolov8_seg_ros.model_store import PUBLISHED_MODELS
+
+DEFAULT_MODEL = PUBLISHED_MODELS[0].name
+
+
+def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `open_backend_of` reads."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="FILE_OR_NAME",
+        help="path or name of a model (default: %(default)s); 'yolov8_seg model list' shows the names",
+    )
+    group.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0], help="what runs it (default: %(default)s)")
+    group.add_argument(
+        "--threads", type=whole_number(0), default=0, metavar="N", help="CPU threads; 0 chooses (default: %(default)s)"
+    )
+    group.add_argument(
+        "--class-names",
+        default="",
+        metavar="FILE",
+        help="text file with a class name a line, or data.yaml, for a model that does not name its classes",
+    )
+
+
+def add_segmenter_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `segmenter_options` reads."""
+    head, segmenter = HeadOptions(), SegmenterOptions()
+    group = parser.add_argument_group("segmentation")
+    group.add_argument(
+        "--score", type=fraction, default=head.score_threshold, help="lowest score kept, 0 to 1 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--iou",
+        type=fraction,
+        default=head.iou_threshold,
+        help="two boxes that overlap by more are one object, 0 to 1 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-instances",
+        type=whole_number(1),
+        default=head.max_instances,
+        metavar="N",
+        help="keep at most so many a picture, the best (default: %(default)s)",
+    )
+    group.add_argument(
+        "--classes", default="", metavar="NAME,...", help="keep only these classes, by name or number (default: all)"
+    )
+    group.add_argument(
+        "--agnostic-nms",
+        action="store_true",
+        default=head.agnostic_nms,
+        help="let boxes of different classes suppress each other",
+    )
+    group.add_argument(
+        "--fit",
+        choices=FITS,
+        default=segmenter.fit,
+        help="keep the picture's aspect, or fill the network's input (default: %(default)s)",
+    )
+    group.add_argument(
+        "--interpolation",
+        choices=list(INTERPOLATIONS),
+        default=segmenter.interpolation,
+        help="how the picture is resized (default: %(default)s)",
+    )
+
+
+def open_backend_of(args: argparse.Namespace) -> Backend:
+    """Open the model that the arguments name.
+
+    Raises:
+        ModelError: if it is not to be found or cannot be served.
+        BackendError: if the backend cannot start.
+    """
+    return open_backend(args.model, args.backend, num_threads=args.threads, class_names_file=args.class_names)
+
+
+def segmenter_options(args: argparse.Namespace, spec: ModelSpec) -> SegmenterOptions:
+    """Give the options that the arguments ask for.
+
+    Raises:
+        CommandError: for a class that the model does not have.
+    """
+    head = HeadOptions(
+        score_threshold=args.score,
+        iou_threshold=args.iou,
+        max_instances=args.max_instances,
+        classes=_class_indices(args.classes, spec),
+        agnostic_nms=args.agnostic_nms,
+    )
+    return SegmenterOptions(fit=args.fit, interpolation=args.interpolation, head=head)
+
+
+def fraction(text: str) -> float:
+    """Read a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0.0 <= number <= 1.0:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got '{text}'")
+    return number
+
+
+def whole_number(lowest: int) -> Callable[[str], int]:
+    """Give a reader of whole numbers from `lowest` on."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"expected a whole number, {lowest} or more, got '{text}'")
+        return int(text)
+
+    return read
+
+
+def _class_indices(classes: str, spec: ModelSpec) -> tuple[int, ...] | None:
+    names = [name.strip() for name in classes.split(",") if name.strip()]
+    try:
+        return spec.class_indices(names) if names else None
+    except ValueError as error:
+        raise CommandError(f"--classes: {error}") from error

@@ -1,0 +1,150 @@
+"""Verb `model`: show what a model is, download the published ones, list what is there."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+
+from tqdm import tqdm
+
+from yolov8_seg_ros.backends import open_backend
+from yolov8_seg_ros.core.model_spec import STRIDES_PX, HeadPart, ModelError, ModelSpec
+from yolov8_seg_ros.model_download import URL_VARIABLE, download_model, model_url
+from yolov8_seg_ros.model_store import (
+    FOLDERS_VARIABLE,
+    PUBLISHED_MODELS,
+    available_models,
+    cache_folder,
+    find_model,
+    model_folders,
+    published_model,
+)
+
+_TEXT_COLUMNS = 100
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb and its own verbs."""
+    parser = subparsers.add_parser("model", description="Show, download and list models.")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    _add_info(verbs)
+    _add_download(verbs)
+    _add_list(verbs)
+
+
+def _add_info(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = verbs.add_parser(
+        "info",
+        help="show sizes, quantisation and classes of a model",
+        description="Show sizes, quantisation and classes of a model.",
+        epilog="example: yolov8_seg model info yolov8n_256",
+    )
+    parser.add_argument("model", metavar="FILE_OR_NAME", help="path or name of a model")
+    parser.add_argument("--class-names", default="", metavar="FILE", help="names for a model that has none")
+    parser.set_defaults(run=run_info)
+
+
+def _add_download(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = verbs.add_parser(
+        "download",
+        help="download a published model",
+        description=(
+            f"Download a published model into {cache_folder()}, or go on with a download that was interrupted. "
+            f"${URL_VARIABLE} may name a mirror: the address of the folder that holds the files."
+        ),
+        epilog="example: yolov8_seg model download yolov8n_256",
+    )
+    names = ", ".join(model.name for model in PUBLISHED_MODELS)
+    parser.add_argument("name", metavar="NAME", help=f"one of {names}")
+    parser.set_defaults(run=run_download)
+
+
+def _add_list(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = verbs.add_parser(
+        "list",
+        help="list the models that are found by name",
+        description=f"List the models that are found by name; add folders of your own in ${FOLDERS_VARIABLE}.",
+        epilog="example: yolov8_seg model list",
+    )
+    parser.set_defaults(run=run_list)
+
+
+def run_info(args: argparse.Namespace) -> int:
+    """Print a model's description."""
+    path = find_model(args.model)
+    with open_backend(str(path), "cpu", num_threads=1, class_names_file=args.class_names) as backend:
+        rows = [("file", f"{path}  ({path.stat().st_size} bytes)"), *describe(backend.spec)]
+    _print_table(rows)
+    return 0
+
+
+def run_download(args: argparse.Namespace) -> int:
+    """Download a model, and print where it is."""
+    model = published_model(args.name)
+    if model is None:
+        names = ", ".join(model.name for model in PUBLISHED_MODELS)
+        raise ModelError(f"'{args.name}' is not a published model; expected one of {names}")
+    print(f"{model_url(model)}\n{model.size_bytes} bytes, licence {model.licence}: its terms bind you when you use it")
+    with tqdm(total=model.size_bytes, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+
+        def show(size_bytes: int) -> None:
+            bar.update(size_bytes - bar.n)
+
+        path = download_model(model, cache_folder(), show)
+    print(f"{path}  (sha256 is right; use it with --model {model.name})")
+    return 0
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print the models that are there, and those that can be."""
+    found = available_models()
+    rows = [(name, str(path)) for name, path in found.items()]
+    rows += [
+        (model.name, f"not here: yolov8_seg model download {model.name}")
+        for model in PUBLISHED_MODELS
+        if model.name not in found
+    ]
+    _print_table(rows)
+    print("looked in " + ", ".join(map(str, model_folders())))
+    return 0
+
+
+def describe(spec: ModelSpec) -> list[tuple[str, str]]:
+    """Give the rows of a table that says what a model is."""
+    height, width = spec.input_hw
+    rows, columns, count = spec.prototypes.shape[1:]
+    strides = ", ".join(map(str, STRIDES_PX))
+    return [
+        ("input", f"{width}x{height} RGB"),
+        ("tensors", f"input {spec.input}"),
+        *(("", f"output {tensor}") for tensor in spec.outputs),
+        ("anchors", f"{spec.num_anchors} (strides {strides} px)"),
+        ("boxes", f"{_part(spec.boxes)}{_step(spec.boxes, max(height, width), ' px of the input')}"),
+        ("scores", f"{_part(spec.scores)}{_step(spec.scores, 1, '')}"),
+        ("coefficients", _part(spec.coefficients)),
+        ("prototypes", f"{count} of {columns}x{rows} cells"),
+        ("classes", _classes(spec)),
+    ]
+
+
+def _part(part: HeadPart) -> str:
+    layout = "channels first" if part.channels_first else "anchors first"
+    return f"output {part.output_index}, channels {part.channels.start} to {part.channels.stop - 1}, {layout}"
+
+
+def _step(part: HeadPart, factor: int, unit: str) -> str:
+    """Tell how coarse quantisation makes a number: useful to know before blaming the decoding."""
+    return "" if part.quant.is_float else f", in steps of {part.quant.scale * factor:.2g}{unit}"
+
+
+def _classes(spec: ModelSpec) -> str:
+    names = ", ".join(spec.class_names)
+    given = "" if spec.names_given else " (numbered: the model has no names; give --class-names)"
+    return f"{len(spec.class_names)}{given}: {names}"
+
+
+def _print_table(rows: list[tuple[str, str]]) -> None:
+    width = max(len(title) for title, _ in rows)
+    for title, text in rows:
+        lines = textwrap.wrap(text, _TEXT_COLUMNS, break_long_words=False, break_on_hyphens=False)
+        print(f"{title:{width}}  " + f"\n{'':{width}}  ".join(lines))
