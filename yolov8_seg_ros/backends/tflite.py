@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from yolov8_seg_ros.backends.errors import BackendError
-from yolov8_seg_ros.core.metadata import names_in_order, read_metadata
+from yolov8_seg_ros.core.metadata import read_model_class_names
 from yolov8_seg_ros.core.model_spec import ModelError, ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 
@@ -34,7 +34,7 @@ class TfliteBackend:
 
     Raises:
         ModelError: if the file is not a YOLOv8-seg model.
-        BackendError: if no runtime is installed.
+        BackendError: if no runtime is installed, or it does not work.
     """
 
     def __init__(self, model_path: Path, num_threads: int = 0, class_names: Sequence[str] | None = None) -> None:
@@ -46,9 +46,16 @@ class TfliteBackend:
         self.reason = ""
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
-        """Run the network on one stored input; give its stored outputs, the caller's own."""
+        """Run the network on one stored input; give its stored outputs, the caller's own.
+
+        Raises:
+            BackendError: if the runtime fails at it.
+        """
         self._interpreter.set_tensor(self._input_index, network_input)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise BackendError(f"the network does not run: {' '.join(str(error).split())}") from error
         return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
 
     def close(self) -> None:
@@ -68,14 +75,14 @@ def load_runtime() -> ModuleType:
     """Import the interpreter module that is installed, newest first.
 
     Raises:
-        BackendError: if there is none.
+        BackendError: if there is none, or the one that is installed cannot be imported.
     """
     for name in RUNTIMES:
         try:
             return importlib.import_module(f"{name}.interpreter")
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.split(".")[0] != name:
-                raise
+        except ImportError as error:
+            if not (isinstance(error, ModuleNotFoundError) and error.name in (name, f"{name}.interpreter")):
+                raise BackendError(f"{name} is installed but cannot be imported: {error}; install it anew") from error
     raise BackendError("no TensorFlow Lite runtime is installed: run 'pip install ai-edge-litert'")
 
 
@@ -107,29 +114,28 @@ def _check_is_tflite(model_path: Path) -> None:
 def _read_spec(
     interpreter: Any, model_path: Path, class_names: Sequence[str] | None
 ) -> tuple[int, list[int], ModelSpec]:
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if class_names is None:
+        class_names = read_model_class_names(model_path)
     try:
-        if class_names is None:
-            names = read_metadata(model_path).get("names")
-            class_names = None if names is None else names_in_order(names)
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         spec = ModelSpec.from_tensors(
             [_tensor_spec(details) for details in inputs],
             [_tensor_spec(details) for details in outputs],
             class_names,
         )
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{model_path}: the model is damaged, the name of a tensor is no text ({error})") from error
     except ModelError as error:
         raise ModelError(f"{model_path}: {error}") from error
     return inputs[0]["index"], [details["index"] for details in outputs], spec
 
 
 def _tensor_spec(details: dict[str, Any]) -> TensorSpec:
-    quant = details["quantization_parameters"]
-    if len(quant["scales"]) > 1:
-        raise ModelError(f"'{details['name']}' is quantised per channel, expected one scale; export it per tensor")
     dtype = np.dtype(details["dtype"])
     if dtype.kind == "f":
         params = QuantParams(dtype)
     else:
+        # The runtime gives scale 0 where a tensor has none, or one a channel.
         scale, zero_point = details["quantization"]
         params = QuantParams(dtype, float(scale), int(zero_point))
     return TensorSpec(details["name"], tuple(int(size) for size in details["shape"]), params)
