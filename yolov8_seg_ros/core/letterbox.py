@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +17,12 @@ BORDER_GREY = 114
 FITS = ("letterbox", "stretch")
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 PIXEL_ROUNDINGS = ("nearest", "toward_zero")
+
+
+def require_choice(name: str, value: str, choices: Collection[str]) -> None:
+    """Raise ValueError where an option is none of those there are."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got '{value}'")
 
 
 @dataclass(frozen=True)
@@ -47,8 +54,7 @@ class Letterbox:
         Raises:
             ValueError: for another mode, or an image without pixels.
         """
-        if mode not in FITS:
-            raise ValueError(f"fit: expected one of {', '.join(FITS)}, got '{mode}'")
+        require_choice("fit", mode, FITS)
         if min(image_hw) < 1:
             raise ValueError(f"the image is empty: {image_hw[1]}x{image_hw[0]} pixels")
         if mode == "stretch":
@@ -103,8 +109,7 @@ class NetworkInput:
         interpolation: str = "area",
         pixel_rounding: str = "nearest",
     ) -> None:
-        if interpolation not in INTERPOLATIONS:
-            raise ValueError(f"interpolation: expected one of {', '.join(INTERPOLATIONS)}, got '{interpolation}'")
+        require_choice("interpolation", interpolation, INTERPOLATIONS)
         self._interpolation = INTERPOLATIONS[interpolation]
         self._stored_of_pixel = stored_pixels(quant, pixel_rounding)
         # Subtracting 128 from a byte is flipping its top bit.
@@ -145,8 +150,7 @@ def stored_pixels(quant: QuantParams, pixel_rounding: str = "nearest") -> Tensor
     Raises:
         ValueError: for another rounding.
     """
-    if pixel_rounding not in PIXEL_ROUNDINGS:
-        raise ValueError(f"pixel_rounding: expected one of {', '.join(PIXEL_ROUNDINGS)}, got '{pixel_rounding}'")
+    require_choice("pixel_rounding", pixel_rounding, PIXEL_ROUNDINGS)
     real = np.arange(256, dtype=np.float32) / np.float32(255)
     if pixel_rounding == "nearest" or quant.is_float:
         return quant.quantize(real)

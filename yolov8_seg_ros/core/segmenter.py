@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.head import HeadOptions, decode
 from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.core.letterbox import Letterbox, NetworkInput
+from yolov8_seg_ros.core.letterbox import (
+    FITS,
+    INTERPOLATIONS,
+    PIXEL_ROUNDINGS,
+    Letterbox,
+    NetworkInput,
+    require_choice,
+)
 from yolov8_seg_ros.core.masks import box_masks, mask_logits
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.quantization import Tensor
@@ -58,12 +65,20 @@ class SegmenterOptions:
         interpolation: how the image is resized, `linear` or `area`.
         pixel_rounding: how a pixel becomes a stored number, `nearest` or `toward_zero` (as Ultralytics does it).
         head: which instances are kept.
+
+    Raises:
+        ValueError: for an option that is none of these.
     """
 
     fit: str = "letterbox"
     interpolation: str = "area"
     pixel_rounding: str = "nearest"
     head: HeadOptions = field(default_factory=HeadOptions)
+
+    def __post_init__(self) -> None:
+        require_choice("fit", self.fit, FITS)
+        require_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        require_choice("pixel_rounding", self.pixel_rounding, PIXEL_ROUNDINGS)
 
 
 @dataclass(frozen=True)
