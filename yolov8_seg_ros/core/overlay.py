@@ -32,7 +32,11 @@ def draw_overlay(bgr: NDArray[np.uint8], instances: Instances, class_names: Sequ
         bgr: uint8 (height, width, 3), the image that was segmented.
         instances: what was found; boxes alone are drawn where they carry no masks.
         class_names: a name for each class.
+
+    Raises:
+        ValueError: if the image has another size than the one that was segmented.
     """
+    _require_size(bgr, instances)
     picture = bgr.copy()
     line_px = max(1, round(bgr.shape[0] / REFERENCE_HEIGHT_PX))
     colors = [class_color_bgr(int(class_id)) for class_id in instances.class_id]
@@ -42,6 +46,14 @@ def draw_overlay(bgr: NDArray[np.uint8], instances: Instances, class_names: Sequ
         label = f"{class_names[instances.class_id[index]]} {instances.score[index]:.2f}"
         _draw_box(picture, instances.xyxy[index], label, colors[index], line_px)
     return picture
+
+
+def _require_size(bgr: NDArray[np.uint8], instances: Instances) -> None:
+    if bgr.shape[:2] != instances.image_hw:
+        (height, width), (found_height, found_width) = bgr.shape[:2], instances.image_hw
+        raise ValueError(
+            f"the image has {width}x{height} pixels, the instances are of one of {found_width}x{found_height}"
+        )
 
 
 def _draw_mask(picture: NDArray[np.uint8], mask: BoxMask, color: tuple[int, int, int], line_px: int) -> None:
