@@ -104,6 +104,16 @@ def test_a_member_that_lies_about_its_size_is_read_no_further(tmp_path):
         read_metadata(path)
 
 
+def test_a_member_said_to_begin_at_the_end(tmp_path):
+    path = model_file(tmp_path, "{'names': {0: 'cat'}}")
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + 42 : entry + 46] = (len(content) - 10).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="damaged"):
+        read_metadata(path)
+
+
 @pytest.mark.parametrize("deflate", [False, True], ids=["stored", "deflated"])
 def test_an_archive_cut_short_anywhere_is_told(tmp_path, deflate):
     path = model_file(tmp_path, repr({"names": {0: "cat"}, "stride": 32}), deflate=deflate)

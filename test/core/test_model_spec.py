@@ -96,6 +96,7 @@ FLOAT16 = QuantParams(np.dtype("float16"))
         pytest.param([changed(INPUT, 1, -1, 64, 3)], [HEAD, PROTOTYPES], "64x-1, expected multiples", id="dynamic"),
         pytest.param([INPUT], [changed(HEAD, 1, 10, 85), PROTOTYPES], "1 x channels x 84", id="anchors"),
         pytest.param([INPUT], [changed(HEAD, 2, 10, 84), PROTOTYPES], "1 x channels x 84", id="head-batch"),
+        pytest.param([INPUT], [changed(HEAD, 2, 84, 10), PROTOTYPES], "1 x 84 x channels", id="turned-head-batch"),
         pytest.param([INPUT], [changed(HEAD, 1, 8, 84), PROTOTYPES], "8 channels, expected 4", id="no-classes"),
         pytest.param([INPUT], [changed(HEAD, 1, 84, 3), PROTOTYPES], "3 channels, expected 4", id="no-coefficients"),
         pytest.param([INPUT], [HEAD, changed(PROTOTYPES, 1, 4, 16, 16)], "1 x 16 x 16 x count", id="nchw-prototypes"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ MAX_METADATA_BYTES = 1 << 16
 #: How a member of a zip archive begins; the two bytes after the signature are the version needed to read it.
 _MEMBER_START = re.compile(rb"PK\x03\x04[\x0a\x14\x2d]\x00")
 #: What `zipfile` raises for the many ways in which an archive can be damaged.
-_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 _TEXT_ERRORS = (ValueError, SyntaxError, RecursionError, MemoryError)
 
 
