@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
-#: What Fast DDS reads: since Kilted, and before.
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+#: What Fast DDS reads, and what it read up to Jazzy.
+VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
+OLD_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+_OLD_DISTRIBUTIONS = frozenset({"humble", "iron", "jazzy"})
 #: Set to `none` to leave Fast DDS as it is delivered.
 OPT_OUT_VARIABLE = "YOLOV8_SEG_TRANSPORT_PROFILE"
 
 
 def large_image_profile() -> Path:
-    """Give the Fast DDS profile of this package."""
+    """Give the Fast DDS profile of this package.
+
+    Raises:
+        PackageNotFoundError: if the package is not installed.
+    """
     return Path(get_package_share_directory("yolov8_seg_ros")) / "config" / "fastdds_large_images.xml"
 
 
 def use_large_image_profile(environ: MutableMapping[str, str] = os.environ) -> None:
     """Name the profile in the environment, unless the user chose one, or none; before the first node is made."""
-    if environ.get(OPT_OUT_VARIABLE) == "none" or any(name in environ for name in PROFILE_VARIABLES):
+    if environ.get(OPT_OUT_VARIABLE) == "none" or VARIABLE in environ or OLD_VARIABLE in environ:
         return
-    for name in PROFILE_VARIABLES:
-        environ[name] = str(large_image_profile())
+    try:
+        profile = large_image_profile()
+    except PackageNotFoundError:
+        print("yolov8_seg_ros is not installed: Fast DDS goes without its profile, images may be lost", file=sys.stderr)
+        return
+    variable = OLD_VARIABLE if environ.get("ROS_DISTRO") in _OLD_DISTRIBUTIONS else VARIABLE
+    environ[variable] = str(profile)

@@ -1,0 +1,57 @@
+"""Test the choice of the Fast DDS profile."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from ament_index_python.packages import PackageNotFoundError
+
+from yolov8_seg_ros.node import transport
+
+PROFILE = Path("/share/fastdds_large_images.xml")
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch):
+    monkeypatch.setattr(transport, "large_image_profile", lambda: PROFILE)
+
+
+@pytest.mark.parametrize(
+    ("environ", "added"),
+    [
+        ({}, {"FASTDDS_DEFAULT_PROFILES_FILE": str(PROFILE)}),
+        ({"ROS_DISTRO": "kilted"}, {"FASTDDS_DEFAULT_PROFILES_FILE": str(PROFILE)}),
+        ({"ROS_DISTRO": "jazzy"}, {"FASTRTPS_DEFAULT_PROFILES_FILE": str(PROFILE)}),
+        ({"FASTDDS_DEFAULT_PROFILES_FILE": "own.xml"}, {}),
+        ({"ROS_DISTRO": "jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE": "own.xml"}, {}),
+        ({"YOLOV8_SEG_TRANSPORT_PROFILE": "none"}, {}),
+    ],
+    ids=["bare", "kilted", "jazzy", "user's own", "user's own on jazzy", "opted out"],
+)
+def test_the_profile_is_named_unless_the_user_chose(environ, added):
+    before = dict(environ)
+    transport.use_large_image_profile(environ)
+    assert environ == {**before, **added}
+
+
+def test_a_package_that_is_not_installed_is_told(monkeypatch, capsys):
+    def absent():
+        raise PackageNotFoundError("yolov8_seg_ros")
+
+    monkeypatch.setattr(transport, "large_image_profile", absent)
+    environ = {}
+    transport.use_large_image_profile(environ)
+    assert environ == {}
+    assert "is not installed" in capsys.readouterr().err
+
+
+def test_the_profile_holds_a_full_hd_image():
+    path = Path(__file__).resolve().parents[2] / "config" / "fastdds_large_images.xml"
+    sizes = {element.tag.split("}")[1]: element.text for element in ElementTree.parse(path).iter()}
+    assert int(sizes["maxMessageSize"]) >= 1920 * 1080 * 3
+    assert int(sizes["segment_size"]) >= 2 * int(sizes["maxMessageSize"])
