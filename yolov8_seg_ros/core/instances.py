@@ -96,7 +96,9 @@ class Instances:
         """Build instances of score 1 from bool (height, width) masks, such as a truth; empty masks are left out."""
         kept = [(mask, index) for mask, index in zip(full_masks, class_id, strict=True) if mask.any()]
         boxes = [_extent_xyxy(mask) for mask, _ in kept]
-        masks = tuple(BoxMask((x0, y0), mask[y0:y1, x0:x1]) for (mask, _), (x0, y0, x1, y1) in zip(kept, boxes, strict=True))
+        masks = tuple(
+            BoxMask((x0, y0), mask[y0:y1, x0:x1]) for (mask, _), (x0, y0, x1, y1) in zip(kept, boxes, strict=True)
+        )
         return cls(
             image_hw=image_hw,
             xyxy=np.array(boxes, np.float32).reshape(-1, 4),

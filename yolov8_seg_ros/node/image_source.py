@@ -50,6 +50,8 @@ _IMAGE_DEPTH = 5
 _REFERENCE_DEPTH = 1000
 #: How long the last pictures may take to reach reliable subscribers.
 _FLUSH_S = 5.0
+#: Subscribers awaited know of the publisher a little later than it of them, which nothing tells.
+_SETTLE = Duration(seconds=0.3)
 #: A camera sets the pace itself; this only keeps the wait for subscribers from spinning.
 _LIVE_PERIOD_S = 0.001
 
@@ -95,7 +97,7 @@ class ImageSource(Node):
         self._rate_hz = self._settings["rate_hz"] or self._media.fps or _DEFAULT_RATE_HZ
         self._image, self._compressed = self._advertise_images()
         self._reference = self._advertise_reference()
-        self._begun = False
+        self._begins: Time | None = None
         period_s = _LIVE_PERIOD_S if self._media.is_live else 1 / self._rate_hz
         self._timer = self.create_timer(period_s, self._tick)
 
@@ -156,11 +158,14 @@ class ImageSource(Node):
             self._publish(frame, self.get_clock().now())
 
     def _has_begun(self) -> bool:
-        if not self._begun:
-            offered = [publisher for publisher in (self._image, self._compressed) if publisher is not None]
-            subscribers = sum(publisher.get_subscription_count() for publisher in offered)
-            self._begun = subscribers >= self._settings["wait_for_subscribers"]
-        return self._begun
+        now = self.get_clock().now()
+        if self._begins is None and self._subscribers() >= self._settings["wait_for_subscribers"]:
+            self._begins = now + (_SETTLE if self._settings["wait_for_subscribers"] else Duration())
+        return self._begins is not None and now >= self._begins
+
+    def _subscribers(self) -> int:
+        offered = [publisher for publisher in (self._image, self._compressed) if publisher is not None]
+        return sum(publisher.get_subscription_count() for publisher in offered)
 
     def _publish(self, frame: MediaFrame, captured: Time) -> None:
         header = Header(stamp=captured.to_msg(), frame_id=self._settings["frame_id"])

@@ -13,6 +13,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from yolov8_seg_ros.node.conversions import ImageMessage
 
 TOPIC = "image"
+#: An executor held up for a moment finds the images that came meanwhile here; the newest is taken all the same, and the
+#: others are counted, which a queue of one would lose without a word.
+_DEPTH = 5
 #: How often the publishers are looked at with `auto`.
 _FOLLOW_PERIOD_S = 0.5
 _POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
@@ -68,7 +71,7 @@ class ImageSubscription:
 
     def _subscribe(self, policy: ReliabilityPolicy) -> None:
         self._policy = policy
-        qos = QoSProfile(depth=1, reliability=policy)
+        qos = QoSProfile(depth=_DEPTH, reliability=policy)
         self._subscription = self._node.create_subscription(self._type, self.topic, self._on_image, qos)
         self._node.get_logger().info(f"listening to {self.topic}, {policy.name.lower()}")
 
