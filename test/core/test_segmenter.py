@@ -63,17 +63,20 @@ def test_nothing_found(masks):
     assert instances.masks == (() if masks else None)
 
 
-def test_what_lies_in_the_border_has_no_pixels():
+def test_what_reaches_into_the_border_ends_at_the_image():
     # Only the middle row of the network's input is image.
     instances = Segmenter(known_backend()).segment(picture(3, 4000))
     assert len(instances) == 1
     assert instances.masks[0].bitmap.shape == (3, 2000)
-    above = FakeBackend(make_spec(), [])
+
+
+@pytest.mark.parametrize("masks", [True, False], ids=["with-masks", "without-masks"])
+def test_what_lies_in_the_border_is_left_out(masks):
+    spec = make_spec()
     head = default_head(2, 4, (64, 64))
     head[:4, -1] = (0.5, 0.1, 0.2, 0.2)
-    above = FakeBackend(above.spec, stored_outputs(above.spec, head, default_prototypes(4, (64, 64))))
-    instances = Segmenter(above).segment(picture(20, 100))
-    assert instances.masks[0].bitmap.size == 0
+    backend = FakeBackend(spec, stored_outputs(spec, head, default_prototypes(4, (64, 64))))
+    assert len(Segmenter(backend).segment(picture(20, 100), masks)) == 0
 
 
 @pytest.mark.parametrize("image_hw", [(1, 1), (1, 9), (3, 4000), (4000, 3), (427, 639)], ids=str)

@@ -166,15 +166,18 @@ class Segmenter:
         spec = self.spec
         found = decode(outputs, spec, self.options.head)
         xyxy = letterbox.boxes_to_image(found.xyxy)
+        # A box in the letterbox's border has nothing left inside the image.
+        inside = np.all(xyxy[:, 2:] > xyxy[:, :2], axis=1)
+        xyxy, coefficients = xyxy[inside], found.coefficients[inside]
         instance_masks = None
         if masks:
             prototypes = outputs[spec.prototypes_index][0]
-            logits = mask_logits(found.coefficients, prototypes, spec.prototypes.quant)
+            logits = mask_logits(coefficients, prototypes, spec.prototypes.quant)
             instance_masks = box_masks(logits, xyxy, letterbox)
         return Instances(
             image_hw=letterbox.image_hw,
             xyxy=xyxy,
-            score=found.score,
-            class_id=found.class_id,
+            score=found.score[inside],
+            class_id=found.class_id[inside],
             masks=instance_masks,
         )
