@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from fakes import FLOAT32, INT8, UINT8, make_spec
@@ -69,6 +71,63 @@ def test_parts_of_the_head_by_hand(channels_first):
     assert np.shares_memory(spec.scores.view(outputs), outputs[0])
 
 
+BOXES = TensorSpec("boxes", (1, 4, 84), QuantParams(np.dtype("int8"), 1 / 255, -128))
+SCORES = TensorSpec("scores", (1, 2, 84), QuantParams(np.dtype("int8"), 1 / 256, -128))
+COEFFICIENTS = TensorSpec("coefficients", (1, 7, 84), INT8)
+SEVEN_PROTOTYPES = TensorSpec("protos", (1, 16, 16, 7), INT8)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+def test_head_in_parts_by_size(order):
+    tensors = [BOXES, SCORES, COEFFICIENTS, SEVEN_PROTOTYPES]
+    nameless = [TensorSpec(f"output_{k}", tensor.shape, tensor.quant) for k, tensor in enumerate(tensors)]
+    spec = ModelSpec.from_tensors([INPUT], [nameless[k] for k in order])
+    parts = (spec.boxes, spec.scores, spec.coefficients)
+    assert [order[part.output_index] for part in parts] == [0, 1, 2]
+    assert [part.quant for part in parts] == [BOXES.quant, SCORES.quant, COEFFICIENTS.quant]
+    assert [part.num_channels for part in parts] == [4, 2, 7]
+    assert order[spec.prototypes_index] == 3
+    assert len(spec.class_names) == 2
+
+
+@pytest.mark.parametrize("channels_first", [True, False], ids=["channels-first", "anchors-first"])
+def test_parts_apart_by_hand(channels_first):
+    tensors = [BOXES, SCORES, COEFFICIENTS]
+    stored = [np.arange(t.shape[1])[:, np.newaxis] * 100 + np.arange(84) + 1000 * k for k, t in enumerate(tensors)]
+    outputs = [(values if channels_first else values.T)[np.newaxis] for values in stored]
+    specs = [
+        TensorSpec(tensor.name, output.shape, tensor.quant) for tensor, output in zip(tensors, outputs, strict=True)
+    ]
+    spec = ModelSpec.from_tensors([INPUT], [*specs, SEVEN_PROTOTYPES])
+    assert spec.boxes.view(outputs)[:, 5].tolist() == [5, 105, 205, 305]
+    assert spec.scores.view(outputs)[:, 83].tolist() == [1083, 1183]
+    assert spec.coefficients.view(outputs)[:, 0].tolist() == [2000, 2100, 2200, 2300, 2400, 2500, 2600]
+
+
+#: Four classes and four coefficients: three outputs of one size.
+ALIKE = (1, 4, 84)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        pytest.param(["coefficients", "boxes", "scores"], [1, 2, 0], id="names"),
+        pytest.param(["serving_default_scores:0", "x", "serving_default_boxes:0"], [2, 0, 1], id="two-names"),
+        pytest.param(["output_0", "output_1", "output_2"], [0, 1, 2], id="order"),
+    ],
+)
+def test_parts_of_one_size_are_told_apart(names, expected):
+    outputs = [TensorSpec(name, ALIKE, INT8) for name in names]
+    spec = ModelSpec.from_tensors([INPUT], [*outputs, PROTOTYPES])
+    assert [part.output_index for part in (spec.boxes, spec.scores, spec.coefficients)] == expected
+
+
+def test_class_names_tell_scores_from_coefficients():
+    outputs = [TensorSpec(f"output_{k}", (1, count, 84), INT8) for k, count in enumerate((4, 4, 2))]
+    spec = ModelSpec.from_tensors([INPUT], [*outputs, PROTOTYPES], ["a", "b"])
+    assert [part.output_index for part in (spec.boxes, spec.scores, spec.coefficients)] == [0, 2, 1]
+
+
 PER_CHANNEL = QuantParams(np.dtype("int8"), 0.0, 0)
 INT16 = QuantParams(np.dtype("int16"), 0.1, 0)
 FLOAT16 = QuantParams(np.dtype("float16"))
@@ -82,6 +141,9 @@ FLOAT16 = QuantParams(np.dtype("float16"))
         pytest.param([INPUT], [], "expected two outputs", id="no-outputs"),
         pytest.param([INPUT], [HEAD, HEAD], "expected two outputs", id="two-heads"),
         pytest.param([INPUT], [HEAD, PROTOTYPES, HEAD], "expected two outputs", id="three-outputs"),
+        pytest.param([INPUT], [HEAD, HEAD, HEAD, PROTOTYPES], "channels for the boxes", id="parts-of-odd-sizes"),
+        pytest.param([INPUT], [BOXES, SCORES, HEAD, SEVEN_PROTOTYPES], "7 for the mask", id="no-coefficients"),
+        pytest.param([INPUT], [BOXES, SCORES, COEFFICIENTS, BOXES, PROTOTYPES], "or four", id="five-outputs"),
         pytest.param([INPUT], [changed(HEAD, 1, 1000)], "expected two outputs", id="classifier"),
         pytest.param([INPUT], [changed(HEAD, 10, 84), PROTOTYPES], "a head of rank 3", id="head-without-batch"),
         pytest.param([INPUT], [HEAD, PROTOTYPES, changed(HEAD, 1)], "expected two outputs", id="odd-third-output"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations
 
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 
@@ -12,6 +13,8 @@ STRIDES_PX = (8, 16, 32)
 #: Network pixels per prototype cell.
 PROTOTYPE_STRIDE_PX = 4
 BOX_CHANNELS = 4
+#: What the head consists of, in the order of its channels, or of its outputs where each part is one.
+HEAD_PARTS = ("boxes", "scores", "coefficients")
 TENSOR_TYPES = ("int8", "uint8", "float32")
 
 
@@ -56,6 +59,11 @@ class HeadPart:
     channels: slice
     channels_first: bool
     quant: QuantParams
+
+    @property
+    def num_channels(self) -> int:
+        """Give the number of channels."""
+        return int(self.channels.stop - self.channels.start)
 
     def view(self, outputs: Sequence[Tensor]) -> Tensor:
         """Give stored numbers (channels, anchors), a view of the output."""
@@ -116,6 +124,9 @@ class ModelSpec:
     ) -> ModelSpec:
         """Find out which tensor is what, by rank and size.
 
+        The head is one output, or three: boxes, scores and coefficients. Where sizes leave it open which of the
+        three is which, names that contain these words tell, and else their order.
+
         Args:
             inputs: all inputs of the model.
             outputs: all outputs of the model, in the order in which they will be returned.
@@ -126,30 +137,20 @@ class ModelSpec:
         """
         tables = _tables(inputs, outputs)
         network_input = _find_input(inputs, tables)
-        head_index, prototypes_index = _find_outputs(outputs, tables)
-        head, prototypes = outputs[head_index], outputs[prototypes_index]
+        head_indices, prototypes_index = _find_outputs(outputs, tables)
+        prototypes = outputs[prototypes_index]
         _check_prototypes(network_input, prototypes, tables)
-        channels, channels_first = _head_layout(network_input, head, tables)
-        num_coefficients = prototypes.shape[3]
-        num_classes = channels - BOX_CHANNELS - num_coefficients
-        if num_classes < 1:
-            raise ModelError(
-                f"the head has {channels} channels, expected {BOX_CHANNELS} for the box, at least 1 class "
-                f"and {num_coefficients} mask coefficients.{tables}"
-            )
-
-        def part(start: int, stop: int) -> HeadPart:
-            return HeadPart(head_index, slice(start, stop), channels_first, head.quant)
-
-        scores_stop = BOX_CHANNELS + num_classes
+        heads = [_head(network_input, index, outputs[index], tables) for index in head_indices]
+        arrange = _cut_apart if len(heads) == 1 else _told_apart
+        boxes, scores, coefficients = arrange(heads, outputs, prototypes.shape[3], class_names, tables)
         return cls(
             input=network_input,
             outputs=tuple(outputs),
-            boxes=part(0, BOX_CHANNELS),
-            scores=part(BOX_CHANNELS, scores_stop),
-            coefficients=part(scores_stop, channels),
+            boxes=boxes,
+            scores=scores,
+            coefficients=coefficients,
             prototypes_index=prototypes_index,
-            class_names=_named(num_classes, class_names),
+            class_names=_named(scores.num_channels, class_names),
             names_given=class_names is not None,
         )
 
@@ -185,7 +186,7 @@ def _find_input(inputs: Sequence[TensorSpec], tables: str) -> TensorSpec:
     return inputs[0]
 
 
-def _find_outputs(outputs: Sequence[TensorSpec], tables: str) -> tuple[int, int]:
+def _find_outputs(outputs: Sequence[TensorSpec], tables: str) -> tuple[list[int], int]:
     heads = [index for index, tensor in enumerate(outputs) if len(tensor.shape) == 3]
     prototypes = [index for index, tensor in enumerate(outputs) if len(tensor.shape) == 4]
     if len(heads) == 1 and not prototypes:
@@ -193,11 +194,14 @@ def _find_outputs(outputs: Sequence[TensorSpec], tables: str) -> tuple[int, int]
             "this looks like a detection model: it has a head but no prototypes to build masks from; "
             f"export the segmentation network (yolov8n-seg).{tables}"
         )
-    if len(heads) != 1 or len(prototypes) != 1 or len(outputs) != 2:
-        raise ModelError(f"expected two outputs, a head of rank 3 and prototypes of rank 4.{tables}")
+    if len(heads) not in (1, len(HEAD_PARTS)) or len(prototypes) != 1 or len(outputs) != len(heads) + 1:
+        raise ModelError(
+            "expected two outputs, a head of rank 3 and prototypes of rank 4, "
+            f"or four, the head's boxes, scores and coefficients apart.{tables}"
+        )
     for tensor in outputs:
         _check_type(tensor, tables)
-    return heads[0], prototypes[0]
+    return heads, prototypes[0]
 
 
 def _check_type(tensor: TensorSpec, tables: str) -> None:
@@ -213,14 +217,61 @@ def _check_prototypes(network_input: TensorSpec, prototypes: TensorSpec, tables:
         raise ModelError(f"expected prototypes of 1 x {height} x {width} x count (NHWC).{tables}")
 
 
-def _head_layout(network_input: TensorSpec, head: TensorSpec, tables: str) -> tuple[int, bool]:
+def _head(network_input: TensorSpec, index: int, output: TensorSpec, tables: str) -> HeadPart:
     anchors = anchor_count((network_input.shape[1], network_input.shape[2]))
-    batch, rows, columns = head.shape
+    batch, rows, columns = output.shape
     if batch == 1 and columns == anchors:
-        return rows, True
+        return HeadPart(index, slice(0, rows), True, output.quant)
     if batch == 1 and rows == anchors:
-        return columns, False
+        return HeadPart(index, slice(0, columns), False, output.quant)
     raise ModelError(f"expected a head of 1 x channels x {anchors} or 1 x {anchors} x channels.{tables}")
+
+
+def _cut_apart(
+    heads: Sequence[HeadPart],
+    outputs: Sequence[TensorSpec],
+    num_coefficients: int,
+    class_names: Sequence[str] | None,
+    tables: str,
+) -> list[HeadPart]:
+    """Give boxes, scores and coefficients of the one output that holds them all."""
+    [head] = heads
+    scores_stop = head.num_channels - num_coefficients
+    if scores_stop <= BOX_CHANNELS:
+        raise ModelError(
+            f"the head has {head.num_channels} channels, expected {BOX_CHANNELS} for the box, at least 1 class "
+            f"and {num_coefficients} mask coefficients.{tables}"
+        )
+    bounds = ((0, BOX_CHANNELS), (BOX_CHANNELS, scores_stop), (scores_stop, head.num_channels))
+    return [replace(head, channels=slice(start, stop)) for start, stop in bounds]
+
+
+def _told_apart(
+    heads: Sequence[HeadPart],
+    outputs: Sequence[TensorSpec],
+    num_coefficients: int,
+    class_names: Sequence[str] | None,
+    tables: str,
+) -> list[HeadPart]:
+    """Give boxes, scores and coefficients, each an output of its own."""
+    num_classes = None if class_names is None else len(class_names)
+
+    def fits(order: Sequence[HeadPart]) -> bool:
+        boxes, scores, coefficients = (part.num_channels for part in order)
+        sizes_fit = (boxes, coefficients) == (BOX_CHANNELS, num_coefficients)
+        return sizes_fit and (num_classes is None or scores == num_classes)
+
+    def well_named(order: Sequence[HeadPart]) -> int:
+        return sum(name in outputs[part.output_index].name for name, part in zip(HEAD_PARTS, order, strict=True))
+
+    fitting = [order for order in permutations(heads) if fits(order)]
+    if not fitting:
+        raise ModelError(
+            f"expected outputs of {BOX_CHANNELS} channels for the boxes, {num_classes or 'any number'} for the "
+            f"scores and {num_coefficients} for the mask coefficients.{tables}"
+        )
+    # Of those that names do not prefer, `max` gives the first: the order of the outputs.
+    return list(max(fitting, key=well_named))
 
 
 def _named(num_classes: int, names: Sequence[str] | None) -> tuple[str, ...]:
