@@ -1,0 +1,81 @@
+"""Hold the documented tables against the code, so that neither can drift."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from yolov8_seg_ros.cli.main import VERBS
+from yolov8_seg_ros.node import conversions, image_source, seg_parameters
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+README = CHECKOUT / "README.md"
+
+
+def table(path, first_column):
+    """Give the rows below a heading, cells stripped of blanks and back quotes."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith(f"| {first_column} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip().strip("`") for cell in line.strip("|").split("|")])
+    return rows
+
+
+def written(value):
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_the_node_s_parameters_are_documented():
+    rows = {row[0]: row[1:3] for row in table(README, "parameter")}
+    assert rows == {
+        parameter.name: [written(parameter.default), "" if parameter.read_only else "yes"]
+        for parameter in seg_parameters.PARAMETERS
+    }
+
+
+def test_the_image_source_s_parameters_are_documented():
+    rows = {row[0]: row[1] for row in table(CHECKOUT / "docs" / "image_source.md", "parameter")}
+    assert rows == {parameter.name: written(parameter.default) for parameter in image_source.PARAMETERS}
+
+
+def test_choices_are_documented():
+    rows = {row[0]: " ".join(row[1:]) for row in table(README, "parameter")}
+    for parameter in seg_parameters.PARAMETERS:
+        for choice in parameter.choices:
+            assert choice in rows[parameter.name], f"{parameter.name}: {choice}"
+
+
+def test_topics_are_documented():
+    rows = {row[0]: row for row in table(README, "topic")}
+    session = (CHECKOUT / "yolov8_seg_ros" / "node" / "session.py").read_text()
+    published = set(re.findall(r'"(~/\w+)"', session))
+    assert published == {topic for topic in rows if topic.startswith("~/")}
+    encodings = rows["image` (in)"][-1]
+    for encoding in conversions.ENCODINGS:
+        name = re.sub(r"bayer_\w+8", "bayer_*8", encoding)
+        # 8UC1 and 8UC3 are other names of mono8 and bgr8; uyvy and yuyv of the yuv422 ones.
+        assert name in encodings or name.upper() in encodings or name.startswith("8UC"), encoding
+
+
+def test_launch_arguments_are_documented():
+    launch_file = (CHECKOUT / "launch" / "seg.launch.py").read_text()
+    declared = re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', launch_file)
+    assert [row[0] for row in table(README, "launch argument")] == declared
+
+
+def test_verbs_are_documented():
+    documented = {row[0].split()[0].rstrip("`,") for row in table(README, "verb")}
+    assert documented == set(VERBS)
+
+
+def test_links_lead_somewhere():
+    for path in (README, *CHECKOUT.glob("docs/*.md"), CHECKOUT / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+            assert target.startswith("http") or (path.parent / target).exists(), f"{path.name}: {target}"
