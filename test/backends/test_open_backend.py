@@ -49,12 +49,6 @@ def test_an_unknown_backend_names_the_known_ones(backend, model):
         open_backend(model, backend)
 
 
-@pytest.mark.parametrize("backend", ["npu", "n6"])
-def test_a_backend_that_is_not_there_is_told(backend, model):
-    with pytest.raises(BackendError, match=f"backend '{backend}' is not part of this version; use 'cpu' or 'auto'"):
-        open_backend(model, backend)
-
-
 def test_a_negative_number_of_threads_is_refused(model):
     with pytest.raises(BackendError, match="num_threads: expected 0"):
         open_backend(model, num_threads=-1)

@@ -13,7 +13,7 @@ from yolov8_seg_ros.model_store import find_model
 __all__ = ["BACKENDS", "BackendError", "open_backend"]
 
 #: What a user may ask for; the first is the default.
-BACKENDS = ("auto", "cpu", "npu", "n6")
+BACKENDS = ("auto", "cpu")
 
 
 def open_backend(
@@ -35,8 +35,6 @@ def open_backend(
         raise BackendError(f"backend: expected one of {', '.join(BACKENDS)}; got '{backend}'")
     if num_threads < 0:
         raise BackendError(f"num_threads: expected 0 (automatic) or more, got {num_threads}")
-    if backend in ("npu", "n6"):
-        raise BackendError(f"backend '{backend}' is not part of this version; use 'cpu' or 'auto'")
     names = read_class_names(Path(class_names_file).expanduser()) if class_names_file else None
     opened = TfliteBackend(find_model(model), num_threads, names)
     if backend == "auto":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from yolov8_seg_ros.backends import BACKENDS
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.instances import MAX_LABELS
 from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
@@ -12,7 +13,6 @@ from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import SegmenterOptions
 from yolov8_seg_ros.node.parameters import Parameter
 
-BACKENDS = ("auto", "cpu")
 TRANSPORTS = ("raw", "compressed")
 RELIABILITIES = ("auto", "reliable", "best_effort")
 
