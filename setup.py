@@ -28,9 +28,9 @@ setup(
     zip_safe=True,
     entry_points={
         "console_scripts": [
-            "seg_node = yolov8_seg_ros.node.seg_node:main",
-            "image_source = yolov8_seg_ros.node.image_source:main",
-            "yolov8_seg = yolov8_seg_ros.cli.main:main",
+            "seg_node = yolov8_seg_ros.executables:seg_node",
+            "image_source = yolov8_seg_ros.executables:image_source",
+            "yolov8_seg = yolov8_seg_ros.executables:yolov8_seg",
         ],
     },
 )

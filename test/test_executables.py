@@ -1,0 +1,46 @@
+"""Interrupt the programs while they still import, as an early Ctrl-C does."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+DEADLINE_S = 30.0
+TIMES = 8
+#: Fewer than each program imports before its own handling of signals begins.
+MAX_IMPORTS = {"seg_node": 300, "image_source": 300, "yolov8_seg": 3}
+NODES = ("seg_node", "image_source")
+#: Runs a program that sends a signal to itself when it looks for its n-th module.
+INTERRUPTED_PROGRAM = """
+import os, sys
+from yolov8_seg_ros import executables
+
+class Interrupter:
+    left = {num_imports}
+
+    def find_spec(self, *_):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), {number})
+
+sys.meta_path.insert(0, Interrupter())
+sys.exit(executables.{program}())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("program", MAX_IMPORTS)
+def test_an_early_signal_ends_a_program_in_silence(program, number):
+    if program in NODES:
+        pytest.importorskip("rclpy")
+    expected = 0 if program in NODES else 128 + number
+    moments = random.Random(f"{program} {number}")
+    for _ in range(TIMES):
+        num_imports = moments.randrange(1, MAX_IMPORTS[program])
+        code = INTERRUPTED_PROGRAM.format(program=program, number=int(number), num_imports=num_imports)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S)
+        assert (done.returncode, done.stdout, done.stderr) == (expected, "", ""), f"at import {num_imports}"

@@ -1,0 +1,61 @@
+"""Start the package's programs, so that a signal that arrives while they still import ends them without a traceback.
+
+Nothing but the standard library is imported before the signals are looked after. The programs have handlers of their
+own once they run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+
+#: What a shell gives for a program that SIGINT and SIGTERM ended.
+_INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+
+def seg_node() -> int:
+    """Run the segmentation node; give its exit code."""
+    return _run_node("yolov8_seg_ros.node.seg_node")
+
+
+def image_source() -> int:
+    """Run the image source; give its exit code."""
+    return _run_node("yolov8_seg_ros.node.image_source")
+
+
+def yolov8_seg() -> int:
+    """Run the command-line tool; give its exit code."""
+    _leave_at(signal.SIGINT, _INTERRUPTED)
+    _leave_at(signal.SIGTERM, _TERMINATED)
+    main = importlib.import_module("yolov8_seg_ros.cli.main").main
+    # The tool tidies up where it is interrupted, so it wants Python's own handling.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        return int(main())
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _run_node(module: str) -> int:
+    # To whoever starts and stops nodes, being stopped early is as good as being stopped later.
+    _leave_at(signal.SIGINT, 0)
+    _leave_at(signal.SIGTERM, 0)
+    return int(importlib.import_module(module).main())
+
+
+def _leave_at(number: signal.Signals, exit_code: int) -> None:
+    """End the process at once at a signal: during imports there is nothing to tidy up, and raising may be swallowed."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        os._exit(exit_code)
+
+    signal.signal(number, leave)
+
+
+if __name__ == "__main__":
+    programs = {program.__name__: program for program in (seg_node, image_source, yolov8_seg)}
+    sys.exit(programs[sys.argv.pop(1)]())
