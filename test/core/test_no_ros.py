@@ -1,4 +1,4 @@
-"""Prove that the core and the backends need no ROS, and that the core needs nothing above it."""
+"""Prove that core, backends and data sets need no ROS, and that the core needs nothing above it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 import yolov8_seg_ros.backends
 import yolov8_seg_ros.core
+import yolov8_seg_ros.dataset
 
 ROS_PACKAGES = (
     "ament_index_python",
@@ -35,6 +36,7 @@ CORE = [module.name for module in pkgutil.walk_packages(yolov8_seg_ros.core.__pa
 BACKENDS = [
     module.name for module in pkgutil.walk_packages(yolov8_seg_ros.backends.__path__, "yolov8_seg_ros.backends.")
 ]
+DATASET = [module.name for module in pkgutil.walk_packages(yolov8_seg_ros.dataset.__path__, "yolov8_seg_ros.dataset.")]
 
 #: Runs in a fresh interpreter: its arguments are the module to import and the packages it must do without.
 PROGRAM = """
@@ -65,6 +67,12 @@ def test_core_needs_neither_ros_nor_what_is_built_on_it(module):
 @pytest.mark.parametrize("module", BACKENDS)
 def test_backends_need_no_ros(module):
     result = import_without(module, *ROS_PACKAGES, *SHELL)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("module", DATASET)
+def test_data_sets_need_neither_ros_nor_what_is_built_on_it(module):
+    result = import_without(module, *ROS_PACKAGES, *SHELL, "yolov8_seg_ros.backends")
     assert result.returncode == 0, result.stderr
 
 

@@ -1,0 +1,1 @@
+"""Read, check and repair data sets of pictures with outlined objects."""
