@@ -19,6 +19,7 @@ VERBS = {
     "segment": "segment pictures, folders and videos into annotated files and COCO results",
     "demo": "run image source, segmentation node and viewer, and keep what the viewer sees",
     "model": "show, download and list models",
+    "dataset": "check a data set of one's own before training, and repair a copy",
 }
 INTERRUPTED = 130
 #: What only some verbs need, by the name under which it is imported.
@@ -65,9 +66,11 @@ def user_errors() -> tuple[type[Exception], ...]:
     from yolov8_seg_ros.cli.errors import CommandError
     from yolov8_seg_ros.core.media import MediaError
     from yolov8_seg_ros.core.model_spec import ModelError
+    from yolov8_seg_ros.dataset.description import DataSetError
     from yolov8_seg_ros.model_download import DownloadError
 
-    return BackendError, CommandError, DownloadError, MediaError, ModelError, OSError, ModuleNotFoundError
+    own_errors = (BackendError, CommandError, DataSetError, DownloadError, MediaError, ModelError)
+    return *own_errors, OSError, ModuleNotFoundError
 
 
 def _told(error: Exception) -> str:
