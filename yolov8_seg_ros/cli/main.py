@@ -19,6 +19,7 @@ VERBS = {
     "segment": "segment pictures, folders and videos into annotated files and COCO results",
     "demo": "run image source, segmentation node and viewer, and keep what the viewer sees",
     "model": "show, download and list models",
+    "export": "turn a trained network into an int8 model",
     "dataset": "check a data set of one's own before training, and repair a copy",
 }
 INTERRUPTED = 130
@@ -67,9 +68,10 @@ def user_errors() -> tuple[type[Exception], ...]:
     from yolov8_seg_ros.core.media import MediaError
     from yolov8_seg_ros.core.model_spec import ModelError
     from yolov8_seg_ros.dataset.description import DataSetError
+    from yolov8_seg_ros.export.errors import ExportError
     from yolov8_seg_ros.model_download import DownloadError
 
-    own_errors = (BackendError, CommandError, DataSetError, DownloadError, MediaError, ModelError)
+    own_errors = (BackendError, CommandError, DataSetError, DownloadError, ExportError, MediaError, ModelError)
     return *own_errors, OSError, ModuleNotFoundError
 
 

@@ -1,0 +1,87 @@
+"""Test what the verb `export` does before the heavy packages come into play."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from yolov8_seg_ros.cli import export
+from yolov8_seg_ros.cli.main import main
+from yolov8_seg_ros.export import environment
+
+
+@pytest.fixture
+def complete(monkeypatch):
+    """Make believe that the packages are there."""
+    monkeypatch.setattr(export, "require_packages", lambda *packages: None)
+
+
+def test_absent_packages_are_told_with_the_remedy(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(environment, "find_spec", lambda package: None)
+    weights = tmp_path / "best.pt"
+    weights.touch()
+
+    assert main(["export", str(weights), "--data", "demo"]) == 1
+
+    told = capsys.readouterr().err
+    assert "an export needs torch, litert_torch, ai_edge_quantizer" in told
+    assert "make export-env" in told
+    assert ".venv-export/bin/yolov8_seg export" in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize(
+    ("weights", "data", "complaint"),
+    [
+        pytest.param("absent.pt", "pictures", "absent.pt': no such file; give a checkpoint", id="no-weights"),
+        pytest.param("best.pt", "empty", "empty': no pictures to calibrate with", id="empty-folder"),
+        pytest.param("best.pt", "absent", "absent': no such folder or data.yaml", id="no-folder"),
+    ],
+)
+def test_missing_inputs_are_told_in_one_line(tmp_path, capsys, weights, data, complaint):
+    for folder in ("pictures", "empty"):
+        (tmp_path / folder).mkdir()
+    cv2.imwrite(str(tmp_path / "pictures" / "1.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "best.pt").touch()
+    before = sorted(tmp_path.rglob("*"))
+
+    assert main(["export", str(tmp_path / weights), "--data", str(tmp_path / data)]) == 1
+
+    told = capsys.readouterr().err
+    assert complaint in told
+    assert told.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("size", "input_hw"),
+    [
+        pytest.param("256", (256, 256), id="square"),
+        pytest.param("320x256", (256, 320), id="width-first"),
+    ],
+)
+def test_sizes(size, input_hw):
+    assert export.size_hw(size) == input_hw
+
+
+@pytest.mark.parametrize("size", ["", "big", "-256", "256x", "1x2x3"])
+def test_no_sizes(size, capsys):
+    with pytest.raises(SystemExit):
+        main(["export", "best.pt", "--data", "demo", "--size", size])
+    assert "expected a size such as 256 or 320x256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("input_hw", "split_head", "per_tensor", "name"),
+    [
+        pytest.param((256, 256), False, False, "best_256_int8.tflite", id="plain"),
+        pytest.param((192, 256), True, False, "best_256x192_int8_split.tflite", id="split"),
+        pytest.param((320, 320), False, True, "best_320_int8_per_tensor.tflite", id="per-tensor"),
+    ],
+)
+def test_the_default_output_tells_what_it_is(input_hw, split_head, per_tensor, name):
+    assert export.default_output(Path("runs/best.pt"), input_hw, split_head, per_tensor) == Path("runs") / name

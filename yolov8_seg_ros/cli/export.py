@@ -1,0 +1,94 @@
+"""Verb `export`: a trained network in, an int8 .tflite file out that lost almost nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from yolov8_seg_ros.cli.arguments import whole_number
+from yolov8_seg_ros.cli.errors import CommandError
+from yolov8_seg_ros.export.environment import ENVIRONMENT, PACKAGES, require_packages
+from yolov8_seg_ros.export.pictures import DEFAULT_COUNT, find_pictures
+
+_DESCRIPTION = """\
+Export a trained YOLOv8 or YOLO11 segmentation network as an int8 .tflite file for the node: int8 NHWC pictures in,
+int8 head and prototypes out, class names in the file. At the end int8 is compared with float on the calibration
+pictures; an export that lost too much is not written, and the exit code is 1."""
+_EPILOG = f"""\
+examples ('make export-env' once makes the environment):
+  {ENVIRONMENT}/bin/yolov8_seg export best.pt --data data.yaml --size 256
+  {ENVIRONMENT}/bin/yolov8_seg export best.pt --data pictures/ --size 320x256 --per-tensor --output mp2.tflite
+  {ENVIRONMENT}/bin/yolov8_seg export shapes.pt --network training.network:trained --data demo --size 256x192"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "export", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="Ultralytics checkpoint, or what --network reads")
+    parser.add_argument(
+        "--data", required=True, metavar="PICTURES", help="to calibrate with: a folder, a data.yaml, or demo"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the .tflite file (default: beside WEIGHTS)")
+    parser.add_argument(
+        "--size", type=size_hw, default=(256, 256), metavar="N or WxH", help="input in pixels (default: 256)"
+    )
+    parser.add_argument("--split-head", action="store_true", help="boxes, scores and coefficients as outputs apart")
+    parser.add_argument(
+        "--per-tensor", action="store_true", help="one scale for all of a layer's weights (for the MP2)"
+    )
+    parser.add_argument(
+        "--pictures",
+        type=whole_number(1),
+        default=DEFAULT_COUNT,
+        metavar="N",
+        help="at most so many (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--network",
+        default="",
+        metavar="MODULE:FUNCTION",
+        help="a function that reads WEIGHTS and gives a Network (see yolov8_seg_ros.export.network)",
+    )
+    parser.add_argument("--threads", type=whole_number(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export; give 0 only where the file is there and good."""
+    require_packages(*PACKAGES)
+    if not args.weights.is_file():
+        raise CommandError(
+            f"'{args.weights}': no such file; give a checkpoint, such as runs/segment/train/weights/best.pt"
+        )
+    pictures = find_pictures(args.data, args.pictures)
+    # Imported late: these take seconds.
+    from yolov8_seg_ros.export.exporter import ExportOptions, export
+    from yolov8_seg_ros.export.sources import load_network
+
+    options = ExportOptions(args.size, args.split_head, args.per_tensor, args.threads)
+    output = args.output or default_output(args.weights, options.input_hw, args.split_head, args.per_tensor)
+    network = load_network(args.weights, args.network, options.input_hw)
+    agreement = export(network, pictures, output, options, lambda stage: print(f"{stage} ...", file=sys.stderr))
+    for name, text in agreement.rows():
+        print(f"{name:20}{text}")
+    print(f"{output}  ({output.stat().st_size} bytes)")
+    return 0
+
+
+def default_output(weights: Path, input_hw: tuple[int, int], split_head: bool, per_tensor: bool) -> Path:
+    """Give a file beside the weights whose name tells what it is."""
+    height, width = input_hw
+    size = f"{width}" if width == height else f"{width}x{height}"
+    variant = "_split" * split_head + "_per_tensor" * per_tensor
+    return weights.with_name(f"{weights.stem}_{size}_int8{variant}.tflite")
+
+
+def size_hw(text: str) -> tuple[int, int]:
+    """Read a size: one number for both sides, or width x height; give height and width."""
+    numbers = text.lower().split("x")
+    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(f"expected a size such as 256 or 320x256, got '{text}'")
+    return int(numbers[-1]), int(numbers[0])
