@@ -1,0 +1,1 @@
+"""Train the small model that is bundled with the package; needs the environment that `make export-env` makes."""

@@ -1,0 +1,96 @@
+"""Measure a model on held-out scenes: `python -m training.evaluate models/shapes_256x192.tflite`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from yolov8_seg_ros.backends.tflite import TfliteBackend
+from yolov8_seg_ros.core.coco import to_coco_results
+from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.scene import SCENE_CLASSES, SceneFrame, SyntheticScene
+from yolov8_seg_ros.core.segmenter import Backend, Segmenter, SegmenterOptions
+
+#: Scenes of these seeds are neither trained nor calibrated with.
+HELD_OUT_SEEDS = range(100_000)
+SCENE_HW = (480, 640)
+_OPTIONS = SegmenterOptions(head=HeadOptions(score_threshold=0.001))
+
+
+class Accuracy(NamedTuple):
+    """Mean average precision, over IoU from 0.50 to 0.95, and at 0.50."""
+
+    box: float
+    box_50: float
+    mask: float
+    mask_50: float
+
+    def __str__(self) -> str:
+        return f"box {self.box_50:.3f} / {self.box:.3f}, mask {self.mask_50:.3f} / {self.mask:.3f} (mAP50 / mAP50-95)"
+
+
+def main() -> None:
+    """Print the accuracy of each model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="a .tflite file")
+    parser.add_argument("--scenes", type=int, default=400, help="how many (default: %(default)s)")
+    args = parser.parse_args()
+    for path in args.models:
+        with TfliteBackend(path, 1, SCENE_CLASSES) as backend:
+            print(f"{path}: {measure(backend, held_out_frames(args.scenes))}")
+
+
+def held_out_frames(count: int) -> Iterable[SceneFrame]:
+    """Render one frame of each of the first scenes."""
+    return (SyntheticScene(SCENE_HW, seed).frame(seed % 300) for seed in HELD_OUT_SEEDS[:count])
+
+
+def measure(backend: Backend, frames: Iterable[SceneFrame]) -> Accuracy:
+    """Give a model's accuracy on frames whose truth is known."""
+    segmenter = Segmenter(backend, _OPTIONS)
+    images: list[dict[str, Any]] = []
+    truth: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for number, frame in enumerate(frames, start=1):
+        height, width = frame.truth.image_hw
+        images.append({"id": number, "height": height, "width": width})
+        truth += to_coco_results(frame.truth, number)
+        found += to_coco_results(segmenter.segment(frame.image), number)
+    return Accuracy(*_precision(images, truth, found, "bbox"), *_precision(images, truth, found, "segm"))
+
+
+def _precision(images: list[Any], truth: list[Any], found: list[Any], kind: str) -> tuple[float, float]:
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {
+            "images": images,
+            "annotations": [_annotation(number, result) for number, result in enumerate(truth, start=1)],
+            "categories": [{"id": index, "name": name} for index, name in enumerate(SCENE_CLASSES)],
+        }
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes([dict(result) for result in found]), kind)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    # IoU, recall, class, size of object, number of detections: all sizes, the largest number.
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    return _mean(precision), _mean(precision[:1])
+
+
+def _annotation(number: int, result: dict[str, Any]) -> dict[str, Any]:
+    return {**result, "id": number, "iscrowd": 0, "area": result["bbox"][2] * result["bbox"][3]}
+
+
+def _mean(precision: np.ndarray) -> float:
+    return float(precision[precision > -1].mean())
+
+
+if __name__ == "__main__":
+    main()
