@@ -1,0 +1,56 @@
+"""Hold the bundled model to the figures of its card, on scenes that it was neither trained nor calibrated with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.evaluate import held_out_frames, measure
+from yolov8_seg_ros.backends.tflite import TfliteBackend
+from yolov8_seg_ros.core.matching import best_iou
+from yolov8_seg_ros.core.metadata import read_metadata
+from yolov8_seg_ros.core.scene import SCENE_CLASSES, SyntheticScene, touching
+from yolov8_seg_ros.core.segmenter import Segmenter
+
+MODEL = Path(__file__).resolve().parents[1] / "models" / "shapes_256x192.tflite"
+MAX_BYTES = 400_000
+MIN_MASK_AP = 0.80
+MIN_MASK_AP_50 = 0.96
+MIN_FREE_IOU = 0.85
+
+
+@pytest.fixture(scope="module")
+def backend():
+    with TfliteBackend(MODEL, 1) as opened:
+        yield opened
+
+
+def test_the_file_says_what_it_is(backend):
+    metadata = read_metadata(MODEL)
+    assert MODEL.stat().st_size < MAX_BYTES
+    assert backend.spec.class_names == SCENE_CLASSES
+    assert backend.spec.input_hw == tuple(metadata["imgsz"])
+    assert (metadata["task"], metadata["license"]) == ("segment", "Apache-2.0")
+
+
+def test_accuracy_on_held_out_scenes(backend):
+    accuracy = measure(backend, held_out_frames(120))
+    print(accuracy)
+    assert accuracy.mask >= MIN_MASK_AP
+    assert accuracy.mask_50 >= MIN_MASK_AP_50
+
+
+def test_shapes_that_touch_no_other_are_outlined_well(backend):
+    segmenter, scene = Segmenter(backend), SyntheticScene()
+    ious = []
+    for index in range(0, 60, 6):
+        frame = scene.frame(index)
+        found = segmenter.segment(frame.image)
+        free = np.flatnonzero(~touching(frame.truth))
+        ious += [
+            best_iou(frame.truth.full_mask(k), found.label_image(), found.class_id == frame.truth.class_id[k])
+            for k in free
+        ]
+    assert np.mean(ious) >= MIN_FREE_IOU
