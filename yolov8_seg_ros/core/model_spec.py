@@ -256,12 +256,12 @@ def _told_apart(
     """Give boxes, scores and coefficients, each an output of its own."""
     num_classes = None if class_names is None else len(class_names)
 
-    def fits(order: Sequence[HeadPart]) -> bool:
+    def fits(order: tuple[HeadPart, ...]) -> bool:
         boxes, scores, coefficients = (part.num_channels for part in order)
         sizes_fit = (boxes, coefficients) == (BOX_CHANNELS, num_coefficients)
         return sizes_fit and (num_classes is None or scores == num_classes)
 
-    def well_named(order: Sequence[HeadPart]) -> int:
+    def well_named(order: tuple[HeadPart, ...]) -> int:
         return sum(name in outputs[part.output_index].name for name, part in zip(HEAD_PARTS, order, strict=True))
 
     fitting = [order for order in permutations(heads) if fits(order)]
@@ -271,7 +271,8 @@ def _told_apart(
             f"scores and {num_coefficients} for the mask coefficients.{tables}"
         )
     # Of those that names do not prefer, `max` gives the first: the order of the outputs.
-    return list(max(fitting, key=well_named))
+    best = max(fitting, key=well_named)
+    return list(best)
 
 
 def _named(num_classes: int, names: Sequence[str] | None) -> tuple[str, ...]:
