@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from shared_data import SHARED_FILES, shared_path
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Keep launch_testing, where it is installed, from importing all tests: one that skips itself would skip all."""
+    return None if module_path.parent.name == "launch" else pytest.Module.from_parent(parent, path=module_path)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Give the folder of reference data."""
