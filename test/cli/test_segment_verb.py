@@ -7,8 +7,10 @@ import json
 import cv2
 import numpy as np
 import pytest
+from fakes import make_spec
 from tiny_models import write_detection_model, write_segmentation_model
 
+from yolov8_seg_ros.cli.arguments import segmenter_options
 from yolov8_seg_ros.cli.main import build_parser, main
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.segmenter import SegmenterOptions
@@ -61,17 +63,29 @@ def test_options_reach_the_segmenter(segment, pictures, tmp_path):
     assert segment(pictures, "--classes", "cat") == 0
     assert results(tmp_path) == []
 
-    assert segment(pictures, "--classes", "cat, mouse", "--fit", "stretch", "--interpolation", "linear") == 0
+    plain = ("--no-refine-boxes", "--no-rescore")
+    assert segment(pictures, "--classes", "cat, mouse", "--fit", "stretch", "--interpolation", "linear", *plain) == 0
     assert results(tmp_path)[0]["bbox"] == pytest.approx([24, 16, 48, 32], abs=0.1)
 
 
 def test_defaults_are_the_cores():
     args = build_parser(["segment"]).parse_args(["segment", "x"])
+    assert segmenter_options(args, make_spec()) == SegmenterOptions()
 
-    assert (args.fit, args.interpolation) == (SegmenterOptions().fit, SegmenterOptions().interpolation)
-    head = HeadOptions()
-    found = HeadOptions(args.score, args.iou, args.max_instances, None, args.agnostic_nms)
-    assert found == head
+
+def test_every_option_reaches_the_segmenter():
+    options = SegmenterOptions(
+        fit="stretch",
+        interpolation="linear",
+        pixel_rounding="toward_zero",
+        refine_boxes=False,
+        rescore=False,
+        head=HeadOptions(0.5, 0.6, 7, (1,), agnostic_nms=True, multi_label=False, vote_boxes=False),
+    )
+    written = "--fit stretch --interpolation linear --pixel-rounding toward_zero --no-refine-boxes --no-rescore"
+    head = "--score 0.5 --iou 0.6 --max-instances 7 --classes 1 --agnostic-nms --no-multi-label --no-vote-boxes"
+    args = build_parser(["segment"]).parse_args(["segment", "x", *written.split(), *head.split()])
+    assert segmenter_options(args, make_spec()) == options
 
 
 @pytest.mark.parametrize("damage", ["cut_short", "no_picture", "empty"])

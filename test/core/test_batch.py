@@ -13,7 +13,7 @@ from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.batch import BatchSegmenter
 from yolov8_seg_ros.core.coco import from_coco_results
 from yolov8_seg_ros.core.media import open_media
-from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.core.segmenter import Segmenter, SegmenterOptions
 
 GREY = np.full((48, 64, 3), 128, np.uint8)
 
@@ -23,7 +23,7 @@ def segmenter(tmp_path):
     """Give a segmenter that finds one mouse in the middle of whatever it is shown."""
     path = write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "mouse"])
     with TfliteBackend(path, num_threads=1) as backend:
-        yield Segmenter(backend)
+        yield Segmenter(backend, SegmenterOptions(refine_boxes=False, rescore=False))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from fakes import FLOAT32, INT8, UINT8, make_spec, stored_outputs
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.head import HeadOptions, decode, suppress
+from yolov8_seg_ros.core.head import HeadOptions, decode
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.quantization import QuantParams
 
@@ -36,7 +36,21 @@ def plain_decode(head: NDArray[np.float32], spec: ModelSpec, options: HeadOption
         rivals = [other for other in kept if options.agnostic_nms or other.class_id == box.class_id]
         if all(iou(box, rival) <= options.iou_threshold for rival in rivals):
             kept.append(box)
-    return kept[: options.max_instances]
+    kept = kept[: options.max_instances]
+    return [voted(box, boxes, options) for box in kept] if options.vote_boxes else kept
+
+
+def voted(box: Box, boxes: list[Box], options: HeadOptions) -> Box:
+    """Average a box with all that it agrees with, itself included, weighted by score."""
+    agreeing = [
+        other
+        for other in boxes
+        if (options.agnostic_nms or other.class_id == box.class_id)
+        and (other is box or iou(box, other) > options.iou_threshold)
+    ]
+    weights = [max(other.score, 1e-38) for other in agreeing]
+    corners = np.average([other.xyxy for other in agreeing], axis=0, weights=weights)
+    return Box(tuple(corners.tolist()), box.score, box.class_id, box.anchor)
 
 
 def boxes_of_anchor(column: NDArray[np.float32], anchor: int, spec: ModelSpec, options: HeadOptions) -> list[Box]:
@@ -101,11 +115,12 @@ def assert_equals_plain(spec: ModelSpec, head: NDArray[np.float32], options: Hea
 @pytest.mark.parametrize("num_classes", [1, 2, 5])
 @pytest.mark.parametrize("agnostic", [False, True], ids=["per-class", "agnostic"])
 @pytest.mark.parametrize("multi_label", [False, True], ids=["best-label", "multi-label"])
-def test_random_heads_equal_the_plain_decoder(quant, channels_first, num_classes, agnostic, multi_label, rng):
+@pytest.mark.parametrize("vote", [False, True], ids=["plain", "vote"])
+def test_random_heads_equal_the_plain_decoder(quant, channels_first, num_classes, agnostic, multi_label, vote, rng):
     spec = make_spec(num_classes, 3, INPUT_HW, quant, channels_first)
     found = 0
     for score_threshold, iou_threshold, max_instances in ((0.25, 0.6999, 100), (0.5, 0.4501, 5), (0.0, 0.1237, 100)):
-        options = HeadOptions(score_threshold, iou_threshold, max_instances, None, agnostic, multi_label)
+        options = HeadOptions(score_threshold, iou_threshold, max_instances, None, agnostic, multi_label, vote)
         found += assert_equals_plain(spec, random_head(rng, spec), options)
     assert found > 5
 
@@ -192,7 +207,7 @@ def test_of_equal_scores_the_later_anchor_wins(quant):
     head = empty_head(spec)
     for anchor, x in ((3, 0.50), (40, 0.52), (83, 0.54)):
         one_box(spec, anchor, (x, 0.5, 0.5, 0.5), (0.8, 0.0), head)
-    found = decode(stored_outputs(spec, head), spec, HeadOptions())
+    found = decode(stored_outputs(spec, head), spec, HeadOptions(vote_boxes=False))
     np.testing.assert_allclose(found.xyxy[:, 0], [(0.54 - 0.25) * 64], atol=64 * 0.011)
 
 
@@ -259,41 +274,6 @@ def test_a_score_that_is_no_number_is_none():
     spec = make_spec(2, quant=FLOAT32)
     head = one_box(spec, 0, scores=(np.nan, 0.1))
     assert not len(decode(stored_outputs(spec, head), spec, HeadOptions()).score)
-
-
-@pytest.mark.parametrize(
-    ("iou_threshold", "kept"),
-    [
-        # Two boxes of 10x10, 5 apart: 50 / 150.
-        pytest.param(0.34, [0, 1], id="less-than-the-threshold"),
-        pytest.param(0.33, [0], id="more-than-the-threshold"),
-        pytest.param(1.0, [0, 1], id="nothing-is-more-than-one"),
-        pytest.param(0.0, [0], id="any-overlap"),
-    ],
-)
-def test_suppress_by_hand(iou_threshold, kept):
-    xyxy = np.array([[0, 0, 10, 10], [5, 0, 15, 10]], np.float32)
-    assert suppress(xyxy, None, iou_threshold).tolist() == kept
-
-
-def test_a_suppressed_box_suppresses_none():
-    xyxy = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], np.float32)
-    assert suppress(xyxy, None, 0.3).tolist() == [0, 2]
-
-
-def test_boxes_that_touch_do_not_overlap():
-    xyxy = np.array([[0, 0, 10, 10], [10, 0, 20, 10], [0, 10, 10, 20]], np.float32)
-    assert suppress(xyxy, None, 0.0).tolist() == [0, 1, 2]
-
-
-def test_boxes_outside_the_network_keep_to_their_class():
-    xyxy = np.array([[-500, -500, 500, 500], [-400, -400, 600, 600]], np.float32)
-    assert suppress(xyxy, np.array([0, 1]), 0.0).tolist() == [0, 1]
-    assert suppress(xyxy, np.array([3, 3]), 0.0).tolist() == [0]
-
-
-def test_suppress_nothing():
-    assert suppress(np.empty((0, 4), np.float32), None, 0.5).shape == (0,)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ def picture(*hw: int) -> np.ndarray:
 )
 def test_one_object_by_hand(quant, channels_first, prototypes_first, input_hw, image_hw, fit, xyxy):
     backend = known_backend(input_hw, quant, channels_first, prototypes_first)
-    instances = Segmenter(backend, SegmenterOptions(fit)).segment(picture(*image_hw))
+    options = SegmenterOptions(fit, refine_boxes=False, rescore=False)
+    instances = Segmenter(backend, options).segment(picture(*image_hw))
     assert instances.image_hw == image_hw
     # 0.5 is stored exactly in steps of 0.02.
     np.testing.assert_allclose(instances.xyxy, [xyxy], rtol=1e-5)
@@ -47,6 +48,30 @@ def test_one_object_by_hand(quant, channels_first, prototypes_first, input_hw, i
     expected = np.zeros(image_hw, np.bool_)
     expected[xyxy[1] : xyxy[3], xyxy[0] : image_hw[1] // 2] = True
     np.testing.assert_array_equal(instances.full_mask(0), expected)
+
+
+def test_the_mask_has_a_say_in_box_and_score():
+    plain = Segmenter(known_backend(), SegmenterOptions(refine_boxes=False, rescore=False)).segment(picture(64, 64))
+    asked = Segmenter(known_backend()).segment(picture(64, 64))
+    # The mask ends in the middle of the box, where the right edge goes half the way to; to the other sides it goes on,
+    # where the box goes half of its margin of 1.6 px.
+    np.testing.assert_allclose(plain.xyxy, [[16, 16, 48, 48]], rtol=1e-6)
+    np.testing.assert_allclose(asked.xyxy, [[15.2, 15.2, 40, 48.8]], rtol=1e-6)
+    assert 0.45 < asked.score[0] < plain.score[0]
+    np.testing.assert_array_equal(asked.full_mask(0), plain.full_mask(0))
+
+
+def test_boxes_and_scores_do_not_depend_on_whether_masks_are_asked_for():
+    segmenter = Segmenter(known_backend())
+    with_masks, without = (segmenter.segment(picture(48, 64), masks) for masks in (True, False))
+    np.testing.assert_array_equal(with_masks.xyxy, without.xyxy)
+    np.testing.assert_array_equal(with_masks.score, without.score)
+
+
+def test_a_score_that_the_mask_lowers_below_the_threshold_is_left_out():
+    head = HeadOptions(score_threshold=0.9)
+    assert len(Segmenter(known_backend(), SegmenterOptions(rescore=False, head=head)).segment(picture(64, 64))) == 1
+    assert len(Segmenter(known_backend(), SegmenterOptions(head=head)).segment(picture(64, 64))) == 0
 
 
 def test_without_masks():
@@ -159,7 +184,7 @@ def test_a_published_model_finds_people(model, fit, person_bgr, request):
         instances = Segmenter(backend, SegmenterOptions(fit)).segment(person_bgr)
         people = instances[instances.class_id == backend.spec.class_names.index("person")]
     assert len(people) >= 5
-    assert (people.score[:3] > 0.5).all()
+    assert (people.score[:3] > 0.4).all()
     # The picture is of a group: people cover a good part of it.
     assert 0.1 < np.count_nonzero(people.label_image()) / people.label_image().size < 0.8
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from yolov8_seg_ros.backends import BACKENDS, open_backend
 from yolov8_seg_ros.cli.errors import CommandError
 from yolov8_seg_ros.core.head import HeadOptions
-from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS
+from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import Backend, SegmenterOptions
 from yolov8_seg_ros.model_store import PUBLISHED_MODELS
@@ -78,6 +78,19 @@ def add_segmenter_arguments(parser: argparse.ArgumentParser) -> None:
         default=segmenter.interpolation,
         help="how the picture is resized (default: %(default)s)",
     )
+    group.add_argument(
+        "--pixel-rounding",
+        choices=PIXEL_ROUNDINGS,
+        default=segmenter.pixel_rounding,
+        help="how pixels are quantised; toward_zero as Ultralytics does it (default: %(default)s)",
+    )
+    for name, default, text in (
+        ("multi-label", head.multi_label, "let one place stand for several classes"),
+        ("vote-boxes", head.vote_boxes, "average each box with those it suppresses"),
+        ("refine-boxes", segmenter.refine_boxes, "average each box with the extent of its mask"),
+        ("rescore", segmenter.rescore, "multiply each score by the mask's mean probability"),
+    ):
+        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=default, help=text)
 
 
 def open_backend_of(args: argparse.Namespace) -> Backend:
@@ -102,8 +115,17 @@ def segmenter_options(args: argparse.Namespace, spec: ModelSpec) -> SegmenterOpt
         max_instances=args.max_instances,
         classes=_class_indices(args.classes, spec),
         agnostic_nms=args.agnostic_nms,
+        multi_label=args.multi_label,
+        vote_boxes=args.vote_boxes,
     )
-    return SegmenterOptions(fit=args.fit, interpolation=args.interpolation, head=head)
+    return SegmenterOptions(
+        fit=args.fit,
+        interpolation=args.interpolation,
+        pixel_rounding=args.pixel_rounding,
+        refine_boxes=args.refine_boxes,
+        rescore=args.rescore,
+        head=head,
+    )
 
 
 def fraction(text: str) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov8_seg_ros.core.boxes import has_area, suppress, vote
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.quantization import Tensor
 
@@ -41,6 +41,7 @@ class HeadOptions:
         classes: indices of the classes kept; None keeps all.
         agnostic_nms: let boxes of different classes suppress each other.
         multi_label: let an anchor stand for each class above the threshold rather than for its best one.
+        vote_boxes: average each box with those it suppresses.
     """
 
     score_threshold: float = 0.25
@@ -48,7 +49,8 @@ class HeadOptions:
     max_instances: int = 100
     classes: tuple[int, ...] | None = None
     agnostic_nms: bool = False
-    multi_label: bool = False
+    multi_label: bool = True
+    vote_boxes: bool = True
 
     def __post_init__(self) -> None:
         for name in ("score_threshold", "iou_threshold"):
@@ -74,39 +76,18 @@ def decode(outputs: Sequence[Tensor], spec: ModelSpec, options: HeadOptions) -> 
     order = _best_first(stored_score, anchors)
     anchors, class_id, stored_score = anchors[order], class_id[order], stored_score[order]
     xyxy = _network_xyxy(spec.boxes.quant.dequantize(spec.boxes.view(outputs)[:, anchors]), spec.input_hw)
-    real = np.flatnonzero(_has_area(xyxy))
-    kept = real[suppress(xyxy[real], None if options.agnostic_nms else class_id[real], options.iou_threshold)]
-    kept = kept[: options.max_instances]
+    real = np.flatnonzero(has_area(xyxy))
+    anchors, class_id, xyxy = anchors[real], class_id[real], xyxy[real]
+    score = spec.scores.quant.dequantize(stored_score[real])
+    groups = None if options.agnostic_nms else class_id
+    kept = suppress(xyxy, groups, options.iou_threshold)[: options.max_instances]
     coefficients = spec.coefficients.view(outputs)[:, anchors[kept]]
     return Candidates(
-        xyxy=xyxy[kept],
-        score=spec.scores.quant.dequantize(stored_score[kept]),
+        xyxy=vote(kept, xyxy, score, groups, options.iou_threshold) if options.vote_boxes else xyxy[kept],
+        score=score[kept],
         class_id=class_id[kept],
         coefficients=spec.coefficients.quant.dequantize(coefficients.T),
     )
-
-
-def suppress(
-    xyxy: NDArray[np.float32], class_id: NDArray[np.int64] | None, iou_threshold: float
-) -> NDArray[np.intp]:
-    """Give the rows that greedy non-maximum suppression keeps.
-
-    Args:
-        xyxy: float32 (n, 4), finite boxes that have an area, best first.
-        class_id: int64 (n,): only boxes of one class suppress each other; None lets all do so.
-        iou_threshold: a box is dropped when it overlaps a kept one by more than this.
-    """
-    if not len(xyxy):
-        return np.empty(0, np.intp)
-    xywh = np.hstack([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]]).astype(np.float64)
-    if class_id is not None:
-        # Far enough apart, boxes of different classes cannot overlap.
-        extent = float(np.abs(xyxy).max()) * 2 + 1
-        xywh[:, :2] += class_id[:, np.newaxis] * extent
-    # Ranks stand for scores: OpenCV drops a score of 0, and need not keep the order of equal ones.
-    rank = np.arange(len(xyxy), 0, -1).astype(np.float32)
-    kept = cv2.dnn.NMSBoxes(xywh, rank, 0.0, iou_threshold)  # type: ignore[arg-type]
-    return np.asarray(kept, np.intp).reshape(-1)
 
 
 def _stored_threshold(spec: ModelSpec, options: HeadOptions) -> float:
@@ -135,12 +116,6 @@ def _best_first(stored_score: Tensor, anchors: NDArray[np.intp]) -> NDArray[np.i
     Later anchors belong to larger strides, which see more of the object.
     """
     return np.lexsort((-anchors, -stored_score.astype(np.float32)))
-
-
-def _has_area(xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell which boxes are some: a network may store a size of 0 or less, and a float one NaN or infinity."""
-    size = xyxy[:, 2:] - xyxy[:, :2]
-    return np.all(np.isfinite(size) & (size > 0), axis=1)
 
 
 def _network_xyxy(xywh: NDArray[np.float32], input_hw: tuple[int, int]) -> NDArray[np.float32]:

@@ -17,9 +17,7 @@ from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 def mask_logits(
     coefficients: NDArray[np.float32], prototypes: Tensor, quant: QuantParams
 ) -> NDArray[np.float32]:
-    """Give float32 (n, rows, columns): mask logits in prototype cells, up to a positive factor.
-
-    An instance is where its logit is above 0, so the prototypes' scale need not be applied.
+    """Give float32 (n, rows, columns): mask logits in prototype cells; an instance is where its logit is above 0.
 
     Args:
         coefficients: float32 (n, prototypes), real values.
@@ -28,9 +26,10 @@ def mask_logits(
     """
     rows, columns, count = prototypes.shape
     stored = prototypes.reshape(-1, count).astype(np.float32)
-    logits = coefficients @ stored.T
-    # The zero point is subtracted after the product, from one number an instance.
-    logits -= quant.zero_point * coefficients.sum(axis=1, keepdims=True)
+    # Scale and zero point are applied to the few coefficients rather than to the many prototypes.
+    scaled: NDArray[np.float32] = coefficients * np.float32(quant.scale)
+    logits = scaled @ stored.T
+    logits -= np.float32(quant.zero_point) * scaled.sum(axis=1, keepdims=True)
     return logits.reshape(-1, rows, columns)
 
 

@@ -11,7 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov8_seg_ros.core.boxes import has_area
 from yolov8_seg_ros.core.color import ColorImage
+from yolov8_seg_ros.core.evidence import logits_near_boxes, mask_confidence, refine_boxes
 from yolov8_seg_ros.core.head import HeadOptions, decode
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.letterbox import (
@@ -73,6 +75,8 @@ class SegmenterOptions:
     fit: str = "letterbox"
     interpolation: str = "area"
     pixel_rounding: str = "nearest"
+    refine_boxes: bool = True
+    rescore: bool = True
     head: HeadOptions = field(default_factory=HeadOptions)
 
     def __post_init__(self) -> None:
@@ -163,21 +167,34 @@ class Segmenter:
 
     def finish(self, outputs: Sequence[Tensor], letterbox: Letterbox, masks: bool = True) -> Instances:
         """Decode the network's outputs into instances of the image."""
-        spec = self.spec
-        found = decode(outputs, spec, self.options.head)
-        xyxy = letterbox.boxes_to_image(found.xyxy)
-        # A box in the letterbox's border has nothing left inside the image.
-        inside = np.all(xyxy[:, 2:] > xyxy[:, :2], axis=1)
-        xyxy, coefficients = xyxy[inside], found.coefficients[inside]
+        spec, options = self.spec, self.options
+        found = decode(outputs, spec, options.head)
+        if not len(found.score):
+            return Instances.empty(letterbox.image_hw, masks)
+        prototypes = outputs[spec.prototypes_index][0]
+        logits = mask_logits(found.coefficients, prototypes, spec.prototypes.quant)
+        near = logits_near_boxes(logits, found.xyxy)
+        boxes = refine_boxes(found.xyxy, near) if options.refine_boxes else found.xyxy
+        score = found.score * mask_confidence(near) if options.rescore else found.score
+        xyxy = letterbox.boxes_to_image(boxes)
+        kept = _kept(xyxy, score, options.head.score_threshold)
         instance_masks = None
         if masks:
-            prototypes = outputs[spec.prototypes_index][0]
-            logits = mask_logits(coefficients, prototypes, spec.prototypes.quant)
-            instance_masks = box_masks(logits, xyxy, letterbox)
+            # The mask ends where the network drew the box: what a refined box adds is another object as often as not.
+            drawn = letterbox.boxes_to_image(found.xyxy[kept])
+            instance_masks = box_masks(logits[kept], drawn, letterbox)
         return Instances(
             image_hw=letterbox.image_hw,
-            xyxy=xyxy,
-            score=found.score[inside],
-            class_id=found.class_id[inside],
+            xyxy=xyxy[kept],
+            score=score[kept],
+            class_id=found.class_id[kept],
             masks=instance_masks,
         )
+
+
+def _kept(xyxy: NDArray[np.float32], score: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
+    """Give the rows, best score first, of boxes that have something left inside the image and still score enough."""
+    # The head has compared stored scores already: float32 must not turn one that just passed away.
+    good = has_area(xyxy) & (score >= np.float32(threshold) * (1 - np.finfo(np.float32).eps))
+    rows = np.flatnonzero(good)
+    return rows[np.argsort(-score[rows], kind="stable")]

@@ -34,6 +34,10 @@ PARAMETERS = (
     ),
     Parameter("classes", "", "class names or numbers to keep, separated by commas; empty: all", read_only=False),
     Parameter("agnostic_nms", False, "let boxes of different classes suppress each other", read_only=False),
+    Parameter("multi_label", True, "let one place stand for several classes", read_only=False),
+    Parameter("vote_boxes", True, "average each box with those it suppresses", read_only=False),
+    Parameter("refine_boxes", True, "average each box with the extent of its mask"),
+    Parameter("rescore", True, "multiply each score by the mask's mean probability"),
     Parameter("autostart", True, "configure and activate at start"),
 )
 
@@ -51,6 +55,8 @@ def head_options(settings: Mapping[str, Any], spec: ModelSpec) -> HeadOptions:
         max_instances=settings["max_instances"],
         classes=spec.class_indices(names) if names else None,
         agnostic_nms=settings["agnostic_nms"],
+        multi_label=settings["multi_label"],
+        vote_boxes=settings["vote_boxes"],
     )
 
 
@@ -64,5 +70,7 @@ def segmenter_options(settings: Mapping[str, Any], spec: ModelSpec) -> Segmenter
         fit=settings["fit"],
         interpolation=settings["interpolation"],
         pixel_rounding=settings["pixel_rounding"],
+        refine_boxes=settings["refine_boxes"],
+        rescore=settings["rescore"],
         head=head_options(settings, spec),
     )

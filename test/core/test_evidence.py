@@ -1,0 +1,84 @@
+"""Test by hand what masks say about boxes and scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from yolov8_seg_ros.core.evidence import logits_near_boxes, mask_confidence, refine_boxes
+
+SIZE = 16
+
+
+def blob(left, top, right, bottom, inside=2.0, outside=-2.0):
+    """Give logits (1, cells, cells) of a mask of whole cells; halfway between their centres they are 0."""
+    logits = np.full((1, SIZE, SIZE), outside, np.float32)
+    logits[0, top:bottom, left:right] = inside
+    return logits
+
+
+def boxes(*xyxy):
+    return np.array([xyxy], np.float32)
+
+
+def refined(logits, *xyxy):
+    near = logits_near_boxes(logits, boxes(*xyxy))
+    return refine_boxes(boxes(*xyxy), near)[0].tolist()
+
+
+def test_a_box_like_its_mask_stays():
+    # Cells 4 to 7 of 4 px each: 16 to 32 px.
+    assert refined(blob(4, 4, 8, 8), 16, 16, 32, 32) == [16, 16, 32, 32]
+
+
+def test_a_box_goes_half_the_way_to_its_mask():
+    assert refined(blob(4, 4, 8, 8), 12, 8, 40, 36) == [14, 12, 36, 34]
+
+
+def test_a_box_grows_by_half_its_margin_at_most():
+    # The mask goes on to all sides, the box is 20 px: its margin is 1 px.
+    assert refined(blob(0, 0, 16, 16), 20, 20, 40, 40) == [19.5, 19.5, 40.5, 40.5]
+
+
+def test_the_zero_crossing_is_interpolated():
+    logits = blob(4, 4, 8, 8, inside=3.0, outside=-1.0)
+    # From the centre of the outermost cell the logit falls from 3 to -1: 0.75 cells to 0, where 0.5 is the cell's edge.
+    assert refined(logits, 15, 15, 33, 33) == pytest.approx([15, 15, 33, 33])
+
+
+def test_at_the_network_s_edge_a_mask_fills_its_cell():
+    assert refined(blob(0, 0, 4, 16), 0, 0, 16, 64) == [0, 0, 16, 64]
+
+
+def test_a_box_without_a_mask_stays():
+    assert refined(blob(0, 0, 0, 0), 10, 10, 20, 20) == [10, 10, 20, 20]
+
+
+def test_masks_of_other_places_do_not_count():
+    logits = blob(4, 4, 8, 8) + blob(12, 12, 15, 15, 4.0, 0.0)
+    assert refined(logits, 16, 16, 32, 32) == [16, 16, 32, 32]
+
+
+def test_confidence_is_the_mean_probability_inside():
+    logits = blob(4, 4, 8, 8)
+    logits[0, 4:8, 4:6] = 0.5
+    expected = np.mean(1 / (1 + np.exp([-0.5, -2.0])))
+    near = logits_near_boxes(logits, boxes(16, 16, 32, 32))
+    np.testing.assert_allclose(mask_confidence(near), [expected], rtol=1e-6)
+
+
+def test_confidence_without_a_mask_is_none():
+    logits = np.concatenate([blob(0, 0, 0, 0), blob(4, 4, 8, 8)])
+    near = logits_near_boxes(logits, np.repeat(boxes(16, 16, 32, 32), 2, axis=0))
+    assert mask_confidence(near)[0] == 0
+    assert mask_confidence(near)[1] > 0.8
+
+
+def test_a_box_beyond_the_network_s_edge():
+    assert refined(blob(0, 0, 4, 4), -8, -8, 16, 16) == pytest.approx([-4, -4, 16, 16])
+
+
+def test_nothing():
+    near = logits_near_boxes(np.empty((0, SIZE, SIZE), np.float32), np.empty((0, 4), np.float32))
+    assert near.shape == (0, SIZE, SIZE)
+    assert mask_confidence(near).shape == (0,)
