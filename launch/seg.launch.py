@@ -21,6 +21,8 @@ from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from yolov8_seg_ros.core.media import DEMO
+from yolov8_seg_ros.model_store import SCENE_MODEL
 from yolov8_seg_ros.node.transport import OPT_OUT_VARIABLE, use_large_image_profile
 
 PACKAGE = "yolov8_seg_ros"
@@ -31,7 +33,11 @@ OVERRIDES = {"model": str, "backend": str, "autostart": bool}
 FIRST_CAMERA = "0"
 
 ARGUMENTS = (
-    DeclareLaunchArgument("model", default_value="", description="model file or name; empty: as in params_file"),
+    DeclareLaunchArgument(
+        "model",
+        default_value="",
+        description="model file or name; empty: as in params_file, or with source:=demo the bundled one",
+    ),
     DeclareLaunchArgument("backend", default_value="", description="what runs the model; empty: as in params_file"),
     DeclareLaunchArgument("image_topic", default_value="image", description="topic of the camera's images"),
     DeclareLaunchArgument(
@@ -100,8 +106,10 @@ def _check_params_file(context: LaunchContext) -> None:
 
 
 def _segmentation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    given = {name: kind for name, kind in OVERRIDES.items() if LaunchConfiguration(name).perform(context)}
-    overrides = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in given.items()}
+    given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
+    if LaunchConfiguration("source").perform(context) == DEMO:
+        given["model"] = given["model"] or SCENE_MODEL
+    overrides = {name: ParameterValue(value, value_type=OVERRIDES[name]) for name, value in given.items() if value}
     return [_node("seg_node", overrides, on_exit=_end)]
 
 

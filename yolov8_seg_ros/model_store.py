@@ -14,6 +14,8 @@ PACKAGE = "yolov8_seg_ros"
 MODEL_SUFFIX = ".tflite"
 #: Folders of the user's own, searched first; separated as in PATH.
 FOLDERS_VARIABLE = "YOLOV8_SEG_MODELS"
+#: The bundled model, which knows the shapes of the built-in scene.
+SCENE_MODEL = "shapes_256x192"
 _CHECKOUT = Path(__file__).resolve().parents[1]
 
 
@@ -50,6 +52,10 @@ PUBLISHED_MODELS = (
         3519014,
     ),
 )
+
+
+#: What is run where nothing else is asked for.
+DEFAULT_MODEL = PUBLISHED_MODELS[0].name
 
 
 def find_model(name: str) -> Path:

@@ -11,9 +11,7 @@ from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import Backend, SegmenterOptions
-from yolov8_seg_ros.model_store import PUBLISHED_MODELS
-
-DEFAULT_MODEL = PUBLISHED_MODELS[0].name
+from yolov8_seg_ros.model_store import DEFAULT_MODEL
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:

@@ -107,8 +107,8 @@ def fitted(picture: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8]
 
 
 @contextmanager
-def watching(segmentation: str, show: Callable[[View], None]) -> Iterator[Callable[[float], None]]:
-    """Run a viewer, which hands each complete view to `show`; give a function that lets it look for some seconds."""
+def watching(segmentation: str, show: Callable[[View], None]) -> Iterator[tuple[Viewer, Callable[[float], None]]]:
+    """Give a viewer, which hands each complete view to `show`, and a function that lets it look for some seconds."""
     rclpy.init(args=[])
     try:
         namespace, name = segmentation.rsplit("/", 1)
@@ -122,7 +122,7 @@ def watching(segmentation: str, show: Callable[[View], None]) -> Iterator[Callab
             while (left := until - clock.now().nanoseconds) > 0:
                 executor.spin_once(timeout_sec=left / 1e9)
 
-        yield watch
+        yield viewer, watch
         executor.shutdown()
         viewer.destroy_node()
     finally:

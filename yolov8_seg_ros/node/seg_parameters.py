@@ -11,6 +11,7 @@ from yolov8_seg_ros.core.instances import MAX_LABELS
 from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import SegmenterOptions
+from yolov8_seg_ros.model_store import DEFAULT_MODEL
 from yolov8_seg_ros.node.parameters import Parameter
 
 TRANSPORTS = ("raw", "compressed")
@@ -18,7 +19,7 @@ RELIABILITIES = ("auto", "reliable", "best_effort")
 
 #: All parameters but those that ROS adds itself. `config/seg.yaml` and the README repeat them.
 PARAMETERS = (
-    Parameter("model", "yolov8n_256", "model file: a path, or a name as 'yolov8_seg model list' shows them"),
+    Parameter("model", DEFAULT_MODEL, "model file: a path, or a name as 'yolov8_seg model list' shows them"),
     Parameter("class_names_file", "", "text file, a class name a line, or data.yaml; empty: the model's own"),
     Parameter("backend", "auto", "where the network runs", choices=BACKENDS),
     Parameter("num_threads", 0, "threads of the CPU backend; 0: by the number of processors", minimum=0, maximum=64),

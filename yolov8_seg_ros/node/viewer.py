@@ -56,6 +56,7 @@ class Viewer(Node):
     def __init__(self, segmentation: str, show: Callable[[View], None], **node_options: Any) -> None:
         super().__init__("viewer", **node_options)
         self._show = show
+        self._segmentation = segmentation
         self._bridge = CvBridge()
         self._pending: dict[tuple[int, int], dict[str, Any]] = defaultdict(dict)
         self._references: dict[tuple[int, int], TimeReference] = {}
@@ -66,6 +67,11 @@ class Viewer(Node):
         self.create_subscription(Image, f"{segmentation}/overlay", self._taker("overlay"), qos_profile_sensor_data)
         self.create_subscription(Image, f"{segmentation}/instances", self._taker("instances"), 10)
         self.create_subscription(Detection2DArray, f"{segmentation}/detections", self._taker("detections"), 10)
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether all results are on offer."""
+        return all(self.count_publishers(f"{self._segmentation}/{part}") for part in _PARTS)
 
     def _taker(self, part: str) -> Callable[[Any], None]:
         return lambda message: self._take(part, message)
