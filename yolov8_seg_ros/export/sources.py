@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 
 from yolov8_seg_ros.export.environment import ULTRALYTICS, require_packages
@@ -27,6 +28,8 @@ def load_network(weights: Path, function: str, input_hw: tuple[int, int]) -> Net
 
         return load_checkpoint(weights, input_hw)
     module_name, _, name = function.partition(":")
+    # As `python -m` does: the network's own code stands in the folder the user works in.
+    sys.path.insert(0, str(Path.cwd()))
     try:
         read = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
