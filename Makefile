@@ -8,6 +8,8 @@ OUTPUT = demo_output
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/underlay
+EXPORT_VENV := .venv-export
+PIP_OPTIONS := --quiet --disable-pip-version-check --no-input
 
 # A Python named by the caller remakes a .venv of another version; the default one is content with what is there.
 SWITCH := $(if $(filter file,$(origin PYTHON)),,--switch)
@@ -21,11 +23,11 @@ unexport LD_LIBRARY_PATH RMW_IMPLEMENTATION ROS_DISTRO ROS_VERSION ROS_PYTHON_VE
 endif
 
 .NOTPARALLEL:
-.PHONY: help demo test lint bench venv clean tools no_ros always
+.PHONY: help demo test lint bench venv export-env clean tools no_ros always
 
 help: ## say what can be made (this text)
 	@echo 'Usage: make TARGET [PYTHON=python3.12] [MODEL=FILE] [SOURCE=PICTURE, FOLDER or VIDEO]'
-	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(STAMPS)/package ## run image source, node and viewer as processes; write annotated pictures to OUTPUT
 	$(BIN)/yolov8_seg demo $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--source '$(SOURCE)') --output '$(OUTPUT)'
@@ -42,8 +44,10 @@ bench: $(STAMPS)/package ## measure speed; prints tables
 
 venv: tools $(STAMPS)/package ## only set .venv up
 
-clean: ## remove .venv and what the tools left
-	rm -rf $(VENV) build log install *.egg-info .pytest_cache .mypy_cache .ruff_cache
+export-env: $(EXPORT_VENV)/ready ## make .venv-export, for yolov8_seg export and for training (2.5 GB)
+
+clean: ## remove .venv, .venv-export and what the tools left
+	rm -rf $(VENV) $(EXPORT_VENV) build log install *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # Always asked, since only the script knows whether .venv is still sound; it touches `ready` where it did something.
 $(STAMPS)/ready: always | no_ros
@@ -51,6 +55,14 @@ $(STAMPS)/ready: always | no_ros
 
 tools: $(STAMPS)/ready
 	@$(PYTHON) underlay/setup_venv.py --dev
+
+# The checkout itself is installed, so that the environment follows what is changed here.
+$(EXPORT_VENV)/ready: underlay/requirements-torch.txt underlay/requirements-export.txt
+	$(PYTHON) -m venv --clear $(EXPORT_VENV)
+	$(EXPORT_VENV)/bin/python -m pip install $(PIP_OPTIONS) --no-deps -r underlay/requirements-torch.txt
+	$(EXPORT_VENV)/bin/python -m pip install $(PIP_OPTIONS) --no-deps -r underlay/requirements-export.txt
+	$(EXPORT_VENV)/bin/python -m pip install $(PIP_OPTIONS) --no-deps --no-build-isolation --editable .
+	@touch $@
 
 # pip builds in the checkout: what an earlier build left there would be installed again.
 $(STAMPS)/package: $(STAMPS)/ready $(PACKAGE_SOURCES)
