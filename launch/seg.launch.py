@@ -16,7 +16,7 @@ from launch import Action, LaunchContext, LaunchDescription, LaunchDescriptionEn
 from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, Shutdown, TimerAction
 from launch.conditions import IfCondition
 from launch.events.process import ProcessExited
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, TextSubstitution
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -109,7 +109,12 @@ def _segmentation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
     if LaunchConfiguration("source").perform(context) == DEMO:
         given["model"] = given["model"] or SCENE_MODEL
-    overrides = {name: ParameterValue(value, value_type=OVERRIDES[name]) for name, value in given.items() if value}
+    overrides = {
+        # Only a substitution is read as what its type says.
+        name: ParameterValue(TextSubstitution(text=value), value_type=OVERRIDES[name])
+        for name, value in given.items()
+        if value
+    }
     return [_node("seg_node", overrides, on_exit=_end)]
 
 

@@ -23,6 +23,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from ros_bench import DEADLINE_S, DOMAIN_ID
 from tiny_models import write_segmentation_model
 
+from yolov8_seg_ros.model_store import SCENE_MODEL
+
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "seg.launch.py"
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
@@ -162,6 +164,19 @@ def test_arguments_reach_both_nodes(model, picture):
 def test_the_source_stays_a_text(source, expected):
     launch = Launch({"source": source, "autostart": "false"}, stop_after_start=2)
     assert [process.parameters["source"] for process in launch.started if process.name == "image_source"] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("given", "model"),
+    [({"source": "demo"}, SCENE_MODEL), ({"source": "demo", "model": "fish"}, "fish"), ({"source": "0"}, "mine")],
+    ids=["scene", "scene but a model of one's own", "no scene"],
+)
+def test_the_scene_has_a_model_of_its_own(tmp_path, given, model):
+    params_file = tmp_path / "my.yaml"
+    params_file.write_text(yaml.dump({"yolov8_seg": {"ros__parameters": {"model": "mine"}}}))
+    launch = Launch({"params_file": params_file, "autostart": "false", **given}, stop_after_start=2)
+    (node,) = (process for process in launch.started if process.name == "seg_node")
+    assert node.parameters["model"] == model
 
 
 def test_an_argument_not_given_leaves_the_params_file_be(tmp_path, model):

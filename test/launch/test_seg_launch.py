@@ -1,20 +1,15 @@
 """Launch an image source and the node, and see that detections and masks of the same images come out.
 
-A robot's own tests can start from this file: it needs nothing but the installed package and a model. Run it by
+A robot's own tests can start from this file: it needs nothing but the installed package. Run it by
 
     launch_test test/launch/test_seg_launch.py        or        python3 -m pytest test/launch/test_seg_launch.py
-
-with the model to use in YOLOV8_SEG_TEST_MODEL (default: a tiny one that finds the same object in each image).
 """
 
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
 import time
 import unittest
-from pathlib import Path
 
 import launch_testing
 import launch_testing.actions
@@ -35,27 +30,13 @@ DOMAIN_ID = 40 + os.getpid() % 40
 NAMESPACE = "robot"
 NUM_IMAGES = 5
 DEADLINE_S = 60.0
-#: Removed when Python ends.
-FOLDER = tempfile.TemporaryDirectory()
-
-
-def model() -> str:
-    """Give the model to launch with."""
-    given = os.environ.get("YOLOV8_SEG_TEST_MODEL")
-    if given:
-        return given
-    # launch_test knows nothing of the folder that pytest adds to the path.
-    sys.path.append(str(Path(__file__).resolve().parents[1]))
-    from tiny_models import write_segmentation_model
-
-    return str(write_segmentation_model(Path(FOLDER.name) / "tiny.tflite"))
 
 
 @pytest.mark.launch_test
 def generate_test_description() -> LaunchDescription:
-    """Launch as a robot would, with the built-in scene for a camera."""
+    """Launch as a robot would, with the built-in scene for a camera and the bundled model, which knows its shapes."""
     launch_file = PathJoinSubstitution([FindPackageShare("yolov8_seg_ros"), "launch", "seg.launch.py"])
-    arguments = {"source": "demo", "model": model(), "namespace": NAMESPACE, "image_topic": "front/image_raw"}
+    arguments = {"source": "demo", "namespace": NAMESPACE, "image_topic": "front/image_raw"}
     return LaunchDescription(
         [
             SetEnvironmentVariable("ROS_DOMAIN_ID", str(DOMAIN_ID)),
@@ -104,9 +85,12 @@ class TestRunning(unittest.TestCase):
             image, mask = images[stamp], instances[stamp]
             assert (mask.encoding, mask.height, mask.width) == ("mono8", image.height, image.width)
             assert mask.header == detections[stamp].header == image.header
+            assert detections[stamp].detections
             # A pixel's value is the number of its detection, which is also the detection's id.
             ids = {detection.id for detection in detections[stamp].detections}
-            assert {str(value) for value in set(mask.data) - {0}} <= ids
+            values = {str(value) for value in set(mask.data) - {0}}
+            assert values
+            assert values <= ids
 
 
 @launch_testing.post_shutdown_test()
