@@ -25,6 +25,8 @@ setup(
         (f"{SHARE}/models", glob("models/*")),
     ],
     install_requires=["setuptools"],
+    # By this `colcon test` knows which tests these are.
+    extras_require={"test": ["pytest"]},
     zip_safe=True,
     entry_points={
         "console_scripts": [
