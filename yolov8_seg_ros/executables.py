@@ -44,7 +44,11 @@ def _run_node(module: str) -> int:
     # To whoever starts and stops nodes, being stopped early is as good as being stopped later.
     _leave_at(signal.SIGINT, 0)
     _leave_at(signal.SIGTERM, 0)
-    return int(importlib.import_module(module).main())
+    exit_code = int(importlib.import_module(module).main())
+    # Launch may send a second signal, and Python would die of it while it winds up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return exit_code
 
 
 def _leave_at(number: signal.Signals, exit_code: int) -> None:
