@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 
 from yolov8_seg_ros.backends import BACKENDS, open_backend
@@ -99,6 +100,14 @@ def open_backend_of(args: argparse.Namespace) -> Backend:
         BackendError: if the backend cannot start.
     """
     return open_backend(args.model, args.backend, num_threads=args.threads, class_names_file=args.class_names)
+
+
+def tell_backend(backend: Backend) -> None:
+    """Print what runs the model, and why."""
+    reason = f" ({backend.reason})" if backend.reason else ""
+    print(f"{backend.description}{reason}")
+    if not backend.spec.names_given:
+        print("the model has no class names, they are numbered; give --class-names", file=sys.stderr)
 
 
 def segmenter_options(args: argparse.Namespace, spec: ModelSpec) -> SegmenterOptions:
