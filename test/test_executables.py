@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from yolov8_seg_ros import executables
 
 DEADLINE_S = 30.0
 TIMES = 8
@@ -71,3 +74,12 @@ def test_an_early_signal_ends_a_program_in_silence(program, number):
 
 def test_a_late_signal_changes_nothing(number):
     assert run(SIGNAL_AT_THE_END.format(number=int(number))) == (3, "", "")
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("4", "4")], ids=["unset", "the user's own"])
+def test_numpy_is_told_to_multiply_in_one_thread(before, after, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if before is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", before)
+    executables.set_environment()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == after

@@ -1,0 +1,1 @@
+"""Measure speed: `make bench`, or `python -m benchmarks.stages --help`."""
