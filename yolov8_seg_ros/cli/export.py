@@ -8,7 +8,7 @@ from pathlib import Path
 
 from yolov8_seg_ros.cli.arguments import whole_number
 from yolov8_seg_ros.cli.errors import CommandError
-from yolov8_seg_ros.export.environment import ENVIRONMENT, PACKAGES, require_packages
+from yolov8_seg_ros.export.environment import ENVIRONMENT, PACKAGES, quiet, require_packages
 from yolov8_seg_ros.export.pictures import DEFAULT_COUNT, find_pictures
 
 _DESCRIPTION = """\
@@ -52,6 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="MODULE:FUNCTION",
         help="a function that reads WEIGHTS and gives a Network (see yolov8_seg_ros.export.network)",
     )
+    parser.add_argument("--float", type=Path, metavar="FILE", help="write the float network too, to compare with")
     parser.add_argument("--threads", type=whole_number(1), default=1, metavar="N", help="CPU threads (default: 1)")
     parser.set_defaults(run=run)
 
@@ -64,11 +65,12 @@ def run(args: argparse.Namespace) -> int:
             f"'{args.weights}': no such file; give a checkpoint, such as runs/segment/train/weights/best.pt"
         )
     pictures = find_pictures(args.data, args.pictures)
-    # Imported late: these take seconds.
-    from yolov8_seg_ros.export.exporter import ExportOptions, export
-    from yolov8_seg_ros.export.sources import load_network
+    # Imported late, since these take seconds, and quietly: some of their packages complain of what is not needed.
+    with quiet():
+        from yolov8_seg_ros.export.exporter import ExportOptions, export
+        from yolov8_seg_ros.export.sources import load_network
 
-    options = ExportOptions(args.size, args.split_head, args.per_tensor, args.threads)
+    options = ExportOptions(args.size, args.split_head, args.per_tensor, args.threads, args.float)
     output = args.output or default_output(args.weights, options.input_hw, args.split_head, args.per_tensor)
     network = load_network(args.weights, args.network, options.input_hw)
     agreement = export(network, pictures, output, options, lambda stage: print(f"{stage} ...", file=sys.stderr))
