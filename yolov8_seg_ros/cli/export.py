@@ -60,10 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Export; give 0 only where the file is there and good."""
     require_packages(*PACKAGES)
-    if not args.weights.is_file():
-        raise CommandError(
-            f"'{args.weights}': no such file; give a checkpoint, such as runs/segment/train/weights/best.pt"
-        )
+    _check_files(args)
     pictures = find_pictures(args.data, args.pictures)
     # Imported late, since these take seconds, and quietly: some of their packages complain of what is not needed.
     with quiet():
@@ -78,6 +75,15 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name:20}{text}")
     print(f"{output}  ({output.stat().st_size} bytes)")
     return 0
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    if not args.weights.is_file():
+        example = "runs/segment/train/weights/best.pt"
+        raise CommandError(f"'{args.weights}': no such file; give a checkpoint, such as {example}")
+    for file in filter(None, (args.output, args.float)):
+        if not file.parent.is_dir():
+            raise CommandError(f"'{file}': there is no folder '{file.parent}' to write to; make it first")
 
 
 def default_output(weights: Path, input_hw: tuple[int, int], split_head: bool, per_tensor: bool) -> Path:
