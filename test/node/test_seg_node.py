@@ -29,6 +29,7 @@ from test_conversions import mutated_image, mutated_picture
 from tiny_models import write_detection_model, write_segmentation_model
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from yolov8_seg_ros.backends import RunInterruptedError
 from yolov8_seg_ros.node.seg_node import SegNode
 from yolov8_seg_ros.node.seg_parameters import PARAMETERS
 
@@ -457,5 +458,43 @@ def test_a_failing_backend_is_told_and_survived(ros, camera, model, monkeypatch)
     camera.send()
     ros.until(lambda: camera.health and "the NPU is on fire" in camera.health.message, "the error in the diagnostics")
     assert camera.health.level == DiagnosticStatus.ERROR
+    monkeypatch.setattr(backend, "run", run)
+    send_and_await(ros, camera)
+
+
+def test_a_fault_of_the_backend_is_told_until_it_passes(ros, camera, model):
+    node = make_node(ros, model)
+    activate(node)
+    node._session._backend.fault = "the cable is out"
+    ros.until(lambda: camera.health and camera.health.message == "the cable is out", "the fault in the diagnostics")
+    assert camera.health.level == DiagnosticStatus.ERROR
+    node._session._backend.fault = ""
+    ros.until(lambda: camera.health.level != DiagnosticStatus.ERROR, "the fault to pass")
+
+
+def test_the_backend_is_paused_while_nobody_listens(ros, camera, model, monkeypatch):
+    node = make_node(ros, model)
+    activate(node)
+    backend = node._session._backend
+    calls = []
+    monkeypatch.setattr(backend, "pause", lambda: calls.append("pause"))
+    monkeypatch.setattr(backend, "resume", lambda: calls.append("resume"))
+    node.trigger_deactivate()
+    node.trigger_activate()
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    assert calls == ["pause", "resume", "pause", "pause"]
+
+
+def test_an_interrupted_run_is_no_failure(ros, camera, model, monkeypatch):
+    node = make_node(ros, model)
+    activate(node)
+    backend = node._session._backend
+    run = backend.run
+    monkeypatch.setattr(backend, "run", lambda _: (_ for _ in ()).throw(RunInterruptedError("paused")))
+    ros.until(connected(camera), "the node to listen")
+    camera.send()
+    ros.until(lambda: node._session._pipeline.counts.done, "the end of the run")
+    assert node._session._failed == 0
     monkeypatch.setattr(backend, "run", run)
     send_and_await(ros, camera)

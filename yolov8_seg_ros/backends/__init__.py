@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from yolov8_seg_ros.backends.errors import BackendError
+from yolov8_seg_ros.backends.errors import BackendError, RunInterruptedError
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.metadata import read_class_names
 from yolov8_seg_ros.core.segmenter import Backend
 from yolov8_seg_ros.model_store import find_model
 
-__all__ = ["BACKENDS", "BackendError", "open_backend"]
+__all__ = ["BACKENDS", "BackendError", "RunInterruptedError", "open_backend"]
 
 #: What a user may ask for; the first is the default.
 BACKENDS = ("auto", "cpu")

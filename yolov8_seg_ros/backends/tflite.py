@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.core.metadata import read_model_class_names
 from yolov8_seg_ros.core.model_spec import ModelError, ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
+from yolov8_seg_ros.core.segmenter import Backend
 
 #: Newest first: LiteRT succeeds the TensorFlow Lite runtime and is about ten times faster on x86-64.
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
@@ -24,7 +25,7 @@ FILE_IDENTIFIER = b"TFL3"
 MAX_AUTOMATIC_THREADS = 4
 
 
-class TfliteBackend:
+class TfliteBackend(Backend):
     """A network run by LiteRT or TensorFlow Lite on the CPU.
 
     Args:
@@ -40,7 +41,7 @@ class TfliteBackend:
     def __init__(self, model_path: Path, num_threads: int = 0, class_names: Sequence[str] | None = None) -> None:
         runtime = load_runtime()
         threads = num_threads or automatic_threads()
-        self._interpreter = _open_interpreter(runtime, model_path, threads)
+        self._interpreter = open_interpreter(runtime, model_path, threads)
         self._input_index, self._output_indices, self.spec = _read_spec(self._interpreter, model_path, class_names)
         self.description = f"{runtime.__name__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"
         self.reason = ""
@@ -61,14 +62,6 @@ class TfliteBackend:
     def close(self) -> None:
         """Release the model."""
         self._interpreter = None
-
-    def __enter__(self) -> TfliteBackend:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def load_runtime() -> ModuleType:
@@ -91,7 +84,12 @@ def automatic_threads() -> int:
     return min(MAX_AUTOMATIC_THREADS, len(os.sched_getaffinity(0)))
 
 
-def _open_interpreter(runtime: ModuleType, model_path: Path, num_threads: int) -> Any:
+def open_interpreter(runtime: ModuleType, model_path: Path, num_threads: int) -> Any:
+    """Give an interpreter that is ready to run.
+
+    Raises:
+        ModelError: if the file is no model that the runtime can load.
+    """
     _check_is_tflite(model_path)
     try:
         interpreter = runtime.Interpreter(model_path=str(model_path), num_threads=num_threads)
@@ -119,8 +117,8 @@ def _read_spec(
     try:
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         spec = ModelSpec.from_tensors(
-            [_tensor_spec(details) for details in inputs],
-            [_tensor_spec(details) for details in outputs],
+            [tensor_spec(details) for details in inputs],
+            [tensor_spec(details) for details in outputs],
             class_names,
         )
     except UnicodeDecodeError as error:
@@ -130,7 +128,8 @@ def _read_spec(
     return inputs[0]["index"], [details["index"] for details in outputs], spec
 
 
-def _tensor_spec(details: dict[str, Any]) -> TensorSpec:
+def tensor_spec(details: dict[str, Any]) -> TensorSpec:
+    """Read an interpreter's details of a tensor."""
     dtype = np.dtype(details["dtype"])
     if dtype.kind == "f":
         params = QuantParams(dtype)

@@ -32,15 +32,21 @@ from yolov8_seg_ros.core.quantization import Tensor
 class Backend(Protocol):
     """What runs a network. A context manager that closes it.
 
+    A backend that computes in this process derives from this class and leaves the rest as it is here.
+
     Attributes:
         spec: what its tensors mean.
         description: what it is and where it runs, for a person.
         reason: why it was chosen among others; empty where it was asked for by name.
+        fault: what keeps it from running now, and since when; empty where nothing does.
+        needs_warm_up: whether its first run takes longer than the others.
     """
 
     spec: ModelSpec
     description: str
     reason: str
+    fault: str = ""
+    needs_warm_up: bool = True
 
     def run(self, network_input: Tensor) -> Sequence[Tensor]:
         """Run the network on one stored input; give its stored outputs in the order of `spec.outputs`.
@@ -48,14 +54,24 @@ class Backend(Protocol):
         The outputs are the caller's own: a later run does not change them.
         """
 
+    def pause(self) -> None:
+        """Give up a run that takes long, and let runs fail until `resume`; from any thread."""
+        return
+
+    def resume(self) -> None:
+        """Allow runs again; from any thread."""
+        return
+
     def close(self) -> None:
         """Release what the backend holds; it cannot run afterwards."""
 
-    def __enter__(self) -> Backend: ...
+    def __enter__(self) -> Backend:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -115,16 +116,19 @@ class SegNode(LifecycleNode):
             raise
         self._spec = backend.spec
         self._session = Session(self, settings, backend, options)
-        self._greet(settings["model"], backend, self._session.warm_up())
+        self._greet(settings["model"], backend)
+        if backend.needs_warm_up:
+            started_s = time.perf_counter()
+            self._session.warm_up()
+            self.get_logger().info(f"the first image took {(time.perf_counter() - started_s) * 1e3:.0f} ms")
 
-    def _greet(self, model: str, backend: Backend, warm_up_ms: float) -> None:
+    def _greet(self, model: str, backend: Backend) -> None:
         assert self._spec is not None
         height, width = self._spec.input_hw
         if backend.reason:
             self.get_logger().info(backend.reason)
         self.get_logger().info(
-            f"{model}: {width}x{height}, {len(self._spec.class_names)} classes; {backend.description}; "
-            f"the first image took {warm_up_ms:.0f} ms"
+            f"{model}: {width}x{height}, {len(self._spec.class_names)} classes; {backend.description}"
         )
         if not self._spec.names_given:
             self.get_logger().warning(

@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from yolov8_seg_ros.backends import BackendError
+from yolov8_seg_ros.backends import BackendError, RunInterruptedError
 from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.instances import Instances
@@ -77,20 +77,20 @@ class Session:
         """Give how images are segmented now."""
         return self._segmenter.options
 
-    def warm_up(self) -> float:
-        """Segment a grey image, so that the first real one meets no delay; give the milliseconds it took."""
-        started = time.perf_counter()
+    def warm_up(self) -> None:
+        """Segment a grey image, so that the first real one meets no delay."""
         self._segmenter.segment(np.full((*self._segmenter.spec.input_hw, 3), BORDER_GREY, np.uint8))
-        return (time.perf_counter() - started) * 1e3
 
     def listen(self, enabled: bool) -> None:
         """Take images, or leave them."""
         if enabled:
             self._last_image_s = time.monotonic()
+            self._backend.resume()
             self._subscription.open()
         else:
             self._subscription.close()
             self._pipeline.clear()
+            self._backend.pause()
 
     def set_head_options(self, head: HeadOptions) -> None:
         """Keep other instances from the next image on."""
@@ -106,6 +106,7 @@ class Session:
     def close(self) -> None:
         """Release all that the session holds; a frame at hand is finished by its thread."""
         self._subscription.destroy()
+        self._backend.pause()
         self._pipeline.close(_CLOSE_TIMEOUT_S)
         for publisher in (self._detections, self._instances, self._semantic, self._overlay, self._label_info):
             self._node.destroy_lifecycle_publisher(publisher)
@@ -137,6 +138,8 @@ class Session:
 
     def _verdict(self, listening: bool, output_hz: float) -> tuple[bytes, str]:
         before, self._told = self._told, (self._unusable, self._failed)
+        if self._backend.fault:
+            return DiagnosticStatus.ERROR, self._backend.fault
         if self._failed > before[1]:
             return DiagnosticStatus.ERROR, self._last_error
         if self._unusable > before[0]:
@@ -170,6 +173,8 @@ class Session:
         self._age_ms = (self._node.get_clock().now() - Time.from_msg(header.stamp)).nanoseconds / 1e6
 
     def _report(self, error: Exception) -> None:
+        if isinstance(error, RunInterruptedError):
+            return
         self._last_error = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, conversions.ImageError):
             self._unusable += 1
