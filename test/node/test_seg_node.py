@@ -179,7 +179,7 @@ BAD_CONFIGURATIONS = {
     "missing model": (no_model, "absent.tflite"),
     "not a model": (not_a_model, "no TensorFlow Lite model"),
     "detection model": (detection_model, "looks like a detection model"),
-    "unknown backend": (with_model(backend="gpu"), "backend: expected one of auto, cpu; got 'gpu'"),
+    "unknown backend": (with_model(backend="gpu"), "backend: expected one of auto, cpu, n6; got 'gpu'"),
     "unknown fit": (with_model(fit="crop"), "fit: expected one of letterbox, stretch; got 'crop'"),
     "threshold too high": (with_model(score_threshold=1.5), "score_threshold: expected 0.0 to 1.0, got 1.5"),
     "wrong type": (with_model(max_instances="many"), "max_instances: expected a whole number, got 'many'"),

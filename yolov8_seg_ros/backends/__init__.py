@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from yolov8_seg_ros.backends.errors import BackendError, RunInterruptedError
@@ -10,22 +12,48 @@ from yolov8_seg_ros.core.metadata import read_class_names
 from yolov8_seg_ros.core.segmenter import Backend
 from yolov8_seg_ros.model_store import find_model
 
-__all__ = ["BACKENDS", "BackendError", "RunInterruptedError", "open_backend"]
+__all__ = ["BACKENDS", "N6_PROTOCOLS", "BackendError", "N6Options", "RunInterruptedError", "open_backend"]
 
 #: What a user may ask for; the first is the default.
-BACKENDS = ("auto", "cpu")
+BACKENDS = ("auto", "cpu", "n6")
+#: How an STM32N6 board is spoken to; the first is the default.
+N6_PROTOCOLS = ("stedgeai",)
+
+
+@dataclass(frozen=True)
+class N6Options:
+    """Where an STM32N6 board is, and how it is spoken to.
+
+    Attributes:
+        serial_port: the device; empty finds the ST-LINK.
+        baud_rate: tried first; 0 leaves it at the usual ones.
+        protocol: one of `N6_PROTOCOLS`.
+        header_size: of the packets of `stedgeai`, 1 or 2 bytes.
+    """
+
+    serial_port: str = ""
+    baud_rate: int = 0
+    protocol: str = N6_PROTOCOLS[0]
+    header_size: int = 1
 
 
 def open_backend(
-    model: str, backend: str = BACKENDS[0], *, num_threads: int = 0, class_names_file: str = ""
+    model: str,
+    backend: str = BACKENDS[0],
+    *,
+    num_threads: int = 0,
+    class_names_file: str = "",
+    n6: N6Options | None = None,
 ) -> Backend:
     """Open a model on the backend asked for.
 
     Args:
-        model: path or name of the model, as `find_model` takes it.
+        model: path or name of the model, as `find_model` takes it. On `n6` it names the classes, and must be what the
+            board holds; where it is empty, anything the board holds will do.
         backend: one of `BACKENDS`; `auto` chooses, and says why in the backend's `reason`.
         num_threads: how many threads compute on the CPU; 0 chooses by the number of processors.
         class_names_file: a text file or `data.yaml` with a name for each class; the model's own names where empty.
+        n6: where the board is, for `n6`.
 
     Raises:
         ModelError: if the model is not to be found or cannot be served, or the names do not fit it.
@@ -36,7 +64,24 @@ def open_backend(
     if num_threads < 0:
         raise BackendError(f"num_threads: expected 0 (automatic) or more, got {num_threads}")
     names = read_class_names(Path(class_names_file).expanduser()) if class_names_file else None
+    if backend == "n6":
+        return _open_n6(model, names, n6 or N6Options())
     opened = TfliteBackend(find_model(model), num_threads, names)
     if backend == "auto":
         opened.reason = "auto chose cpu: no NPU delegate is in use"
     return opened
+
+
+def _open_n6(model: str, names: Sequence[str] | None, options: N6Options) -> Backend:
+    if options.protocol not in N6_PROTOCOLS:
+        raise BackendError(f"n6_protocol: expected one of {', '.join(N6_PROTOCOLS)}; got '{options.protocol}'")
+    try:
+        # Only this backend needs pyserial and protobuf.
+        from yolov8_seg_ros.backends.n6.backend import N6Backend
+        from yolov8_seg_ros.backends.n6.link import LinkSettings, wanted_model
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"n6 needs the Python package {error.name}: run 'pip install pyserial protobuf'"
+        ) from error
+    settings = LinkSettings(options.serial_port, options.baud_rate, options.header_size)
+    return N6Backend(settings, wanted_model(find_model(model) if model else None, names))

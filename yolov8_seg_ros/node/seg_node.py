@@ -12,7 +12,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter as RclParameter
 from std_srvs.srv import SetBool
 
-from yolov8_seg_ros.backends import BackendError, open_backend
+from yolov8_seg_ros.backends import BackendError, N6Options, open_backend
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import Backend
 from yolov8_seg_ros.node.diagnostics import DiagnosticsPublisher, Health
@@ -108,6 +108,9 @@ class SegNode(LifecycleNode):
             backend=settings["backend"],
             num_threads=settings["num_threads"],
             class_names_file=settings["class_names_file"],
+            n6=N6Options(
+                settings["serial_port"], settings["baud_rate"], settings["n6_protocol"], settings["n6_header_size"]
+            ),
         )
         try:
             options = segmenter_options(settings, backend.spec)

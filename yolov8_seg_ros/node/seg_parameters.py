@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yolov8_seg_ros.backends import BACKENDS
+from yolov8_seg_ros.backends import BACKENDS, N6_PROTOCOLS
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.instances import MAX_LABELS
 from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
@@ -23,6 +23,10 @@ PARAMETERS = (
     Parameter("class_names_file", "", "text file, a class name a line, or data.yaml; empty: the model's own"),
     Parameter("backend", "auto", "where the network runs", choices=BACKENDS),
     Parameter("num_threads", 0, "threads of the CPU backend; 0: by the number of processors", minimum=0, maximum=64),
+    Parameter("serial_port", "", "of the STM32N6 board; empty: the ST-LINK that is plugged in"),
+    Parameter("baud_rate", 0, "of the serial port; 0: as the firmware comes", minimum=0, maximum=20_000_000),
+    Parameter("n6_protocol", N6_PROTOCOLS[0], "how the STM32N6 board is spoken to", choices=N6_PROTOCOLS),
+    Parameter("n6_header_size", 1, "bytes of a packet's header, of protocol stedgeai", minimum=1, maximum=2),
     Parameter("image_transport", "raw", "type of the image topic", choices=TRANSPORTS),
     Parameter("image_reliability", "auto", "of the image subscription; auto: as offered", choices=RELIABILITIES),
     Parameter("fit", "letterbox", "how the image is fitted into the network's input", choices=FITS),

@@ -1,0 +1,187 @@
+"""Test the backend: its spec, what it refuses, and that its results are those of the CPU."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import closing
+
+import numpy as np
+import pytest
+from n6_bench import BoardBench, EchoNetwork
+from tiny_models import write_detection_model, write_segmentation_model
+
+from yolov8_seg_ros.backends import BackendError, N6Options, open_backend
+from yolov8_seg_ros.backends.n6 import discovery
+from yolov8_seg_ros.backends.n6.errors import LinkError
+from yolov8_seg_ros.backends.n6.link import BAUD_RATES, LinkSettings, WantedModel, open_link
+from yolov8_seg_ros.backends.n6.simulated_network import LiteRtNetwork
+from yolov8_seg_ros.core.model_spec import ModelError
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Give a function that has a board run a model file."""
+    benches = []
+
+    def serve_file(path, folder="a"):
+        (tmp_path / folder).mkdir()
+        benches.append(BoardBench(tmp_path / folder, LiteRtNetwork(path, 1)))
+        return benches[-1].port
+
+    yield serve_file
+    for bench in benches:
+        bench.close()
+
+
+def open_n6(model, port, **options):
+    return open_backend(str(model), "n6", n6=N6Options(serial_port=port), **options)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
+@pytest.mark.parametrize("prototypes_first", [False, True])
+def test_results_are_those_of_the_cpu(serve, tmp_path, dtype, prototypes_first):
+    model = write_segmentation_model(
+        tmp_path / "tiny.tflite", output_dtype=dtype, prototypes_first=prototypes_first, names=["cat", "dog"]
+    )
+    with open_n6(model, serve(model)) as board, open_backend(str(model), "cpu") as cpu:
+        network_input = np.zeros(cpu.spec.input.shape, np.int8)
+        outputs = zip(board.run(network_input), cpu.run(network_input), strict=True)
+        for on_board, on_cpu in outputs:
+            np.testing.assert_array_equal(on_board, on_cpu)
+            assert on_board.flags.writeable
+        assert board.spec.class_names == ("cat", "dog")
+        assert board.spec.outputs[0].shape == cpu.spec.outputs[0].shape
+        assert board.spec.boxes == cpu.spec.boxes
+        assert "STM32N6 on" in board.description
+        assert "network 'tiny'" in board.description
+
+
+def test_published_models_give_the_results_of_the_cpu(serve, shared_model, rng):
+    with open_n6(shared_model, serve(shared_model)) as board, open_backend(str(shared_model), "cpu") as cpu:
+        assert board.spec.class_names == cpu.spec.class_names
+        network_input = rng.integers(-128, 128, cpu.spec.input.shape, dtype=np.int8)
+        for on_board, on_cpu in zip(board.run(network_input), cpu.run(network_input), strict=True):
+            np.testing.assert_array_equal(on_board, on_cpu)
+
+
+def test_another_network_than_the_file_is_refused(serve, tmp_path):
+    flashed = write_segmentation_model(tmp_path / "flashed.tflite", input_hw=(32, 64))
+    named = write_segmentation_model(tmp_path / "named.tflite")
+    with pytest.raises(ModelError, match=r"network 'flashed' on the board: its tensors are not those of .*named"):
+        open_n6(named, serve(flashed))
+
+
+def test_a_network_of_another_kind_is_refused(serve, tmp_path):
+    with pytest.raises(ModelError, match="network 'detect' on the board: this looks like a detection model"):
+        open_n6("", serve(write_detection_model(tmp_path / "detect.tflite")))
+
+
+def test_without_a_model_the_board_decides_and_names_are_numbered(serve, tmp_path):
+    with open_n6("", serve(write_segmentation_model(tmp_path / "tiny.tflite"))) as board:
+        assert board.spec.class_names == ("class_0", "class_1")
+        assert not board.spec.names_given
+
+
+def test_names_come_from_a_file(serve, tmp_path):
+    (tmp_path / "names.txt").write_text("bolt\nnut\n")
+    port = serve(write_segmentation_model(tmp_path / "tiny.tflite"))
+    with open_n6("", port, class_names_file=str(tmp_path / "names.txt")) as board:
+        assert board.spec.class_names == ("bolt", "nut")
+
+
+def test_names_that_do_not_fit_are_told(serve, tmp_path):
+    (tmp_path / "names.txt").write_text("bolt\n")
+    port = serve(write_segmentation_model(tmp_path / "tiny.tflite"))
+    with pytest.raises(ModelError, match="1 class names for a model of 2 classes"):
+        open_n6("", port, class_names_file=str(tmp_path / "names.txt"))
+
+
+def test_an_absent_port_is_told():
+    with pytest.raises(BackendError, match="/dev/absent: there is no such port"):
+        open_n6("", "/dev/absent")
+
+
+def test_what_is_no_serial_port_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BackendError, match="cannot be opened"):
+        open_n6("", str(tmp_path / "file"))
+
+
+def test_an_unknown_protocol_names_the_known_ones():
+    with pytest.raises(BackendError, match="n6_protocol: expected one of stedgeai; got 'morse'"):
+        open_backend("", "n6", n6=N6Options(protocol="morse"))
+
+
+class Port:
+    def __init__(self, device, vid=None, pid=None, serial_number="", description="n/a"):
+        self.device, self.vid, self.pid = device, vid, pid
+        self.serial_number, self.description = serial_number, description
+
+
+MODEM, ST_LINK = Port("/dev/ttyS0"), Port("/dev/ttyACM0", 0x0483, 0x374E, "066A")
+OTHER_ST, SECOND = Port("/dev/ttyACM5", 0x0483, 0x5740), Port("/dev/ttyACM1", 0x0483, 0x374B, "0031")
+
+
+@pytest.mark.parametrize(
+    ("ports", "found"),
+    [
+        ([MODEM, ST_LINK, OTHER_ST], "/dev/ttyACM0"),
+        ([MODEM, OTHER_ST], r"no ST-LINK is plugged in \(serial ports: /dev/ttyACM5 .*, /dev/ttyS0"),
+        ([], r"serial ports: none at all"),
+        ([ST_LINK, SECOND], r"2 ports of ST-LINKs: /dev/ttyACM0 \(066A\), /dev/ttyACM1 \(0031\); name one"),
+    ],
+    ids=["one", "others", "none", "two"],
+)
+def test_the_port_is_found_by_its_usb_number(ports, found, monkeypatch):
+    monkeypatch.setattr(discovery.list_ports, "comports", lambda: ports)
+    if found.startswith("/dev"):
+        assert discovery.find_port() == found
+    else:
+        with pytest.raises(LinkError, match=found):
+            discovery.find_port()
+
+
+@pytest.mark.parametrize(
+    ("asked", "tried"),
+    [(0, [921600, 115200]), (115200, [115200, 921600]), (1000000, [1000000, 921600, 115200])],
+)
+def test_other_baud_rates_are_tried(asked, tried, monkeypatch):
+    opened = []
+
+    class DeafLine:
+        path = "port"
+
+        def __init__(self, path, baud_rate):
+            self.baud_rate = baud_rate
+            opened.append(baud_rate)
+
+        def drain(self, silence_s, limit_s):
+            raise LinkError(f"deaf at {opened[-1]}")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("yolov8_seg_ros.backends.n6.link.SerialLine", DeafLine)
+    with pytest.raises(LinkError, match="; ".join(f"deaf at {baud_rate}" for baud_rate in tried)):
+        open_link(LinkSettings("port", asked), WantedModel())
+    assert opened == tried
+    assert BAUD_RATES == (921600, 115200)
+
+
+def test_no_network_at_all_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("yolov8_seg_ros.backends.n6.client.BoardClient.models", lambda _: [])
+    with closing(BoardBench(tmp_path, EchoNetwork())) as bench, pytest.raises(BackendError, match="no network"):
+        open_link(LinkSettings(bench.port), WantedModel())
+
+
+def test_the_first_fitting_network_is_taken(tmp_path, serve, monkeypatch):
+    from yolov8_seg_ros.backends.n6.client import BoardClient
+
+    models = BoardClient.models
+    other = EchoNetwork(num_classes=5, name="other")
+    with closing(BoardBench(tmp_path, other)) as bench:
+        strangers = open_link(LinkSettings(bench.port), WantedModel()).client.models()
+    tiny = write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "dog"])
+    monkeypatch.setattr(BoardClient, "models", lambda client: list(itertools.chain(strangers, models(client))))
+    with open_n6(tiny, serve(tiny)) as board:
+        assert "network 'tiny'" in board.description
