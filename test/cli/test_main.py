@@ -42,9 +42,13 @@ def test_help_names_each_verb():
     assert all(verb in help_of() for verb in tool.VERBS)
 
 
+VERBS_OF_VERBS = {"model": ("info", "download", "list"), "n6": ("info", "ping", "simulate")}
+
+
 @pytest.mark.parametrize(
     "verb",
-    [(verb,) for verb in tool.VERBS if verb != "model"] + [("model", verb) for verb in ("info", "download", "list")],
+    [(verb,) for verb in tool.VERBS if verb not in VERBS_OF_VERBS]
+    + [(verb, own) for verb, own_verbs in VERBS_OF_VERBS.items() for own in own_verbs],
     ids=" ".join,
 )
 def test_help_of_a_verb_has_an_example(verb):

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from yolov8_seg_ros.backends import BACKENDS, open_backend
+from yolov8_seg_ros.backends import BACKENDS, N6Options, open_backend
 from yolov8_seg_ros.cli.errors import CommandError
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
@@ -34,6 +34,37 @@ def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="text file with a class name a line, or data.yaml, for a model that does not name its classes",
     )
+    add_n6_arguments(parser)
+
+
+def add_n6_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `n6_options` reads."""
+    group = parser.add_argument_group("STM32N6 board")
+    group.add_argument("--port", default="", metavar="DEVICE", help="serial port (default: the ST-LINK plugged in)")
+    group.add_argument(
+        "--baud",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="baud rate; tried before 921600 and 115200 (default: those)",
+    )
+    add_header_size_argument(group)
+
+
+def add_header_size_argument(parser: argparse._ActionsContainer) -> None:
+    """Add the size of packet headers."""
+    parser.add_argument(
+        "--header-size",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="bytes of a packet's header, 2 for firmware of newer ST tools (default: %(default)s)",
+    )
+
+
+def n6_options(args: argparse.Namespace) -> N6Options:
+    """Tell where the board is."""
+    return N6Options(serial_port=args.port, baud_rate=args.baud, header_size=args.header_size)
 
 
 def add_segmenter_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +130,13 @@ def open_backend_of(args: argparse.Namespace) -> Backend:
         ModelError: if it is not to be found or cannot be served.
         BackendError: if the backend cannot start.
     """
-    return open_backend(args.model, args.backend, num_threads=args.threads, class_names_file=args.class_names)
+    return open_backend(
+        args.model,
+        args.backend,
+        num_threads=args.threads,
+        class_names_file=args.class_names,
+        n6=n6_options(args),
+    )
 
 
 def tell_backend(backend: Backend) -> None:
@@ -144,6 +181,17 @@ def fraction(text: str) -> float:
     if not 0.0 <= number <= 1.0:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got '{text}'")
     return number
+
+
+def number(text: str) -> float:
+    """Read a number of 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number, 0 or more, got '{text}'")
+    return value
 
 
 def whole_number(lowest: int) -> Callable[[str], int]:

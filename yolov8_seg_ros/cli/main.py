@@ -19,20 +19,27 @@ VERBS = {
     "segment": "segment pictures, folders and videos into annotated files and COCO results",
     "evaluate": "measure a model on a data set: average precision of boxes and masks, and a report page",
     "demo": "run image source, segmentation node and viewer, and keep what the viewer sees",
+    "n6": "inspect, measure and simulate an STM32N6 board",
     "model": "show, download and list models",
     "export": "turn a trained network into an int8 model",
     "dataset": "check a data set of one's own before training, and repair a copy",
 }
 INTERRUPTED = 130
 #: What only some verbs need, by the name under which it is imported.
-_OPTIONAL_PACKAGES = {"pycocotools": "pycocotools", "tqdm": "tqdm"}
+_OPTIONAL_PACKAGES = {
+    "pycocotools": "pycocotools",
+    "tqdm": "tqdm",
+    "serial": "pyserial",
+    "google": "protobuf",
+    "google.protobuf": "protobuf",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool on its arguments (those of the process where None); give the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = build_parser(arguments).parse_args(arguments)
     try:
+        args = build_parser(arguments).parse_args(arguments)
         return int(args.run(args))
     except KeyboardInterrupt:
         return INTERRUPTED

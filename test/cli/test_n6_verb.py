@@ -1,0 +1,110 @@
+"""Test the verb `n6`."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from n6_bench import BoardBench
+from tiny_models import write_segmentation_model
+
+from yolov8_seg_ros.backends.n6 import discovery
+from yolov8_seg_ros.backends.n6.client import BoardClient
+from yolov8_seg_ros.backends.n6.simulated_network import LiteRtNetwork
+from yolov8_seg_ros.cli.main import main
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "dog"])
+
+
+@pytest.fixture
+def port(tmp_path, model):
+    with closing(BoardBench(tmp_path, LiteRtNetwork(model, 1))) as bench:
+        yield bench.port
+
+
+def test_info_shows_board_and_network(port, capsys):
+    assert main(["n6", "info", "--port", port]) == 0
+    text = capsys.readouterr().out
+    for expected in (
+        f"{port} at 921600 baud",
+        "STM32N6 (0x486)",
+        "CPU 800 MHz, bus 400 MHz, NPU 1000 MHz",
+        "ST Neural-ART (LL_ATON)",
+        "tiny (signature ",
+        "input images  int8  1x64x64x3  scale 0.003921569, zero point -128  12288 bytes",
+        "1x16x16x4",
+    ):
+        assert expected in text
+
+
+def test_ping_shows_rates(port, capsys):
+    assert main(["n6", "ping", "--port", port, "--frames", "2", "--baud", "115200"]) == 0
+    text = capsys.readouterr().out
+    for expected in ("at 115200 baud", "round trip", "12288 bytes in", "kB/s", "frames a second at most"):
+        assert expected in text
+
+
+def test_segment_runs_on_a_board(port, model, tmp_path, person_bgr, capsys):
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "street.jpg"), person_bgr)
+    arguments = ["--backend", "n6", "--port", port, "--model", str(model), "--output", str(tmp_path / "out")]
+    assert main(["segment", str(tmp_path / "street.jpg"), *arguments]) == 0
+    assert "STM32N6 on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["info", "ping"])
+def test_a_board_that_is_not_there_is_told_in_one_line(verb, capsys):
+    assert main(["n6", verb, "--port", "/dev/absent"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "/dev/absent: there is no such port" in line
+
+
+def test_no_st_link_is_told_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(discovery.list_ports, "comports", lambda: [])
+    assert main(["n6", "info"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "no ST-LINK is plugged in" in line
+
+
+@pytest.mark.parametrize("verb", ["info", "ping"])
+def test_a_board_without_a_network_is_told(verb, port, monkeypatch, capsys):
+    monkeypatch.setattr(BoardClient, "models", lambda _: [])
+    assert main(["n6", verb, "--port", port]) == 1
+    assert "no network on the board" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--baud", "-1"], ["--latency-us", "x"], ["--device-ms", "nan"]], ids=" ".join)
+def test_wrong_numbers_show_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit):
+        main(["n6", "simulate", *arguments])
+    assert "0 or more" in capsys.readouterr().err
+
+
+def test_a_link_is_no_reason_to_lose_a_file(model, tmp_path, capsys):
+    (tmp_path / "kept").write_text("kept")
+    assert main(["n6", "simulate", "--model", str(model), "--link", str(tmp_path / "kept")]) == 1
+    assert "--link" in capsys.readouterr().err
+    assert (tmp_path / "kept").read_text() == "kept"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_simulate_serves_until_a_signal(model, tmp_path, number, capsys):
+    link = tmp_path / "board"
+    command = [sys.executable, "-m", "yolov8_seg_ros.cli.main", "n6", "simulate", "--model", str(model)]
+    options = ["--link", str(link), "--baud", "3000000", "--latency-us", "50", "--device-ms", "12.5"]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as board:
+        assert board.stdout.readline().strip() == str(link)
+        assert main(["n6", "ping", "--port", str(link)]) == 0
+        board.send_signal(number)
+        _, errors = board.communicate(timeout=20)
+    assert board.returncode == 0
+    assert "Traceback" not in errors
+    assert not link.is_symlink()
+    assert "inference   12.50 ms" in capsys.readouterr().out
