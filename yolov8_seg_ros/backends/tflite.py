@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.core.metadata import read_model_class_names
 from yolov8_seg_ros.core.model_spec import ModelError, ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
+from yolov8_seg_ros.core.segmenter import Backend
 
 #: Newest first: LiteRT succeeds the TensorFlow Lite runtime and is about ten times faster on x86-64.
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
@@ -24,7 +25,7 @@ FILE_IDENTIFIER = b"TFL3"
 MAX_AUTOMATIC_THREADS = 4
 
 
-class TfliteBackend:
+class TfliteBackend(Backend):
     """A network run by LiteRT or TensorFlow Lite on the CPU.
 
     Args:
@@ -40,9 +41,12 @@ class TfliteBackend:
     def __init__(self, model_path: Path, num_threads: int = 0, class_names: Sequence[str] | None = None) -> None:
         runtime = load_runtime()
         threads = num_threads or automatic_threads()
-        self._interpreter = _open_interpreter(runtime, model_path, threads)
-        self._input_index, self._output_indices, self.spec = _read_spec(self._interpreter, model_path, class_names)
+        self._take(open_interpreter(runtime, model_path, threads), model_path, class_names)
         self.description = f"{runtime.__name__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+    def _take(self, interpreter: Any, model_path: Path, class_names: Sequence[str] | None) -> None:
+        self._interpreter = interpreter
+        self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model_path, class_names)
         self.reason = ""
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
@@ -55,20 +59,12 @@ class TfliteBackend:
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
-            raise BackendError(f"the network does not run: {' '.join(str(error).split())}") from error
+            raise BackendError(f"the network does not run: {one_line(error)}") from error
         return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
 
     def close(self) -> None:
         """Release the model."""
         self._interpreter = None
-
-    def __enter__(self) -> TfliteBackend:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def load_runtime() -> ModuleType:
@@ -91,17 +87,30 @@ def automatic_threads() -> int:
     return min(MAX_AUTOMATIC_THREADS, len(os.sched_getaffinity(0)))
 
 
-def _open_interpreter(runtime: ModuleType, model_path: Path, num_threads: int) -> Any:
-    _check_is_tflite(model_path)
+def one_line(error: Exception) -> str:
+    """Give what a runtime said, as one line."""
+    # The runtime joins its messages without a space, and adds what helps nobody.
+    said = str(error).replace("Restored original execution plan after delegate application failure.", "")
+    return " ".join(said.replace("Node number", " Node number").split())
+
+
+def open_interpreter(runtime: ModuleType, model_path: Path, num_threads: int) -> Any:
+    """Give an interpreter that is ready to run.
+
+    Raises:
+        ModelError: if the file is no model that the runtime can load.
+    """
+    check_is_tflite(model_path)
     try:
         interpreter = runtime.Interpreter(model_path=str(model_path), num_threads=num_threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"{model_path}: the model cannot be loaded: {' '.join(str(error).split())}") from error
+        raise ModelError(f"{model_path}: the model cannot be loaded: {one_line(error)}") from error
     return interpreter
 
 
-def _check_is_tflite(model_path: Path) -> None:
+def check_is_tflite(model_path: Path) -> None:
+    """Raise ModelError where a file cannot be read or is something else."""
     try:
         with model_path.open("rb") as file:
             head = file.read(8)

@@ -84,6 +84,8 @@ def _check_inputs(inputs: list[Path], annotated_folder: Path | None) -> None:
 def _tell_backend(backend: Backend) -> None:
     reason = f" ({backend.reason})" if backend.reason else ""
     print(f"{backend.description}{reason}")
+    for line in filter(None, (*backend.warnings, backend.fault)):
+        print(line, file=sys.stderr)
     if not backend.spec.names_given:
         print("the model has no class names, they are numbered; give --class-names", file=sys.stderr)
 

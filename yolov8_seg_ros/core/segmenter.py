@@ -32,15 +32,25 @@ from yolov8_seg_ros.core.quantization import Tensor
 class Backend(Protocol):
     """What runs a network. A context manager that closes it.
 
+    A backend that computes in this process derives from this class and leaves the rest as it is here.
+
     Attributes:
         spec: what its tensors mean.
         description: what it is and where it runs, for a person.
         reason: why it was chosen among others; empty where it was asked for by name.
+        fault: what is wrong with it, or with the better one that it stands in for; empty where nothing is.
+        warnings: what a person should know about it although it runs.
+        is_accelerator: whether the processor is free for other work while it runs.
+        first_run_ms: how long its first run took, where that was made when it was opened.
     """
 
     spec: ModelSpec
     description: str
     reason: str
+    fault: str = ""
+    warnings: tuple[str, ...] = ()
+    is_accelerator: bool = False
+    first_run_ms: float | None = None
 
     def run(self, network_input: Tensor) -> Sequence[Tensor]:
         """Run the network on one stored input; give its stored outputs in the order of `spec.outputs`.
@@ -51,11 +61,13 @@ class Backend(Protocol):
     def close(self) -> None:
         """Release what the backend holds; it cannot run afterwards."""
 
-    def __enter__(self) -> Backend: ...
+    def __enter__(self) -> Backend:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 @dataclass(frozen=True)
@@ -111,15 +123,17 @@ class Segmenter:
     Args:
         backend: what runs the network; the caller keeps and closes it.
         options: how; the head's options may be replaced at any time.
+        lanes: how many images may be on their way at the same time.
     """
 
-    def __init__(self, backend: Backend, options: SegmenterOptions | None = None) -> None:
+    def __init__(self, backend: Backend, options: SegmenterOptions | None = None, lanes: int = 1) -> None:
         self._backend = backend
         self.options = options or SegmenterOptions()
         spec = backend.spec
-        self._network_input = NetworkInput(
-            spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding
-        )
+        self._network_inputs = [
+            NetworkInput(spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding)
+            for _ in range(lanes)
+        ]
         self._letterbox: Letterbox | None = None
         self.times = StageTimes()
 
@@ -153,13 +167,13 @@ class Segmenter:
         )
         return instances
 
-    def prepare(self, image: ColorImage) -> Prepared:
-        """Fit an image into the network's input; the next call overwrites that input."""
+    def prepare(self, image: ColorImage, lane: int = 0) -> Prepared:
+        """Fit an image into the network's input; the next call with the same lane overwrites that input."""
         letterbox = self._letterbox
         if letterbox is None or letterbox.image_hw != image.hw:
             letterbox = Letterbox.fit(image.hw, self.spec.input_hw, self.options.fit)
             self._letterbox = letterbox
-        return Prepared(self._network_input.fill(image, letterbox), letterbox)
+        return Prepared(self._network_inputs[lane].fill(image, letterbox), letterbox)
 
     def infer(self, prepared: Prepared) -> Sequence[Tensor]:
         """Run the network."""

@@ -14,10 +14,11 @@ from std_srvs.srv import SetBool
 from yolov8_seg_ros.backends import BackendError, open_backend
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import Backend
+from yolov8_seg_ros.core.warm_up import WarmUp
 from yolov8_seg_ros.node.diagnostics import DiagnosticsPublisher, Health
 from yolov8_seg_ros.node.parameters import ParameterError, declare_parameters, read_parameters
 from yolov8_seg_ros.node.process import Ending, run_node
-from yolov8_seg_ros.node.seg_parameters import PARAMETERS, head_options, segmenter_options
+from yolov8_seg_ros.node.seg_parameters import PARAMETERS, head_options, npu_options, segmenter_options
 from yolov8_seg_ros.node.session import Session
 from yolov8_seg_ros.node.transport import use_large_image_profile
 
@@ -107,6 +108,8 @@ class SegNode(LifecycleNode):
             backend=settings["backend"],
             num_threads=settings["num_threads"],
             class_names_file=settings["class_names_file"],
+            npu=npu_options(settings),
+            tell=self.get_logger().info,
         )
         try:
             options = segmenter_options(settings, backend.spec)
@@ -115,17 +118,26 @@ class SegNode(LifecycleNode):
             raise
         self._spec = backend.spec
         self._session = Session(self, settings, backend, options)
-        self._greet(settings["model"], backend, self._session.warm_up())
+        try:
+            times = self._session.warm_up()
+        except BackendError:
+            self._close_session()
+            raise
+        self._greet(settings["model"], backend, times)
 
-    def _greet(self, model: str, backend: Backend, warm_up_ms: float) -> None:
+    def _greet(self, model: str, backend: Backend, times: WarmUp) -> None:
         assert self._spec is not None
         height, width = self._spec.input_hw
         if backend.reason:
             self.get_logger().info(backend.reason)
         self.get_logger().info(
             f"{model}: {width}x{height}, {len(self._spec.class_names)} classes; {backend.description}; "
-            f"the first image took {warm_up_ms:.0f} ms"
+            f"{times}"
         )
+        for warning in backend.warnings:
+            self.get_logger().warning(warning)
+        if backend.fault:
+            self.get_logger().error(backend.fault)
         if not self._spec.names_given:
             self.get_logger().warning(
                 f"{model} carries no class names, so they are numbered: set the parameter class_names_file"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yolov8_seg_ros.backends import BACKENDS
+from yolov8_seg_ros.backends import BACKENDS, DEFAULT_DELEGATE, NpuOptions
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.instances import MAX_LABELS
 from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
@@ -23,6 +23,10 @@ PARAMETERS = (
     Parameter("class_names_file", "", "text file, a class name a line, or data.yaml; empty: the model's own"),
     Parameter("backend", "auto", "where the network runs", choices=BACKENDS),
     Parameter("num_threads", 0, "threads of the CPU backend; 0: by the number of processors", minimum=0, maximum=64),
+    Parameter("npu_delegate", DEFAULT_DELEGATE, "shared library of the NPU's TensorFlow Lite delegate"),
+    Parameter("npu_cache_dir", "", "folder of graphs compiled for the NPU; empty: the user's cache; none: no cache"),
+    Parameter("npu_device_id", 0, "which NPU", minimum=0, maximum=255),
+    Parameter("npu_options", "", "further options of the delegate: key=value, separated by commas"),
     Parameter("image_transport", "raw", "type of the image topic", choices=TRANSPORTS),
     Parameter("image_reliability", "auto", "of the image subscription; auto: as offered", choices=RELIABILITIES),
     Parameter("fit", "letterbox", "how the image is fitted into the network's input", choices=FITS),
@@ -41,6 +45,20 @@ PARAMETERS = (
     Parameter("rescore", True, "multiply each score by the mask's mean probability"),
     Parameter("autostart", True, "configure and activate at start"),
 )
+
+
+def npu_options(settings: Mapping[str, Any]) -> NpuOptions:
+    """Tell how the NPU is reached.
+
+    Raises:
+        BackendError: for options that are not of the form they should have.
+    """
+    return NpuOptions(
+        delegate=settings["npu_delegate"],
+        cache_dir=settings["npu_cache_dir"],
+        device_id=settings["npu_device_id"],
+        options=settings["npu_options"],
+    )
 
 
 def head_options(settings: Mapping[str, Any], spec: ModelSpec) -> HeadOptions:
