@@ -1,0 +1,1 @@
+"""Measure speed. `python -m benchmarks.NAME` prints tables; nothing here is installed."""
