@@ -40,7 +40,7 @@ lint: tools ## run ruff and mypy
 	$(BIN)/mypy
 
 bench: $(STAMPS)/package ## measure speed; prints tables
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(MODEL),--model '$(MODEL)')
 
 venv: tools $(STAMPS)/package ## only set .venv up
 

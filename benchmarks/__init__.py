@@ -1,1 +1,1 @@
-"""Measure speed. `python -m benchmarks.NAME` prints tables; nothing here is installed."""
+"""Measure speed: `make bench`, or `python -m benchmarks.stages --help`, `python -m benchmarks.overlap --help`."""

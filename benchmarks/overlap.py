@@ -24,6 +24,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from benchmarks.sleeping_npu import DEVICE_MS, picture
+from yolov8_seg_ros.executables import set_environment
 from yolov8_seg_ros.model_store import SCENE_MODEL
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.pipeline import OVERLAPPING_LANES
@@ -66,14 +67,16 @@ class Seen:
         return np.array([done - stamp for stamp, done in self.completed_ns.items()]) / 1e6
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=SCENE_MODEL)
     parser.add_argument("--picture", default="", help="default: one of the built-in scene")
     parser.add_argument("--seconds", type=float, default=10.0, help="each of the six runs (default: %(default)s)")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     use_large_image_profile()
+    # As the package's programs do, for the processes started below.
+    set_environment()
     os.environ["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
     limit_hz = 1e3 / DEVICE_MS
     print(f"device {DEVICE_MS} ms, so at most {limit_hz:.1f} images a second; load average {os.getloadavg()[0]:.2f}")

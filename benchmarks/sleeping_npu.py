@@ -94,7 +94,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
     parser.add_argument("--picture", default="")
-    parser.add_argument("--lanes", type=int, default=pipeline.OVERLAPPING_LANES, help="0: the node that answers at once")
+    parser.add_argument("--lanes", type=int, default=pipeline.OVERLAPPING_LANES, help="0: answer at once")
     args = parser.parse_args()
     use_large_image_profile()
     image = picture(args.picture)

@@ -1,13 +1,16 @@
-"""Interrupt the programs while they still import, as an early Ctrl-C does."""
+"""Interrupt the programs before they run and after, as an early and a repeated Ctrl-C do."""
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from yolov8_seg_ros import executables
 
 DEADLINE_S = 30.0
 TIMES = 8
@@ -31,8 +34,32 @@ sys.meta_path.insert(0, Interrupter())
 sys.exit(executables.{program}())
 """
 
+#: Runs a node that ends with exit code 3, and sends a signal to itself when Python takes down what is left.
+SIGNAL_AT_THE_END = """
+import os, sys, types
+from yolov8_seg_ros import executables
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+class Leftover:
+    def __del__(self, kill=os.kill, own_id=os.getpid()):
+        kill(own_id, {number})
+
+leftover = Leftover()
+sys.modules["yolov8_seg_ros.node.seg_node"] = types.SimpleNamespace(main=lambda: 3)
+sys.exit(executables.seg_node())
+"""
+
+
+def run(code):
+    """Run Python code; give the exit code and what was written."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def number(request):
+    return request.param
+
+
 @pytest.mark.parametrize("program", MAX_IMPORTS)
 def test_an_early_signal_ends_a_program_in_silence(program, number):
     if program in NODES:
@@ -42,5 +69,17 @@ def test_an_early_signal_ends_a_program_in_silence(program, number):
     for _ in range(TIMES):
         num_imports = moments.randrange(1, MAX_IMPORTS[program])
         code = INTERRUPTED_PROGRAM.format(program=program, number=int(number), num_imports=num_imports)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S)
-        assert (done.returncode, done.stdout, done.stderr) == (expected, "", ""), f"at import {num_imports}"
+        assert run(code) == (expected, "", ""), f"at import {num_imports}"
+
+
+def test_a_late_signal_changes_nothing(number):
+    assert run(SIGNAL_AT_THE_END.format(number=int(number))) == (3, "", "")
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("4", "4")], ids=["unset", "the user's own"])
+def test_numpy_is_told_to_multiply_in_one_thread(before, after, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if before is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", before)
+    executables.set_environment()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == after

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.coco import to_coco_results
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.scene import SCENE_CLASSES, SceneFrame, SyntheticScene
 from yolov8_seg_ros.core.segmenter import Backend, Segmenter, SegmenterOptions
+from yolov8_seg_ros.evaluation import metrics
 
 #: Scenes of these seeds are neither trained nor calibrated with.
 HELD_OUT_SEEDS = range(100_000)
@@ -64,32 +59,17 @@ def measure(backend: Backend, frames: Iterable[SceneFrame]) -> Accuracy:
         images.append({"id": number, "height": height, "width": width})
         truth += to_coco_results(frame.truth, number)
         found += to_coco_results(segmenter.segment(frame.image), number)
-    return Accuracy(*_precision(images, truth, found, "bbox"), *_precision(images, truth, found, "segm"))
-
-
-def _precision(images: list[Any], truth: list[Any], found: list[Any], kind: str) -> tuple[float, float]:
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = {
-            "images": images,
-            "annotations": [_annotation(number, result) for number, result in enumerate(truth, start=1)],
-            "categories": [{"id": index, "name": name} for index, name in enumerate(SCENE_CLASSES)],
-        }
-        coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes([dict(result) for result in found]), kind)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    # IoU, recall, class, size of object, number of detections: all sizes, the largest number.
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]
-    return _mean(precision), _mean(precision[:1])
+    content = {
+        "images": images,
+        "annotations": [_annotation(number, result) for number, result in enumerate(truth, start=1)],
+        "categories": [{"id": index, "name": name} for index, name in enumerate(SCENE_CLASSES)],
+    }
+    box, mask = (metrics.measure(content, found, kind).scores for kind in (metrics.BOX, metrics.MASK))
+    return Accuracy(box.ap, box.ap_50, mask.ap, mask.ap_50)
 
 
 def _annotation(number: int, result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "id": number, "iscrowd": 0, "area": result["bbox"][2] * result["bbox"][3]}
-
-
-def _mean(precision: np.ndarray) -> float:
-    return float(precision[precision > -1].mean())
 
 
 if __name__ == "__main__":

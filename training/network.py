@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from yolov8_seg_ros.core.model_spec import STRIDES_PX
 from yolov8_seg_ros.core.scene import SCENE_CLASSES
-from yolov8_seg_ros.export.network import Network
+from yolov8_seg_ros.export.network import Network, anchor_points
 
 #: What the exported file says of itself.
 METADATA = {
@@ -53,8 +53,8 @@ class ShapesNetwork(nn.Module):
     """A small convolutional network with YOLOv8-seg's outputs.
 
     It is made to be quantised. All that is in the head lies between 0 and 1, so that one scale of 1/255 serves it
-    well: the prototypes alone carry signs. Boxes are predicted in the unit they are given in, so that they are
-    rounded but once.
+    well: the prototypes alone carry signs. Boxes are predicted in the unit they are given in, and levels are joined
+    last, so that little is rounded twice.
 
     Args:
         num_classes: how many classes.
@@ -71,13 +71,12 @@ class ShapesNetwork(nn.Module):
         self.to_16 = nn.Sequential(_conv(c8, c16, 3, 2), _Residual(c16, c16 // 2))
         self.to_32 = nn.Sequential(_conv(c16, c32, 3, 2), _Residual(c32, c32 // 2), _conv(c32, c32, 5, groups=c32))
         self.laterals = nn.ModuleList(_conv(channels, PYRAMID_CHANNELS, 1) for channels in (c8, c16, c32))
-        self.heads = nn.ModuleList(_Head(PYRAMID_CHANNELS, num_classes) for _ in STRIDES_PX)
+        self.heads = nn.ModuleList(_Head(num_classes, anchor_points(input_hw, stride)) for stride in STRIDES_PX)
         self.prototype_lateral = _conv(c4, PROTOTYPE_CHANNELS, 1)
         self.prototype_top = _conv(PYRAMID_CHANNELS, PROTOTYPE_CHANNELS, 1)
         self.prototypes = nn.Sequential(
             _conv(PROTOTYPE_CHANNELS, PROTOTYPE_CHANNELS, 3), nn.Conv2d(PROTOTYPE_CHANNELS, NUM_COEFFICIENTS, 1)
         )
-        self.register_buffer("anchors", anchor_points(input_hw), persistent=False)
 
     def forward(self, images: Tensor) -> Predictions:
         """Look at RGB pictures (batch, 3, height, width), 0 to 1."""
@@ -87,13 +86,8 @@ class ShapesNetwork(nn.Module):
         levels = self._pyramid((at_8, at_16, self.to_32(at_16)))
         finest = _twice(self.prototype_top(levels[0])) + self.prototype_lateral(at_4)
         outputs = [head(level) for head, level in zip(self.heads, levels, strict=True)]
-        offsets, sizes, scores, coefficients = (torch.cat(parts, dim=2) for parts in zip(*outputs, strict=True))
-        return Predictions(
-            boxes=torch.cat([self.anchors + offsets, sizes], dim=1),
-            scores=scores if self.training else torch.sigmoid(scores),
-            coefficients=torch.sigmoid(coefficients),
-            prototypes=self.prototypes(finest),
-        )
+        boxes, scores, coefficients = (torch.cat(parts, dim=2) for parts in zip(*outputs, strict=True))
+        return Predictions(boxes, scores, coefficients, self.prototypes(finest))
 
     def _pyramid(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Give the levels, finest first, each told what the coarser ones saw."""
@@ -115,21 +109,24 @@ class _Residual(nn.Module):
 
 
 class _Head(nn.Module):
-    """Offsets, sizes, scores and coefficients of one level, each (batch, channels, anchors)."""
+    """Boxes, scores and coefficients of one level, as in `Predictions`."""
 
-    def __init__(self, channels: int, num_classes: int) -> None:
+    def __init__(self, num_classes: int, anchors: Tensor) -> None:
         super().__init__()
+        channels = PYRAMID_CHANNELS
         self.stem = nn.Sequential(_conv(channels, channels, 3), _conv(channels, channels, 3))
         self.offsets, self.sizes = nn.Conv2d(channels, 2, 1), nn.Conv2d(channels, 2, 1)
         self.scores = nn.Conv2d(channels, num_classes, 1)
         self.coefficients = nn.Conv2d(channels, NUM_COEFFICIENTS, 1)
+        self.register_buffer("anchors", anchors, persistent=False)
         self._initialise()
 
-    def forward(self, level: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         seen = self.stem(level)
-        return tuple(
-            torch.flatten(part(seen), 2) for part in (self.offsets, self.sizes, self.scores, self.coefficients)
-        )
+        parts = (self.offsets, self.sizes, self.scores, self.coefficients)
+        offsets, sizes, scores, coefficients = (torch.flatten(part(seen), 2) for part in parts)
+        boxes = torch.cat([self.anchors + offsets, sizes], dim=1)
+        return boxes, scores if self.training else torch.sigmoid(scores), torch.sigmoid(coefficients)
 
     @torch.no_grad()
     def _initialise(self) -> None:
@@ -137,16 +134,6 @@ class _Head(nn.Module):
             part.weight.mul_(_FRACTION_WEIGHTS)
             part.bias.fill_(value)
         self.scores.bias.fill_(math.log(_PRIOR_SCORE / (1 - _PRIOR_SCORE)))
-
-
-def anchor_points(input_hw: tuple[int, int]) -> Tensor:
-    """Give float32 (2, anchors): x and y of the anchor points as fractions of the input, finest stride first."""
-    points = []
-    for stride in STRIDES_PX:
-        rows, columns = input_hw[0] // stride, input_hw[1] // stride
-        y, x = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij")
-        points.append(torch.stack([x.flatten(), y.flatten()]))
-    return torch.cat(points, dim=1)
 
 
 def save(network: ShapesNetwork, path: Path) -> None:

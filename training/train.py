@@ -57,7 +57,8 @@ def train(num_steps: int) -> ShapesNetwork:
 
 
 def _learn(network: ShapesNetwork, batch: Batch, optimizer: torch.optim.Optimizer):
-    losses = compute_losses(network(batch.images), batch, network.anchors)
+    anchors = torch.cat([head.anchors for head in network.heads], dim=1)
+    losses = compute_losses(network(batch.images), batch, anchors)
     optimizer.zero_grad()
     losses.total().backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT)

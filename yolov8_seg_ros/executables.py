@@ -14,6 +14,8 @@ from types import FrameType
 
 #: What a shell gives for a program that SIGINT and SIGTERM ended.
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+#: NumPy's matrix products are small here: threads cost them more than they bring, most of all on a busy machine.
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def seg_node() -> int:
@@ -30,6 +32,7 @@ def yolov8_seg() -> int:
     """Run the command-line tool; give its exit code."""
     _leave_at(signal.SIGINT, _INTERRUPTED)
     _leave_at(signal.SIGTERM, _TERMINATED)
+    set_environment()
     main = importlib.import_module("yolov8_seg_ros.cli.main").main
     # The tool tidies up where it is interrupted, so it wants Python's own handling.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,11 +43,22 @@ def yolov8_seg() -> int:
         return _INTERRUPTED
 
 
+def set_environment() -> None:
+    """Set what NumPy reads when it is first imported, unless the user did."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
 def _run_node(module: str) -> int:
     # To whoever starts and stops nodes, being stopped early is as good as being stopped later.
     _leave_at(signal.SIGINT, 0)
     _leave_at(signal.SIGTERM, 0)
-    return int(importlib.import_module(module).main())
+    set_environment()
+    exit_code = int(importlib.import_module(module).main())
+    # Launch may send a second signal, and Python would die of it while it winds up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return exit_code
 
 
 def _leave_at(number: signal.Signals, exit_code: int) -> None:

@@ -17,7 +17,10 @@ from yolov8_seg_ros.backends import tflite
 from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.backends.tflite import TfliteBackend, load_runtime
 from yolov8_seg_ros.core.model_spec import ModelError
-from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.core.segmenter import Segmenter, SegmenterOptions
+
+#: What the constant outputs say, without the mask's say.
+PLAIN = SegmenterOptions(refine_boxes=False, rescore=False)
 
 
 def zeros_for(backend: TfliteBackend) -> np.ndarray:
@@ -45,7 +48,7 @@ def test_any_export_runs(tmp_path, input_dtype, output_dtype, channels_first, pr
         assert backend.spec.scores.quant.dtype == np.dtype(output_dtype)
         assert backend.spec.scores.quant.zero_point == output_quant(output_dtype).zero_point
         assert backend.spec.scores.quant.scale == pytest.approx(output_quant(output_dtype).scale)
-        instances = Segmenter(backend).segment(np.zeros((64, 96, 3), np.uint8))
+        instances = Segmenter(backend, PLAIN).segment(np.zeros((64, 96, 3), np.uint8))
     np.testing.assert_allclose(instances.xyxy, [[24, 16, 72, 48]], rtol=1e-5)
     np.testing.assert_allclose(instances.score, [tiny_models.DEFAULT_SCORE], rtol=1e-5)
     assert instances.class_id.tolist() == [num_classes - 1]
@@ -287,7 +290,7 @@ def test_the_older_runtime_alone_serves(tmp_path, runtimes):
     runtimes(tflite_runtime=older)
     with TfliteBackend(write_segmentation_model(tmp_path / "m.tflite"), num_threads=1) as backend:
         assert backend.description == "tflite_runtime.interpreter on the CPU, 1 thread"
-        assert len(Segmenter(backend).segment(np.zeros((64, 64, 3), np.uint8))) == 1
+        assert len(Segmenter(backend, PLAIN).segment(np.zeros((64, 64, 3), np.uint8))) == 1
 
 
 def test_no_runtime(tmp_path, runtimes):
@@ -349,7 +352,7 @@ def test_a_custom_model(fish_model):
 def test_every_picture_is_segmented(st_model_256, coco_pictures):
     found = 0
     with TfliteBackend(st_model_256) as backend:
-        segmenter = Segmenter(backend)
+        segmenter = Segmenter(backend, PLAIN)
         for path in coco_pictures:
             picture = cv2.imread(str(path))
             instances = segmenter.segment(picture)

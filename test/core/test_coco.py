@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle_codec
 
-from yolov8_seg_ros.core.coco import from_coco_results, to_coco_results
+from yolov8_seg_ros.core.coco import from_coco_results, image_ids, to_coco_results
 from yolov8_seg_ros.core.instances import BoxMask, Instances
 
 IMAGE_HW = (20, 30)
@@ -112,3 +112,17 @@ def test_masks_of_some_results_only_are_refused():
 
     with pytest.raises(ValueError, match="got 1 of 2"):
         from_coco_results(results, IMAGE_HW)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["000000000139.jpg", "0285.jpg"], [139, 285]),
+        (["1.jpg", "01.jpg"], [0, 1]),
+        (["7.jpg", "a.jpg"], [0, 1]),
+        ([], []),
+    ],
+    ids=["numbers", "twice the same", "a name", "none"],
+)
+def test_pictures_are_numbered(names, expected):
+    assert image_ids(names) == expected

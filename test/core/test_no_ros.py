@@ -1,4 +1,4 @@
-"""Prove that core, backends and data sets need no ROS, and that the core needs nothing above it."""
+"""Prove that core, backends, data sets and evaluation need no ROS, and that the core needs nothing above it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import yolov8_seg_ros.backends
 import yolov8_seg_ros.core
 import yolov8_seg_ros.dataset
+import yolov8_seg_ros.evaluation
 
 ROS_PACKAGES = (
     "ament_index_python",
@@ -37,6 +38,9 @@ BACKENDS = [
     module.name for module in pkgutil.walk_packages(yolov8_seg_ros.backends.__path__, "yolov8_seg_ros.backends.")
 ]
 DATASET = [module.name for module in pkgutil.walk_packages(yolov8_seg_ros.dataset.__path__, "yolov8_seg_ros.dataset.")]
+EVALUATION = [
+    module.name for module in pkgutil.walk_packages(yolov8_seg_ros.evaluation.__path__, "yolov8_seg_ros.evaluation.")
+]
 
 #: Runs in a fresh interpreter: its arguments are the module to import and the packages it must do without.
 PROGRAM = """
@@ -70,8 +74,8 @@ def test_backends_need_no_ros(module):
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("module", DATASET)
-def test_data_sets_need_neither_ros_nor_what_is_built_on_it(module):
+@pytest.mark.parametrize("module", [*DATASET, *EVALUATION])
+def test_data_sets_and_evaluation_need_neither_ros_nor_what_is_built_on_it(module):
     result = import_without(module, *ROS_PACKAGES, *SHELL, "yolov8_seg_ros.backends")
     assert result.returncode == 0, result.stderr
 

@@ -119,6 +119,12 @@ def test_any_class_name(name):
     draw_overlay(grey_image(200, 300), found((200, 300), (50, 60, 150, 160, 0)), (name,))
 
 
+def test_scores_can_be_left_out():
+    image, instances = grey_image(200, 300), found((200, 300), (50, 60, 150, 160, 0))
+    inked = [np.count_nonzero(draw_overlay(image, instances, NAMES, scores=scores) != GREY) for scores in (True, False)]
+    assert inked[0] > inked[1]
+
+
 def test_more_classes_than_are_found_and_hues_far_apart():
     colors = [class_color_bgr(class_id) for class_id in range(80)]
     assert len(set(colors)) > 60

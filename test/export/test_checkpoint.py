@@ -20,7 +20,7 @@ NAMES = {0: "fish", 1: "redfish", 2: "weed"}
 def write_checkpoint(path, architecture, model_class):
     torch.manual_seed(0)
     model = model_class(architecture, nc=len(NAMES), verbose=False)
-    model.names, model.task = NAMES, "segment" if "seg" in architecture else "detect"
+    model.names = NAMES
     torch.save({"model": model, "ema": None, "train_args": {}}, path)
     return model.float().eval()
 

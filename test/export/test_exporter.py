@@ -14,7 +14,7 @@ from yolov8_seg_ros.core.metadata import read_metadata
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.export.errors import ExportError
 from yolov8_seg_ros.export.exporter import ExportOptions, export
-from yolov8_seg_ros.export.network import CoefficientRange, Network, check_parts
+from yolov8_seg_ros.export.network import Network, SeenRanges, check_parts
 
 HW = (192, 256)
 #: Left, top, right and bottom of what is red, in a picture of twice the network's size.
@@ -115,4 +115,4 @@ def test_a_network_that_fails_is_refused():
     ],
 )
 def test_gain(low, high, gain):
-    assert CoefficientRange(low, high).gain == pytest.approx(gain)
+    assert SeenRanges((low, high)).gain == pytest.approx(gain)

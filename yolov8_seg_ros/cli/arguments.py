@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 
 from yolov8_seg_ros.backends import BACKENDS, DEFAULT_DELEGATE, NpuOptions, open_backend
@@ -123,6 +124,16 @@ def open_backend_of(args: argparse.Namespace) -> Backend:
         class_names_file=args.class_names,
         npu=NpuOptions(args.npu_delegate, args.npu_cache_dir, args.npu_device_id, args.npu_options),
     )
+
+
+def tell_backend(backend: Backend) -> None:
+    """Print what runs the model, and why."""
+    reason = f" ({backend.reason})" if backend.reason else ""
+    print(f"{backend.description}{reason}")
+    for line in filter(None, (*backend.warnings, backend.fault)):
+        print(line, file=sys.stderr)
+    if not backend.spec.names_given:
+        print("the model has no class names, they are numbered; give --class-names", file=sys.stderr)
 
 
 def segmenter_options(args: argparse.Namespace, spec: ModelSpec) -> SegmenterOptions:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from yolov8_seg_ros.cli.errors import CommandError
+from yolov8_seg_ros.cli.table import print_table
 from yolov8_seg_ros.dataset.check import check_dataset
 from yolov8_seg_ros.dataset.description import DESCRIPTION_NAME
 from yolov8_seg_ros.dataset.finding import Finding, Kind, Severity
@@ -68,7 +69,7 @@ def run_check(args: argparse.Namespace) -> int:
     root = dataset.description.path.parent
     print(f"{dataset.description.path}")
     _print_findings(findings, root, limit)
-    _print_table(summary_table(dataset))
+    print_table(summary_table(dataset))
     print(f"\n{_verdict(findings)}")
     if args.fix is not None:
         changes = fix_dataset(dataset, facts, args.fix.expanduser(), drop_unlabelled=args.drop_unlabelled)
@@ -94,7 +95,7 @@ def _tell_of_copy(folder: Path, changes: list[Change], root: Path, limit: int | 
     findings = check_dataset(copy, facts)
     print(f"\n{copy.description.path}")
     _print_findings([finding for finding in findings if finding.kind.severity is Severity.ERROR], folder, limit)
-    _print_table(summary_table(copy))
+    print_table(summary_table(copy))
     print(f"\nthe copy has {_verdict(findings)}")
     return findings
 
@@ -124,13 +125,6 @@ def _print_lines(lines: list[str], limit: int | None) -> None:
         print(f"  {line}")
     if limit and len(lines) > limit:
         print(f"  ... and {len(lines) - limit} more: --all lists them")
-
-
-def _print_table(rows: list[list[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    print()
-    for title, *numbers in rows:
-        print("  ".join([title.ljust(widths[0]), *(n.rjust(w) for n, w in zip(numbers, widths[1:], strict=True))]))
 
 
 def _verdict(findings: Iterable[Finding]) -> str:

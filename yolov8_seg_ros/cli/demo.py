@@ -98,12 +98,12 @@ def _watch_well(watch: Callable[[float], None], processes: Mapping[str, Process]
 
 def _node_command(args: argparse.Namespace) -> list[str]:
     default = SCENE_MODEL if args.source == DEMO else DEFAULT_MODEL
-    return _command("node.seg_node", f"model:={args.model or default}")
+    return _command("seg_node", f"model:={args.model or default}")
 
 
 def _source_command(args: argparse.Namespace) -> list[str]:
     return _command(
-        "node.image_source",
+        "image_source",
         f"source:={args.source}",
         f"rate_hz:={RATE_HZ}.0",
         f"num_frames:={args.frames}",
@@ -112,8 +112,8 @@ def _source_command(args: argparse.Namespace) -> list[str]:
     )
 
 
-def _command(module: str, *parameters: str) -> list[str]:
-    command = [sys.executable, "-m", f"yolov8_seg_ros.{module}", "--ros-args", "-r", f"__ns:={NAMESPACE}"]
+def _command(executable: str, *parameters: str) -> list[str]:
+    command = [sys.executable, "-m", "yolov8_seg_ros.executables", executable, "--ros-args", "-r", f"__ns:={NAMESPACE}"]
     return command + [word for parameter in parameters for word in ("-p", parameter)]
 
 

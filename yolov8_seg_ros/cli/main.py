@@ -17,6 +17,7 @@ PROGRAM = "yolov8_seg"
 #: Each verb, by the name of its module, with its line in the help.
 VERBS = {
     "segment": "segment pictures, folders and videos into annotated files and COCO results",
+    "evaluate": "measure a model on a data set: average precision of boxes and masks, and a report page",
     "demo": "run image source, segmentation node and viewer, and keep what the viewer sees",
     "model": "show, download and list models",
     "export": "turn a trained network into an int8 model",
@@ -68,11 +69,12 @@ def user_errors() -> tuple[type[Exception], ...]:
     from yolov8_seg_ros.core.media import MediaError
     from yolov8_seg_ros.core.model_spec import ModelError
     from yolov8_seg_ros.dataset.description import DataSetError
+    from yolov8_seg_ros.evaluation.errors import EvaluationError
     from yolov8_seg_ros.export.errors import ExportError
     from yolov8_seg_ros.model_download import DownloadError
 
-    own_errors = (BackendError, CommandError, DataSetError, DownloadError, ExportError, MediaError, ModelError)
-    return *own_errors, OSError, ModuleNotFoundError
+    own_errors = (BackendError, CommandError, DataSetError, DownloadError, EvaluationError, ExportError)
+    return *own_errors, MediaError, ModelError, OSError, ModuleNotFoundError
 
 
 def _told(error: Exception) -> str:

@@ -13,11 +13,12 @@ from yolov8_seg_ros.cli.arguments import (
     add_segmenter_arguments,
     open_backend_of,
     segmenter_options,
+    tell_backend,
 )
 from yolov8_seg_ros.cli.errors import CommandError
 from yolov8_seg_ros.core.batch import IMAGES_NAME, RESULTS_NAME, BatchSegmenter, Totals
 from yolov8_seg_ros.core.media import MediaError, open_media
-from yolov8_seg_ros.core.segmenter import Backend, Segmenter
+from yolov8_seg_ros.core.segmenter import Segmenter
 
 _DESCRIPTION = f"""\
 Segment pictures, folders of pictures and videos. Into the output folder go annotated pictures of the
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = [path.expanduser() for path in args.inputs]
     _check_inputs(inputs, None if args.no_pictures else args.output)
     with open_backend_of(args) as backend:
-        _tell_backend(backend)
+        tell_backend(backend)
         segmenter = Segmenter(backend, segmenter_options(args, backend.spec))
         batch = BatchSegmenter(segmenter, args.output, annotate=not args.no_pictures)
         skipped = _segment_all(batch, inputs)
@@ -79,15 +80,6 @@ def _check_inputs(inputs: list[Path], annotated_folder: Path | None) -> None:
         folder = path if path.is_dir() else path.parent
         if annotated_folder is not None and folder.resolve() == annotated_folder.resolve():
             raise CommandError(f"--output: '{annotated_folder}' holds the input '{path}'; give another folder")
-
-
-def _tell_backend(backend: Backend) -> None:
-    reason = f" ({backend.reason})" if backend.reason else ""
-    print(f"{backend.description}{reason}")
-    for line in filter(None, (*backend.warnings, backend.fault)):
-        print(line, file=sys.stderr)
-    if not backend.spec.names_given:
-        print("the model has no class names, they are numbered; give --class-names", file=sys.stderr)
 
 
 def _segment_all(batch: BatchSegmenter, inputs: list[Path]) -> int:

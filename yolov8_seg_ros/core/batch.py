@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolov8_seg_ros.core.coco import CocoResult, to_coco_results
+from yolov8_seg_ros.core.coco import CocoResult, image_ids, to_coco_results
 from yolov8_seg_ros.core.files import VIDEO_SUFFIX, VideoFile, video_file, write_json, write_picture
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.media import PICTURE_SUFFIXES, Media, MediaFrame
@@ -71,10 +71,9 @@ class CocoRecorder:
         return images, results
 
     def _image_ids(self) -> list[int]:
-        stems = [Path(image["file_name"]).stem for image in self.images]
-        numbered = all(stem.isdecimal() for stem in stems) and not any("frame" in image for image in self.images)
-        ids = [int(stem) for stem in stems] if numbered else []
-        return ids if len(set(ids)) == len(stems) else list(range(len(stems)))
+        if any("frame" in image for image in self.images):
+            return list(range(len(self.images)))
+        return image_ids([image["file_name"] for image in self.images])
 
 
 class BatchSegmenter:

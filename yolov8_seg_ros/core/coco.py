@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,34 @@ def from_coco_results(results: Sequence[Mapping[str, Any]], image_hw: tuple[int,
     )
 
 
+def image_ids(file_names: Sequence[str]) -> list[int]:
+    """Give images the numbers that their files are called by, as in COCO; 0, 1, 2 ... unless all have one of their own.
+
+    COCO's own files are called like 000000000139.jpg.
+    """
+    stems = [PurePath(name).stem for name in file_names]
+    ids = [int(stem) for stem in stems] if all(stem.isdecimal() for stem in stems) else []
+    return ids if len(set(ids)) == len(stems) else list(range(len(stems)))
+
+
+def compress(segmentation: Any, image_hw: tuple[int, int]) -> dict[str, Any]:
+    """Give a mask as compressed run-length code that fits into JSON: `size` (height, width) and `counts`.
+
+    Args:
+        segmentation: run-length code, compressed or not, or a list of polygons x, y, x, y ... in image pixels.
+        image_hw: height and width of the image that polygons are drawn in.
+    """
+    code = segmentation
+    if not isinstance(segmentation, Mapping) or not isinstance(segmentation["counts"], (str, bytes)):
+        codes = rle_codec.frPyObjects(segmentation, *image_hw)
+        code = rle_codec.merge(codes) if isinstance(codes, list) else codes
+    counts = code["counts"]
+    return {
+        "size": [int(size) for size in code["size"]],
+        "counts": counts if isinstance(counts, str) else counts.decode("ascii"),
+    }
+
+
 def _box_result(image_id: int, class_id: np.int64, xyxy: NDArray[np.float32], score: np.float32) -> CocoResult:
     left, top, right, bottom = (float(edge) for edge in xyxy)
     return {
@@ -76,24 +105,16 @@ def _encode(instances: Instances) -> list[dict[str, Any]]:
     codes = []
     for mask in instances.iter_masks():
         canvas[mask.region] = mask.bitmap
-        code = rle_codec.encode(canvas)
+        codes.append(compress(rle_codec.encode(canvas), instances.image_hw))
         canvas[mask.region] = 0
-        codes.append({"size": [int(size) for size in code["size"]], "counts": code["counts"].decode("ascii")})
     return codes
 
 
 def _decode(segmentation: Any, image_hw: tuple[int, int]) -> BoxMask:
-    code = _compressed(segmentation, image_hw)
+    code = compress(segmentation, image_hw)
     height, width = code["size"]
     if (height, width) != image_hw:
         raise ValueError(f"a mask of {width}x{height} in an image of {image_hw[1]}x{image_hw[0]} pixels")
     left, top, width, height = (int(number) for number in rle_codec.toBbox(code))
     bitmap = rle_codec.decode(code)[top : top + height, left : left + width]
     return BoxMask((left, top), np.ascontiguousarray(bitmap, np.bool_))
-
-
-def _compressed(segmentation: Any, image_hw: tuple[int, int]) -> Any:
-    if isinstance(segmentation, Mapping) and isinstance(segmentation["counts"], (str, bytes)):
-        return segmentation
-    codes = rle_codec.frPyObjects(segmentation, *image_hw)
-    return rle_codec.merge(codes) if isinstance(codes, list) else codes

@@ -40,14 +40,15 @@ def refine_boxes(xyxy: NDArray[np.float32], near: NDArray[np.float32]) -> NDArra
         xyxy: float32 (n, 4), boxes in network pixels.
         near: float32 (n, rows, columns), as `logits_near_boxes` gives them.
     """
-    left, right = _extent_px(near.max(axis=1))
-    top, bottom = _extent_px(near.max(axis=2))
+    columns, rows = near.max(axis=1), near.max(axis=2)
+    left, right = _extent_px(columns)
+    top, bottom = _extent_px(rows)
     margin = (xyxy[:, 2:] - xyxy[:, :2]) * BOX_MARGIN
-    wide = np.hstack([xyxy[:, :2] - margin, xyxy[:, 2:] + margin])
-    extent = np.column_stack([left, top, right, bottom])
-    extent = np.hstack([np.maximum(extent[:, :2], wide[:, :2]), np.minimum(extent[:, 2:], wide[:, 2:])])
-    has_mask = near.max(axis=(1, 2)) > 0
-    return np.where(has_mask[:, np.newaxis], (xyxy + extent) / 2, xyxy).astype(np.float32, copy=False)
+    start = np.maximum(np.column_stack([left, top]), xyxy[:, :2] - margin)
+    end = np.minimum(np.column_stack([right, bottom]), xyxy[:, 2:] + margin)
+    averaged = (xyxy + np.hstack([start, end])) / 2
+    has_mask = columns.max(axis=1, keepdims=True, initial=0) > 0
+    return np.where(has_mask, averaged, xyxy).astype(np.float32, copy=False)
 
 
 def mask_confidence(near: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -56,10 +57,10 @@ def mask_confidence(near: NDArray[np.float32]) -> NDArray[np.float32]:
     Args:
         near: float32 (n, rows, columns), as `logits_near_boxes` gives them.
     """
-    instance, row, column = np.nonzero(near > 0)
-    probability = 1 / (1 + np.exp(-near[instance, row, column]))
-    total = np.bincount(instance, probability, minlength=len(near))
-    count = np.bincount(instance, minlength=len(near))
+    inside = near > 0
+    probability = 1 / (1 + np.exp(-near[inside]))
+    count = np.count_nonzero(inside, axis=(1, 2))
+    total = np.bincount(np.repeat(np.arange(len(near)), count), probability, minlength=len(near))
     return (total / np.maximum(count, 1)).astype(np.float32)
 
 

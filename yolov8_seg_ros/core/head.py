@@ -102,10 +102,13 @@ def _above_threshold(
     chosen = scores if classes is None else scores[classes]
     if not len(chosen):
         return np.empty(0, np.intp), np.empty(0, np.int64)
+    reached = chosen >= threshold
+    # Few anchors reach it: only those are looked at one by one.
+    anchors = np.flatnonzero(reached.any(axis=0))
     if options.multi_label:
-        rows, anchors = np.nonzero(chosen >= threshold)
+        rows, places = np.nonzero(reached[:, anchors])
+        anchors = anchors[places]
     else:
-        anchors = np.flatnonzero(chosen.max(axis=0) >= threshold)
         rows = chosen[:, anchors].argmax(axis=0)
     return anchors, (rows if classes is None else classes[rows]).astype(np.int64, copy=False)
 

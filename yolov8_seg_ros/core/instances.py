@@ -165,7 +165,7 @@ class Instances:
         image = np.zeros(self.image_hw, np.uint8)
         # Worst first, so that the better score ends on top.
         for mask, value in reversed(list(zip(self.iter_masks(), values, strict=True))):
-            np.copyto(image[mask.region], np.uint8(value), where=mask.bitmap)
+            np.putmask(image[mask.region], mask.bitmap, np.uint8(value))
         return image
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.color import ColorImage, ColorOrder, write_rgb
+from yolov8_seg_ros.core.halving import Halving
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 
 #: Grey of the border, as the network saw it in training.
@@ -114,6 +115,8 @@ class NetworkInput:
     ) -> None:
         require_choice("interpolation", interpolation, INTERPOLATIONS)
         self._interpolation = INTERPOLATIONS[interpolation]
+        self._is_area = interpolation == "area"
+        self._halving = Halving()
         self._stored_of_pixel = stored_pixels(quant, pixel_rounding)
         # Subtracting 128 from a byte is flipping its top bit.
         self._is_bit_flip = np.array_equal(self._stored_of_pixel, np.arange(-128, 128))
@@ -135,20 +138,23 @@ class NetworkInput:
 
     def _write_resized_rgb(self, image: ColorImage, rgb: NDArray[np.uint8]) -> None:
         size_wh = (rgb.shape[1], rgb.shape[0])
+        # Means of means are means: halving first changes little but the time it takes.
+        pixels = self._halving.shrink(image.pixels, size_wh) if self._is_area else image.pixels
         if image.order is ColorOrder.RGB:
-            cv2.resize(image.pixels, size_wh, dst=rgb, interpolation=self._interpolation)
+            cv2.resize(pixels, size_wh, dst=rgb, interpolation=self._interpolation)
             return
         # Colours are swapped after the resize: there are far fewer pixels then.
         shape = (*rgb.shape[:2], *image.pixels.shape[2:])
         resized = self._resized[: math.prod(shape)].reshape(shape)
-        cv2.resize(image.pixels, size_wh, dst=resized, interpolation=self._interpolation)
+        cv2.resize(pixels, size_wh, dst=resized, interpolation=self._interpolation)
         write_rgb(resized, image.order, rgb)
 
     def _store(self, rgb: NDArray[np.uint8], target: Tensor) -> None:
         if self._is_bit_flip:
             np.bitwise_xor(rgb, 0x80, out=target.view(np.uint8))
         else:
-            np.take(self._stored_of_pixel, rgb, out=target)
+            # A byte is never out of range; the default mode would copy to be safe.
+            np.take(self._stored_of_pixel, rgb, out=target, mode="clip")
 
 
 def stored_pixels(quant: QuantParams, pixel_rounding: str = "nearest") -> Tensor:

@@ -70,12 +70,18 @@ class _Axis:
     def __init__(self, start_px: int, stop_px: int, scale: float, pad_px: int, num_cells: int) -> None:
         self.pixels_per_cell = PROTOTYPE_STRIDE_PX / scale
         self._length_px = stop_px - start_px
-        first = (start_px * scale + pad_px) / PROTOTYPE_STRIDE_PX
-        last = (stop_px * scale + pad_px) / PROTOTYPE_STRIDE_PX
-        # One cell more on each side gives the interpolation its neighbours.
-        first_cell = max(0, math.floor(first) - 1)
-        self.cells = slice(first_cell, min(num_cells, math.ceil(last) + 1))
-        self._offset_px = round((first - first_cell) * self.pixels_per_cell)
+        # Interpolation needs the two cells around the centres of the first and of the last pixel; where a pixel is
+        # larger than a cell, all that it covers.
+        spare = math.ceil(1 / self.pixels_per_cell) - 1
+        first_cell = max(0, math.floor(self._cell_of(start_px + 0.5, scale, pad_px)) - spare)
+        last_cell = min(num_cells - 1, math.floor(self._cell_of(stop_px - 0.5, scale, pad_px)) + 1 + spare)
+        self.cells = slice(first_cell, last_cell + 1)
+        self._offset_px = round((start_px * scale + pad_px - first_cell * PROTOTYPE_STRIDE_PX) / scale)
+
+    @staticmethod
+    def _cell_of(x_px: float, scale: float, pad_px: int) -> float:
+        """Give where an image coordinate lies among the centres of the cells."""
+        return (x_px * scale + pad_px) / PROTOTYPE_STRIDE_PX - 0.5
 
     def window(self, upsampled_px: int) -> slice:
         """Give the box's pixels among the upsampled ones; rounding may have left one fewer at the far end."""

@@ -25,13 +25,16 @@ def class_color_bgr(class_id: int) -> tuple[int, int, int]:
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
 
-def draw_overlay(bgr: NDArray[np.uint8], instances: Instances, class_names: Sequence[str]) -> NDArray[np.uint8]:
+def draw_overlay(
+    bgr: NDArray[np.uint8], instances: Instances, class_names: Sequence[str], scores: bool = True
+) -> NDArray[np.uint8]:
     """Give a copy of the image with masks, outlines, boxes and labels drawn in; the best score on top.
 
     Args:
         bgr: uint8 (height, width, 3), the image that was segmented.
         instances: what was found; boxes alone are drawn where they carry no masks.
         class_names: a name for each class.
+        scores: whether to write the score beside the name.
 
     Raises:
         ValueError: if the image has another size than the one that was segmented.
@@ -43,7 +46,8 @@ def draw_overlay(bgr: NDArray[np.uint8], instances: Instances, class_names: Sequ
     for index in reversed(range(len(instances))):
         if instances.masks is not None:
             _draw_mask(picture, instances.masks[index], colors[index], line_px)
-        label = f"{class_names[instances.class_id[index]]} {instances.score[index]:.2f}"
+        name = class_names[instances.class_id[index]]
+        label = f"{name} {instances.score[index]:.2f}" if scores else name
         _draw_box(picture, instances.xyxy[index], label, colors[index], line_px)
     return picture
 

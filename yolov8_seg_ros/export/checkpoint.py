@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from yolov8_seg_ros.core.model_spec import STRIDES_PX
 from yolov8_seg_ros.export.environment import quiet
 from yolov8_seg_ros.export.errors import ExportError
-from yolov8_seg_ros.export.network import Network
+from yolov8_seg_ros.export.network import Network, anchor_points
 
 TASK = "segment"
 #: What reading a damaged or foreign file raises, by way of Ultralytics or of torch.
@@ -30,7 +30,7 @@ def load_checkpoint(path: Path, input_hw: tuple[int, int]) -> Network:
         ExportError: if the file is no checkpoint of a YOLOv8 or YOLO11 segmentation network.
     """
     model = _read(path)
-    task = getattr(model, "task", None)
+    task = _task(model)
     if task != TASK:
         raise ExportError(
             f"{path}: this is a network for '{task}', expected '{TASK}'; train yolov8n-seg or yolo11n-seg"
@@ -53,8 +53,8 @@ def load_checkpoint(path: Path, input_hw: tuple[int, int]) -> Network:
 class PartsHead(nn.Module):
     """YOLOv8's segmentation head with boxes, scores, coefficients and prototypes as outputs.
 
-    Boxes come as fractions of the network's input, by one linear map from the distributions of their four distances:
-    with fewer steps, less is lost when it is quantised.
+    Boxes come as fractions of the network's input, by linear maps from the distributions of their four distances, and
+    levels are joined last: with fewer steps, less is lost when it is quantised.
 
     Args:
         head: as Ultralytics has it.
@@ -63,47 +63,39 @@ class PartsHead(nn.Module):
 
     def __init__(self, head: nn.Module, input_hw: tuple[int, int]) -> None:
         super().__init__()
-        self.box_heads, self.score_heads, self.coefficient_heads = head.cv2, head.cv3, head.cv4
-        self.proto = head.proto
         # The model's own forward pass asks where this module stands and what it is fed with.
         self.f, self.i, self.type = head.f, head.i, head.type
-        self.num_bins = head.reg_max
-        for level, stride in enumerate(STRIDES_PX):
-            self.register_buffer(f"box_map_{level}", _box_map(self.num_bins, stride, input_hw))
-            self.register_buffer(f"anchors_{level}", _anchors(stride, input_hw))
+        self.proto = head.proto
+        self.boxes = nn.ModuleList(
+            _Boxes(raw, head.reg_max, stride, input_hw) for raw, stride in zip(head.cv2, STRIDES_PX, strict=True)
+        )
+        self.scores, self.coefficients = head.cv3, head.cv4
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Give boxes, scores, coefficients and prototypes, as `Network` describes them."""
-        boxes = torch.cat([self._boxes(level, feature) for level, feature in enumerate(features)], dim=2)
-        scores, coefficients = (
-            torch.cat([torch.flatten(part(feature), 2) for part, feature in zip(heads, features, strict=True)], dim=2)
-            for heads in (self.score_heads, self.coefficient_heads)
-        )
-        return boxes, torch.sigmoid(scores), coefficients, self.proto(features[0])
-
-    def _boxes(self, level: int, feature: Tensor) -> Tensor:
-        raw = self.box_heads[level](feature).permute(0, 2, 3, 1)
-        likely = raw.reshape(1, -1, 4, self.num_bins).softmax(dim=3).reshape(1, -1, 4 * self.num_bins)
-        box_map, anchors = getattr(self, f"box_map_{level}"), getattr(self, f"anchors_{level}")
-        return (nn.functional.linear(likely, box_map) + anchors).transpose(1, 2)
+        boxes = [part(feature) for part, feature in zip(self.boxes, features, strict=True)]
+        scores = [torch.sigmoid(part(feature)).flatten(2) for part, feature in zip(self.scores, features, strict=True)]
+        coefficients = [part(feature).flatten(2) for part, feature in zip(self.coefficients, features, strict=True)]
+        return torch.cat(boxes, 2), torch.cat(scores, 2), torch.cat(coefficients, 2), self.proto(features[0])
 
 
-def _box_map(num_bins: int, stride: int, input_hw: tuple[int, int]) -> Tensor:
-    """Give (4, 4 * bins): from how likely each distance left, up, right and down is to a box about its anchor."""
-    bins = torch.arange(num_bins, dtype=torch.float32)
-    sides = torch.eye(4).unsqueeze(2) * bins
-    left, top, right, bottom = sides.reshape(4, -1)
-    width, height = stride / input_hw[1], stride / input_hw[0]
-    return torch.stack(
-        [(right - left) / 2 * width, (bottom - top) / 2 * height, (left + right) * width, (top + bottom) * height]
-    )
+class _Boxes(nn.Module):
+    """Boxes (1, 4, anchors) of one level, from how likely each distance to the left, top, right and bottom is."""
 
+    def __init__(self, raw: nn.Module, num_bins: int, stride: int, input_hw: tuple[int, int]) -> None:
+        super().__init__()
+        self.raw, self.num_bins = raw, num_bins
+        left, top, right, bottom = (torch.eye(4).unsqueeze(2) * torch.arange(num_bins)).reshape(4, -1)
+        cell = torch.tensor([[stride / input_hw[1]], [stride / input_hw[0]]])
+        self.register_buffer("offset_map", torch.stack([right - left, bottom - top]) / 2 * cell)
+        self.register_buffer("size_map", torch.stack([left + right, top + bottom]) * cell)
+        self.register_buffer("anchors", anchor_points(input_hw, stride).T)
 
-def _anchors(stride: int, input_hw: tuple[int, int]) -> Tensor:
-    """Give (1, anchors, 4): the anchor points as fractions of the input, and no size."""
-    rows, columns = input_hw[0] // stride, input_hw[1] // stride
-    y, x = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij")
-    return torch.stack([x, y, torch.zeros_like(x), torch.zeros_like(y)], dim=2).reshape(1, -1, 4)
+    def forward(self, feature: Tensor) -> Tensor:
+        raw = self.raw(feature).permute(0, 2, 3, 1).reshape(1, -1, 4, self.num_bins)
+        likely = raw.softmax(dim=3).reshape(1, -1, 4 * self.num_bins)
+        centres = nn.functional.linear(likely, self.offset_map) + self.anchors
+        return torch.cat([centres, nn.functional.linear(likely, self.size_map)], dim=2).transpose(1, 2)
 
 
 def _read(path: Path) -> Any:
@@ -121,6 +113,13 @@ def _read(path: Path) -> Any:
     if not isinstance(model, nn.Module):
         raise ExportError(f"{path}: this checkpoint holds no network")
     return model.float().eval()
+
+
+def _task(model: Any) -> str:
+    from ultralytics.nn.tasks import guess_model_task
+
+    # Only some versions write it down.
+    return str(getattr(model, "task", None) or guess_model_task(model))
 
 
 def _use_convertible_forms(model: nn.Module) -> None:

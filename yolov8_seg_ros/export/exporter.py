@@ -21,18 +21,23 @@ from yolov8_seg_ros.export.environment import quiet
 from yolov8_seg_ros.export.errors import ExportError
 from yolov8_seg_ros.export.network import (
     SHARED_HEAD_COEFFICIENT,
-    CoefficientRange,
     ContractModule,
     Network,
+    Range,
+    SeenRanges,
     check_parts,
-    coefficient_range,
+    measure,
 )
 from yolov8_seg_ros.export.pictures import network_inputs
-from yolov8_seg_ros.export.quantize import Range, quantize
+from yolov8_seg_ros.export.quantize import quantize
 
 SMALLEST_PX, LARGEST_PX = 192, 640
 METADATA_MEMBER = "metadata.txt"
-_UNIT: Range = (0.0, 1.0)
+#: How the converter calls a module's first argument.
+INPUT_NAME = "args_0"
+_PIXELS: Range = (0.0, 1.0)
+#: In steps of 1/256, in which sigmoids come anyway.
+_FRACTIONS: Range = (0.0, 255 / 256)
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,9 @@ def export(
     """
     network.module.eval()
     check_parts(network, options.input_hw)
-    tell("measuring mask coefficients")
-    coefficients = coefficient_range(network.module, network_inputs(pictures, options.input_hw))
-    gain = 1.0 if options.split_head else coefficients.gain
+    tell("measuring the head")
+    seen = measure(network.module, network_inputs(pictures, options.input_hw))
+    gain = 1.0 if options.split_head else seen.gain
     tell("converting")
     float_model = convert(ContractModule(network.module, options.split_head, gain), options.input_hw)
     tell(f"calibrating with {len(pictures)} pictures")
@@ -90,7 +95,8 @@ def export(
         int8_model = quantize(
             float_model,
             network_inputs(pictures, options.input_hw),
-            pinned_ranges(coefficients, options.split_head),
+            pinned_ranges(seen, options.split_head),
+            seen.offsets,
             per_tensor=options.per_tensor,
             num_threads=options.num_threads,
         )
@@ -105,12 +111,15 @@ def export(
     return agreement
 
 
-def pinned_ranges(coefficients: CoefficientRange, split_head: bool) -> dict[str, Range]:
+def pinned_ranges(seen: SeenRanges, split_head: bool) -> dict[str, Range]:
     """Give the ranges that are known, by the names of inputs and outputs."""
-    if split_head:
-        return {"args_0": _UNIT, "boxes": _UNIT, "scores": _UNIT}
-    low = 0.0 if coefficients.low >= 0 else -SHARED_HEAD_COEFFICIENT
-    return {"args_0": _UNIT, "head": (low, 1.0)}
+    low, high = seen.coefficients
+    if not split_head:
+        return {INPUT_NAME: _PIXELS, "head": _FRACTIONS if low >= 0 else (-SHARED_HEAD_COEFFICIENT, 1.0)}
+    pinned = {INPUT_NAME: _PIXELS, "boxes": _FRACTIONS, "scores": _FRACTIONS}
+    if low < high:
+        pinned["coefficients"] = low, high
+    return pinned
 
 
 def metadata_of(network: Network, options: ExportOptions) -> dict[str, object]:

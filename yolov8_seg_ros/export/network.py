@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from yolov8_seg_ros.core.model_spec import BOX_CHANNELS, PROTOTYPE_STRIDE_PX, anchor_count
+from yolov8_seg_ros.core.model_spec import BOX_CHANNELS, PROTOTYPE_STRIDE_PX, STRIDES_PX, anchor_count
 from yolov8_seg_ros.export.errors import ExportError
 
 #: Largest coefficient, either sign, in a head that boxes and scores share.
 SHARED_HEAD_COEFFICIENT = 0.5
+#: A real range, lowest and highest value.
+Range = tuple[float, float]
+#: An anchor point of a lower score sees nothing that matters.
+SEEN_SCORE = 0.05
 PARTS = ("boxes", "scores", "coefficients", "prototypes")
 
 
@@ -37,11 +41,18 @@ class Network:
 
 
 @dataclass(frozen=True)
-class CoefficientRange:
-    """Smallest and largest mask coefficient that were seen."""
+class SeenRanges:
+    """Ranges, lowest and highest value, where an object is seen.
 
-    low: float
-    high: float
+    Elsewhere nothing keeps these numbers small, and nobody needs them.
+
+    Attributes:
+        coefficients: of the mask coefficients.
+        offsets: from anchor points to the centres of their boxes, as fractions of the input.
+    """
+
+    coefficients: Range = (0.0, 0.0)
+    offsets: Range = (0.0, 0.0)
 
     @property
     def gain(self) -> float:
@@ -49,9 +60,10 @@ class CoefficientRange:
 
         Coefficients from 0 to 1 fit beside boxes and scores as they are.
         """
-        if self.low >= 0 and self.high <= 1:
+        low, high = self.coefficients
+        if low == high or (low >= 0 and high <= 1):
             return 1.0
-        return max(-self.low, self.high) / SHARED_HEAD_COEFFICIENT
+        return max(-low, high) / SHARED_HEAD_COEFFICIENT
 
 
 class ContractModule(nn.Module):
@@ -80,14 +92,31 @@ class ContractModule(nn.Module):
         return {"head": torch.cat([boxes, scores, coefficients], dim=1), "prototypes": prototypes}
 
 
-def coefficient_range(module: nn.Module, inputs: Iterable[NDArray[np.float32]]) -> CoefficientRange:
-    """Find the range of the mask coefficients on network inputs (1, height, width, 3)."""
-    low, high = 0.0, 0.0
+def measure(module: nn.Module, inputs: Iterable[NDArray[np.float32]]) -> SeenRanges:
+    """Find the ranges on network inputs (1, height, width, 3)."""
+    coefficients, offsets = (0.0, 0.0), (0.0, 0.0)
     with torch.inference_mode():
         for network_input in inputs:
-            coefficients = module(torch.from_numpy(network_input).permute(0, 3, 1, 2))[2]
-            low, high = min(low, float(coefficients.min())), max(high, float(coefficients.max()))
-    return CoefficientRange(low, high)
+            images = torch.from_numpy(network_input).permute(0, 3, 1, 2)
+            boxes, scores, all_coefficients, _ = module(images)
+            anchors = torch.cat([anchor_points(images.shape[2:], stride) for stride in STRIDES_PX], dim=1)
+            seen = scores[0].amax(dim=0) >= SEEN_SCORE
+            coefficients = _widened(coefficients, all_coefficients[0][:, seen])
+            offsets = _widened(offsets, (boxes[0, :2] - anchors)[:, seen])
+    return SeenRanges(coefficients, offsets)
+
+
+def anchor_points(input_hw: Sequence[int], stride: int) -> Tensor:
+    """Give float32 (2, anchors): x and y of a stride's anchor points, row by row, as fractions of the input."""
+    rows, columns = input_hw[0] // stride, input_hw[1] // stride
+    y, x = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()])
+
+
+def _widened(limits: Range, values: Tensor) -> Range:
+    if not values.numel():
+        return limits
+    return min(limits[0], float(values.min())), max(limits[1], float(values.max()))
 
 
 def check_parts(network: Network, input_hw: tuple[int, int]) -> None:

@@ -1,0 +1,1 @@
+"""Measure how well a model does on a data set whose truth is known."""
