@@ -153,8 +153,8 @@ class NetworkInput:
         if self._is_bit_flip:
             np.bitwise_xor(rgb, 0x80, out=target.view(np.uint8))
         else:
-            # A byte is never out of range; the default mode would copy to be safe.
-            np.take(self._stored_of_pixel, rgb, out=target, mode="clip")
+            # NumPy's `take` would make an index of eight bytes of each pixel first.
+            cv2.LUT(rgb, self._stored_of_pixel, dst=target)
 
 
 def stored_pixels(quant: QuantParams, pixel_rounding: str = "nearest") -> Tensor:

@@ -20,6 +20,8 @@ OVERLAPPING_LANES = 3
 _LEAD_IN_PREPARATIONS = 2.0
 #: What waking a thread up may take on top.
 _LEAD_S = 0.002
+#: How long a frame that came out of the inference waits for the next one to go in, if that is ready.
+_MAX_COURTESY_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class NewestFramePipeline(Generic[Frame, Prepared, Outputs]):
         self._changed = threading.Condition()
         self._preparing, self._inferring, self._finishing, self._reporting = (threading.Lock() for _ in range(4))
         self._schedule = _Schedule()
+        self._ready, self._begun = threading.Event(), threading.Event()
         self._running = lanes
         self._threads = [
             threading.Thread(target=self._run, args=(lane,), name=f"segmentation {lane}") for lane in range(lanes)
@@ -142,13 +145,20 @@ class NewestFramePipeline(Generic[Frame, Prepared, Outputs]):
         try:
             with self._schedule.preparation:
                 prepared = self._stages.prepare(frame, lane)
+            self._ready.set()
             step.advance()
+            self._ready.clear()
             if self._closing:
                 return
             with self._schedule.inference:
+                self._begun.set()
                 outputs = self._stages.infer(prepared)
+            self._begun.clear()
             self._wake_up()
             step.advance()
+            if self._ready.is_set():
+                # Else this thread would keep the interpreter to itself while the accelerator idles.
+                self._begun.wait(_MAX_COURTESY_S)
             self._stages.finish(outputs)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is reported, and the next frame deserves its turn
             self._wake_up()
