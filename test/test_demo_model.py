@@ -16,9 +16,9 @@ from yolov8_seg_ros.core.segmenter import Segmenter
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "shapes_256x192.tflite"
 MAX_BYTES = 400_000
-MIN_MASK_AP = 0.80
+MIN_MASK_AP = 0.86
 MIN_MASK_AP_50 = 0.96
-MIN_FREE_IOU = 0.85
+MIN_FREE_IOU = 0.93
 
 
 @pytest.fixture(scope="module")

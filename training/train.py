@@ -14,7 +14,7 @@ from training.network import ShapesNetwork, save
 from training.scenes import Batch, class_names, training_batches
 
 INPUT_HW = (192, 256)
-NUM_STEPS = 3000
+NUM_STEPS = 2400
 BATCH_SIZE = 16
 PEAK_LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.02

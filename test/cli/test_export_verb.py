@@ -57,6 +57,14 @@ def test_missing_inputs_are_told_in_one_line(tmp_path, capsys, weights, data, co
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize("option", ["--output", "--float"])
+def test_a_missing_output_folder_is_told_before_the_work_begins(tmp_path, capsys, option):
+    (tmp_path / "best.pt").touch()
+    assert main(["export", str(tmp_path / "best.pt"), "--data", "demo", option, str(tmp_path / "no" / "x.tflite")]) == 1
+    assert f"there is no folder '{tmp_path / 'no'}' to write to" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("size", "input_hw"),
     [

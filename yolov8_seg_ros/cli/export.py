@@ -8,7 +8,7 @@ from pathlib import Path
 
 from yolov8_seg_ros.cli.arguments import whole_number
 from yolov8_seg_ros.cli.errors import CommandError
-from yolov8_seg_ros.export.environment import ENVIRONMENT, PACKAGES, require_packages
+from yolov8_seg_ros.export.environment import ENVIRONMENT, PACKAGES, quiet, require_packages
 from yolov8_seg_ros.export.pictures import DEFAULT_COUNT, find_pictures
 
 _DESCRIPTION = """\
@@ -52,6 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="MODULE:FUNCTION",
         help="a function that reads WEIGHTS and gives a Network (see yolov8_seg_ros.export.network)",
     )
+    parser.add_argument("--float", type=Path, metavar="FILE", help="write the float network too, to compare with")
     parser.add_argument("--threads", type=whole_number(1), default=1, metavar="N", help="CPU threads (default: 1)")
     parser.set_defaults(run=run)
 
@@ -59,16 +60,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Export; give 0 only where the file is there and good."""
     require_packages(*PACKAGES)
-    if not args.weights.is_file():
-        raise CommandError(
-            f"'{args.weights}': no such file; give a checkpoint, such as runs/segment/train/weights/best.pt"
-        )
+    _check_files(args)
     pictures = find_pictures(args.data, args.pictures)
-    # Imported late: these take seconds.
-    from yolov8_seg_ros.export.exporter import ExportOptions, export
-    from yolov8_seg_ros.export.sources import load_network
+    # Imported late, since these take seconds, and quietly: some of their packages complain of what is not needed.
+    with quiet():
+        from yolov8_seg_ros.export.exporter import ExportOptions, export
+        from yolov8_seg_ros.export.sources import load_network
 
-    options = ExportOptions(args.size, args.split_head, args.per_tensor, args.threads)
+    options = ExportOptions(args.size, args.split_head, args.per_tensor, args.threads, args.float)
     output = args.output or default_output(args.weights, options.input_hw, args.split_head, args.per_tensor)
     network = load_network(args.weights, args.network, options.input_hw)
     agreement = export(network, pictures, output, options, lambda stage: print(f"{stage} ...", file=sys.stderr))
@@ -76,6 +75,15 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name:20}{text}")
     print(f"{output}  ({output.stat().st_size} bytes)")
     return 0
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    if not args.weights.is_file():
+        example = "runs/segment/train/weights/best.pt"
+        raise CommandError(f"'{args.weights}': no such file; give a checkpoint, such as {example}")
+    for file in filter(None, (args.output, args.float)):
+        if not file.parent.is_dir():
+            raise CommandError(f"'{file}': there is no folder '{file.parent}' to write to; make it first")
 
 
 def default_output(weights: Path, input_hw: tuple[int, int], split_head: bool, per_tensor: bool) -> Path:

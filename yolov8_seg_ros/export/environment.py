@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -28,16 +27,16 @@ def require_packages(*packages: str) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what the tool chain prints; where it fails, show the end of it.
+    """Hold back what the tool chain prints.
 
     File descriptors are redirected, since compiled code prints past Python.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
-    with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
         try:
             yield
         finally:

@@ -49,12 +49,14 @@ class ExportOptions:
         split_head: give boxes, scores and coefficients as outputs, and so scales, of their own.
         per_tensor: give a convolution's weights one scale rather than one a channel.
         num_threads: how many threads calibrate.
+        float_output: where to write the float network too, to measure what int8 loses.
     """
 
     input_hw: tuple[int, int]
     split_head: bool = False
     per_tensor: bool = False
     num_threads: int = 1
+    float_output: Path | None = None
 
     def __post_init__(self) -> None:
         if any(size % STRIDES_PX[-1] or not SMALLEST_PX <= size <= LARGEST_PX for size in self.input_hw):
@@ -100,9 +102,12 @@ def export(
             per_tensor=options.per_tensor,
             num_threads=options.num_threads,
         )
+    metadata = metadata_of(network, options)
+    if options.float_output is not None:
+        with replacing(options.float_output) as temporary:
+            write_model(temporary, float_model, metadata)
     with replacing(output) as temporary:
-        temporary.write_bytes(int8_model)
-        append_metadata(temporary, metadata_of(network, options))
+        write_model(temporary, int8_model, metadata)
         tell("comparing int8 with float")
         agreement = _compare(network, float_model, temporary, pictures, options.num_threads)
         if complaints := agreement.complaints():
@@ -135,8 +140,9 @@ def metadata_of(network: Network, options: ExportOptions) -> dict[str, object]:
     }
 
 
-def append_metadata(model_path: Path, metadata: dict[str, object]) -> None:
-    """Append metadata to a .tflite file as a member of a zip archive; runtimes ignore what follows the model."""
+def write_model(model_path: Path, model: bytes, metadata: dict[str, object]) -> None:
+    """Write a .tflite file with metadata behind it, in a zip archive, which runtimes ignore."""
+    model_path.write_bytes(model)
     with zipfile.ZipFile(model_path, "a", zipfile.ZIP_DEFLATED) as archive:
         # A fixed date, so that the same network gives the same file.
         archive.writestr(zipfile.ZipInfo(METADATA_MEMBER), repr(metadata))
