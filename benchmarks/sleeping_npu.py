@@ -78,7 +78,9 @@ class AnswerAtOnce(Node):
             instances = Segmenter(backend).segment(image)
             header = Image().header
             self._detection_msg = conversions.detections_to_msg(instances, backend.spec.class_names, header)
-            self._mask_msg = conversions.gray_to_msg(instances.label_image(), header)
+            canvas = conversions.GrayCanvas()
+            instances.label_image(canvas.pixels(IMAGE_HW))
+            self._mask_msg = canvas.message(header)
         self._detections = self.create_publisher(Detection2DArray, "~/detections", 10)
         self._masks = self.create_publisher(Image, "~/instances", 10)
         self.create_subscription(Image, "image", self._answer, 5)

@@ -149,9 +149,28 @@ def _check_size(msg: Image, rows: int, pixel_bytes: int) -> None:
         )
 
 
-def gray_to_msg(gray: NDArray[np.uint8], header: Header) -> Image:
-    """Give a mono8 message of uint8 (height, width)."""
-    return _to_msg(gray, "mono8", header)
+class GrayCanvas:
+    """A mono8 message whose pixels are painted in place, image after image: publishing copies them anyhow."""
+
+    def __init__(self) -> None:
+        self._message = Image(encoding="mono8")
+        self._pixels = np.empty((0, 0), np.uint8)
+
+    def pixels(self, hw: tuple[int, int]) -> NDArray[np.uint8]:
+        """Give the message's own pixels, uint8 (height, width), of any content."""
+        if self._pixels.shape != hw:
+            height, width = hw
+            message = self._message
+            message.height, message.width, message.step = height, width, width
+            message.data = array.array("B", bytes(height * width))
+            # Asked for again, since rclpy keeps a copy.
+            self._pixels = np.frombuffer(message.data, np.uint8).reshape(hw)
+        return self._pixels
+
+    def message(self, header: Header) -> Image:
+        """Give the message; it holds what is painted later, too."""
+        self._message.header = header
+        return self._message
 
 
 def bgr_to_msg(bgr: NDArray[np.uint8], header: Header) -> Image:

@@ -60,6 +60,7 @@ class Session:
         self._instances = node.create_lifecycle_publisher(Image, "~/instances", _RESULT_QOS)
         self._semantic = node.create_lifecycle_publisher(Image, "~/semantic", _RESULT_QOS)
         self._overlay = node.create_lifecycle_publisher(Image, "~/overlay", qos_profile_sensor_data)
+        self._canvas = conversions.GrayCanvas()
         self._label_info = node.create_lifecycle_publisher(LabelInfo, "~/label_info", _LATCHED_QOS)
         self._subscription = ImageSubscription(
             node, settings["image_transport"], settings["image_reliability"], self._take
@@ -170,9 +171,11 @@ class Session:
         # Someone may have subscribed only after the masks were left out: then the next image will do.
         if instances.masks is not None:
             if self._instances.get_subscription_count():
-                self._instances.publish(conversions.gray_to_msg(instances.label_image(), header))
+                instances.label_image(self._canvas.pixels(instances.image_hw))
+                self._instances.publish(self._canvas.message(header))
             if self._semantic.get_subscription_count():
-                self._semantic.publish(conversions.gray_to_msg(instances.semantic_image(), header))
+                instances.semantic_image(self._canvas.pixels(instances.image_hw))
+                self._semantic.publish(self._canvas.message(header))
             if self._overlay.get_subscription_count():
                 overlay = draw_overlay(image.to_bgr(), instances, names)
                 self._overlay.publish(conversions.bgr_to_msg(overlay, header))
