@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe_manager
 from ai_edge_quantizer.utils.qsv_utils import min_max_update
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.model_spec import STRIDES_PX
-from yolov8_seg_ros.export.network import Range, anchor_points
+from yolov8_seg_ros.export.graph import Graph, Tensor
+from yolov8_seg_ros.export.network import Range
 
-#: Operators that hand numbers on as they are.
-_PASSING = ("CONCATENATION", "RESHAPE", "TRANSPOSE")
-#: From the lowest number that int8 stores to the highest.
-MAX_STEPS = 255
+#: From the lowest number that int8 stores to the highest, and to the largest weight from 0.
+MAX_STEPS, MAX_WEIGHT = 255, 127
 #: Of a score's logit: beyond it lies less than half a step of 1/255 from 0 or 1.
 MAX_LOGIT = 6.2
-_OPERATOR_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
 
 def quantize(
@@ -46,14 +41,13 @@ def quantize(
         num_threads: how many threads run the network.
     """
     recipe = _recipe(per_tensor)
-    ranges = _measure(float_model, inputs, recipe, num_threads)
-    graph = _Graph(float_model)
+    graph = Graph(float_model)
+    ranges = _Ranges(graph, _measure(float_model, inputs, recipe, num_threads), offsets, per_tensor)
     for name, limits in pinned.items():
-        for tensor in graph.handed_on(graph.by_name[name]):
-            ranges[tensor.name] = tensor.qsv(limits)
-            _refine(ranges, graph, tensor, offsets)
+        ranges.pin(graph.by_name[name], limits)
     work = quantizer.Quantizer(float_model, recipe.get_quantization_recipe())
-    return _self_contained(work.quantize(ranges, enable_progress_report=False).quantized_model)
+    quantized = work.quantize(ranges.by_name, enable_progress_report=False).quantized_model
+    return _self_contained(quantized)
 
 
 def _recipe(per_tensor: bool) -> recipe_manager.RecipeManager:
@@ -81,29 +75,67 @@ def _measure(
     return ranges
 
 
-def _refine(ranges: dict[str, Any], graph: _Graph, output: _Tensor, offsets: Range) -> None:
-    """Give what an output is computed from the ranges in which it matters."""
-    kind, inputs = graph.made_of(output)
-    if kind == "LOGISTIC":
-        for logits in graph.handed_on(inputs[0]):
-            low, high = (float(ranges[logits.name][key].min()) for key in ("min", "max"))
-            ranges[logits.name] = logits.qsv((max(low, -MAX_LOGIT), min(high, MAX_LOGIT)))
-    grids = [source for source in inputs if kind == "ADD" and graph.is_anchor_grid(source)]
-    for grid in grids:
-        assert grid.values is not None
-        ranges[grid.name] = grid.qsv(exact_range(grid.values))
-        for added in (each for source in inputs if source is not grid for each in graph.handed_on(source)):
-            ranges[added.name] = added.qsv(offsets)
+class _Ranges:
+    """The ranges of a model's tensors: measured ones, and those that are known better.
+
+    Args:
+        graph: the float model.
+        measured: by the calibrator, by the names of tensors.
+        offsets: range of what is added to anchor points.
+        per_tensor: whether weights have one scale rather than one a channel.
+    """
+
+    def __init__(self, graph: Graph, measured: dict[str, Any], offsets: Range, per_tensor: bool) -> None:
+        self._graph = graph
+        self.by_name = measured
+        self._offsets = offsets
+        self._per_tensor = per_tensor
+
+    def pin(self, tensor: Tensor, limits: Range) -> None:
+        """Set the range of a tensor and of all it is handed on from; what computes them follows."""
+        for source in self._graph.handed_on(tensor):
+            self._set(source, *limits)
+            kind, inputs = self._graph.made_of(source)
+            if kind == "LOGISTIC":
+                self._clip_logits(inputs[0])
+            elif kind == "FULLY_CONNECTED":
+                self._store_exactly(inputs[1])
+            elif kind == "ADD":
+                self._pin_sum(inputs)
+
+    def _pin_sum(self, terms: list[Tensor]) -> None:
+        for grid in filter(self._graph.is_anchor_grid, terms):
+            self._set(grid, 0.0, MAX_STEPS * best_scale(grid.values, MAX_STEPS))
+            for term in terms:
+                if term is not grid:
+                    self.pin(term, self._offsets)
+
+    def _clip_logits(self, logits: Tensor) -> None:
+        low, high = (float(self.by_name[logits.name][key].min()) for key in ("min", "max"))
+        for source in self._graph.handed_on(logits):
+            self._set(source, max(low, -MAX_LOGIT), min(high, MAX_LOGIT))
+
+    def _store_exactly(self, weights: Tensor) -> None:
+        """Let weights that lie on a grid, such as the distances that are averaged, fall on steps."""
+        if weights.values is None:
+            return
+        channels = [weights.values] if self._per_tensor else list(weights.values)
+        limits = np.array([[MAX_WEIGHT * best_scale(channel, MAX_WEIGHT)] for channel in channels], np.float32)
+        self.by_name[weights.name] = {"min": -limits, "max": limits}
+
+    def _set(self, tensor: Tensor, low: float, high: float) -> None:
+        shape = (1,) * tensor.rank
+        self.by_name[tensor.name] = {key: np.full(shape, x, np.float32) for key, x in (("min", low), ("max", high))}
 
 
-def exact_range(values: NDArray[np.float32]) -> Range:
-    """Give the range, from 0 on, in whose steps constants above 0 are stored best; those of a grid, exactly."""
-    top = float(values.max())
-    scales = top / np.arange(MAX_STEPS, MAX_STEPS // 2, -1)
+def best_scale(values: NDArray[np.float32] | None, max_steps: int) -> float:
+    """Give the scale that stores numbers of up to `max_steps` steps best; those of a grid exactly."""
+    assert values is not None
+    top = float(np.abs(values).max())
+    scales = top / np.arange(max_steps, max_steps // 2, -1)
     errors = [float(np.abs(values - scale * np.rint(values / scale)).max()) for scale in scales]
-    # Rounding apart, several meet them all: the first is the finest.
-    best = next(scale for scale, error in zip(scales, errors, strict=True) if error <= min(errors) + top * 1e-6)
-    return 0.0, MAX_STEPS * float(best)
+    # But for float's own rounding several are exact: the first is the finest.
+    return float(next(s for s, error in zip(scales, errors, strict=True) if error <= min(errors) + top * 1e-6))
 
 
 def _self_contained(model: bytes) -> bytes:
@@ -113,71 +145,3 @@ def _self_contained(model: bytes) -> bytes:
         if buffer.data is not None:
             buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(content))
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    index: int
-    name: str
-    rank: int
-    values: NDArray[np.float32] | None  # of a constant
-
-    def qsv(self, limits: Range) -> dict[str, NDArray[np.float32]]:
-        """Give a range as the calibrator does."""
-        return {
-            key: np.full((1,) * self.rank, limit, np.float32) for key, limit in zip(("min", "max"), limits, strict=True)
-        }
-
-
-class _Graph:
-    """Which operator makes which tensor of a model, from what.
-
-    Attributes:
-        by_name: inputs and outputs by their names in the signature.
-    """
-
-    def __init__(self, model: bytes) -> None:
-        content = schema.ModelT.InitFromPackedBuf(model, 0)
-        self._tensors, self._buffers = content.subgraphs[0].tensors, content.buffers
-        # Codes below 128 stand in the older field, which had but one byte.
-        kinds = [_OPERATOR_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in content.operatorCodes]
-        self._maker = {
-            output: (kinds[operator.opcodeIndex], operator.inputs)
-            for operator in content.subgraphs[0].operators
-            for output in operator.outputs
-        }
-        grids = [
-            anchor_points(self._tensors[content.subgraphs[0].inputs[0]].shape[1:3], stride).numpy()
-            for stride in STRIDES_PX
-        ]
-        self._anchor_grids = [np.sort(grid, axis=None) for grid in (*grids, np.concatenate(grids, axis=1))]
-        [signature] = content.signatureDefs
-        self.by_name = {
-            entry.name.decode(): self._tensor(entry.tensorIndex) for entry in [*signature.inputs, *signature.outputs]
-        }
-
-    def handed_on(self, tensor: _Tensor) -> list[_Tensor]:
-        """Give a tensor and all those whose numbers it only hands on: of one range, they are rounded but once."""
-        kind, inputs = self.made_of(tensor)
-        sources = inputs if kind in _PASSING else []
-        return [tensor, *(each for source in sources for each in self.handed_on(source))]
-
-    def is_anchor_grid(self, tensor: _Tensor) -> bool:
-        """Tell whether a tensor holds the anchor points of one stride, or of all."""
-        if tensor.values is None:
-            return False
-        return any(
-            grid.size == tensor.values.size and np.allclose(np.sort(tensor.values), grid) for grid in self._anchor_grids
-        )
-
-    def made_of(self, tensor: _Tensor) -> tuple[str, list[_Tensor]]:
-        """Give the operator that makes a tensor, and its inputs but for sizes and axes."""
-        kind, inputs = self._maker.get(tensor.index, ("", []))
-        numbers = [index for index in inputs if self._tensors[index].type == schema.TensorType.FLOAT32]
-        return kind, [self._tensor(index) for index in numbers]
-
-    def _tensor(self, index: int) -> _Tensor:
-        tensor = self._tensors[index]
-        data = self._buffers[tensor.buffer].data
-        values = None if data is None or not len(data) else np.frombuffer(bytes(data), np.float32)
-        return _Tensor(index, tensor.name.decode(), len(tensor.shape), values)
