@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.model_spec import PROTOTYPE_STRIDE_PX, ModelSpec, TensorSpec, anchor_count
 from yolov8_seg_ros.core.quantization import QuantParams
+from yolov8_seg_ros.core.segmenter import Backend
 
 INT8 = QuantParams(np.dtype("int8"), 0.02, -64)
 UINT8 = QuantParams(np.dtype("uint8"), 0.02, 64)
@@ -48,7 +49,7 @@ def stored_outputs(
     return tuple(stored)
 
 
-class FakeBackend:
+class FakeBackend(Backend):
     """A backend that hands out the same outputs each time, and keeps what it was given."""
 
     description = "constants"
@@ -68,9 +69,3 @@ class FakeBackend:
     def close(self) -> None:
         """Note that it was closed."""
         self.closed = True
-
-    def __enter__(self) -> FakeBackend:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()

@@ -118,6 +118,13 @@ def test_label_image_shows_the_better_score_on_top(three):
     ]
 
 
+@pytest.mark.parametrize("method", ["label_image", "semantic_image"])
+def test_images_are_painted_over_what_is_given(three, method):
+    canvas = np.full(IMAGE_HW, 99, np.uint8)
+    assert getattr(three, method)(canvas) is canvas
+    np.testing.assert_array_equal(canvas, getattr(three, method)())
+
+
 def test_semantic_image_shows_classes(three):
     changed = Instances(three.image_hw, three.xyxy, three.score, np.array([4, 254, 4]), three.masks)
     assert changed.semantic_image().tolist() == [

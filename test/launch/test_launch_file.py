@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from delegates import build_library
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler, Shutdown, TimerAction
 from launch.event_handlers import OnProcessExit, OnProcessStart
@@ -207,6 +209,16 @@ def test_a_node_that_fails_ends_all_with_an_error():
     assert launch.exit_codes == {"seg_node": 1, "image_source": 0}
     assert launch.return_code == 1
     assert re.search(r"seg_node-\d+ failed with exit code 1", launch.messages[-1])
+
+
+def test_a_delegate_that_ends_the_process_ends_all_with_its_exit_code(tmp_path, model):
+    library = build_library(tmp_path, "aborting.c")
+    params_file = tmp_path / "npu.yaml"
+    params_file.write_text(yaml.dump({"yolov8_seg": {"ros__parameters": {"npu_delegate": str(library)}}}))
+    launch = Launch({"model": model, "backend": "npu", "params_file": params_file})
+    assert launch.exit_codes == {"seg_node": -signal.SIGABRT}
+    assert launch.return_code == 1
+    assert re.search(r"seg_node-\d+ failed with exit code -6", launch.messages[-1])
 
 
 def test_a_source_that_fails_ends_all_with_an_error(model):

@@ -241,9 +241,14 @@ def test_detections_carry_box_class_score_and_label():
     assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (50, 35, 20, 10)
 
 
+def painted(canvas, labels):
+    canvas.pixels(labels.shape)[:] = labels
+    return canvas.message(HEADER)
+
+
 def test_masks_and_overlays_are_read_back_by_cv_bridge():
     labels = two_instances().label_image()
-    np.testing.assert_array_equal(CvBridge().imgmsg_to_cv2(conversions.gray_to_msg(labels, HEADER), "mono8"), labels)
+    np.testing.assert_array_equal(CvBridge().imgmsg_to_cv2(painted(conversions.GrayCanvas(), labels), "mono8"), labels)
     bgr = smooth_bgr()
     np.testing.assert_array_equal(CvBridge().imgmsg_to_cv2(conversions.bgr_to_msg(bgr, HEADER), "bgr8"), bgr)
 
@@ -252,3 +257,12 @@ def test_label_info_names_the_values_of_the_semantic_image():
     info = conversions.label_info(("cat", "dog"), 0.25, HEADER)
     assert [(c.class_id, c.class_name) for c in info.class_map] == [(0, "background"), (1, "cat"), (2, "dog")]
     assert info.threshold == 0.25
+
+
+def test_a_canvas_follows_the_size_of_its_image(rng):
+    canvas = conversions.GrayCanvas()
+    for hw in ((48, 64), (48, 64), (10, 20), (48, 64)):
+        labels = rng.integers(0, 256, hw, np.uint8)
+        message = painted(canvas, labels)
+        assert (message.height, message.width, message.step, message.encoding) == (*hw, hw[1], "mono8")
+        np.testing.assert_array_equal(CvBridge().imgmsg_to_cv2(message, "mono8"), labels)

@@ -29,7 +29,7 @@ from test_conversions import mutated_image, mutated_picture
 from tiny_models import write_detection_model, write_segmentation_model
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from yolov8_seg_ros.backends import RunInterruptedError
+from yolov8_seg_ros.backends import BACKENDS, RunInterruptedError
 from yolov8_seg_ros.node.seg_node import SegNode
 from yolov8_seg_ros.node.seg_parameters import PARAMETERS
 
@@ -179,7 +179,7 @@ BAD_CONFIGURATIONS = {
     "missing model": (no_model, "absent.tflite"),
     "not a model": (not_a_model, "no TensorFlow Lite model"),
     "detection model": (detection_model, "looks like a detection model"),
-    "unknown backend": (with_model(backend="gpu"), "backend: expected one of auto, cpu, n6; got 'gpu'"),
+    "unknown backend": (with_model(backend="gpu"), f"backend: expected one of {', '.join(BACKENDS)}; got 'gpu'"),
     "unknown fit": (with_model(fit="crop"), "fit: expected one of letterbox, stretch; got 'crop'"),
     "threshold too high": (with_model(score_threshold=1.5), "score_threshold: expected 0.0 to 1.0, got 1.5"),
     "wrong type": (with_model(max_instances="many"), "max_instances: expected a whole number, got 'many'"),
@@ -318,9 +318,9 @@ def test_masks_are_computed_only_while_somebody_looks(ros, camera, model, monkey
     asked = []
     node = make_node(ros, model)
     activate(node)
-    segment = node._session._segmenter.segment
+    finish = node._session._segmenter.finish
     monkeypatch.setattr(
-        node._session._segmenter, "segment", lambda image, masks: asked.append(masks) or segment(image, masks)
+        node._session._segmenter, "finish", lambda *given: asked.append(given[-1]) or finish(*given)
     )
     send_and_await(ros, camera)
     subscription = camera.listen(Image, "instances")

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from yolov8_seg_ros.backends.errors import BackendError, RunInterruptedError
+from yolov8_seg_ros.backends.npu import DEFAULT_DELEGATE, NothingTakenError, NpuBackend, NpuOptions
+from yolov8_seg_ros.backends.stai_mpu import SUFFIX as COMPILED_SUFFIX
+from yolov8_seg_ros.backends.stai_mpu import StaiMpuBackend
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.metadata import read_class_names
 from yolov8_seg_ros.core.segmenter import Backend
 from yolov8_seg_ros.model_store import find_model
 
-__all__ = ["BACKENDS", "N6_PROTOCOLS", "BackendError", "N6Options", "RunInterruptedError", "open_backend"]
+__all__ = [
+    "BACKENDS",
+    "DEFAULT_DELEGATE",
+    "N6_PROTOCOLS",
+    "BackendError",
+    "N6Options",
+    "NpuOptions",
+    "RunInterruptedError",
+    "open_backend",
+]
 
 #: What a user may ask for; the first is the default.
-BACKENDS = ("auto", "cpu", "n6")
+BACKENDS = ("auto", "cpu", "npu", "n6")
 #: How an STM32N6 board is spoken to; the first is the default.
 N6_PROTOCOLS = ("stedgeai",)
 
@@ -43,6 +55,8 @@ def open_backend(
     *,
     num_threads: int = 0,
     class_names_file: str = "",
+    npu: NpuOptions | None = None,
+    tell: Callable[[str], object] = lambda line: None,
     n6: N6Options | None = None,
 ) -> Backend:
     """Open a model on the backend asked for.
@@ -53,6 +67,8 @@ def open_backend(
         backend: one of `BACKENDS`; `auto` chooses, and says why in the backend's `reason`.
         num_threads: how many threads compute on the CPU; 0 chooses by the number of processors.
         class_names_file: a text file or `data.yaml` with a name for each class; the model's own names where empty.
+        npu: how the NPU is reached.
+        tell: called with a line before foreign code is loaded, which may end the process.
         n6: where the board is, for `n6`.
 
     Raises:
@@ -66,12 +82,47 @@ def open_backend(
     names = read_class_names(Path(class_names_file).expanduser()) if class_names_file else None
     if backend == "n6":
         return _open_n6(model, names, n6 or N6Options())
-    opened = TfliteBackend(find_model(model), num_threads, names)
+    path, npu = find_model(model), npu or NpuOptions()
+    if path.suffix == COMPILED_SUFFIX:
+        return _open_compiled(path, backend, names)
+    if backend == "cpu":
+        return TfliteBackend(path, num_threads, names)
+    if backend == "auto" and not npu.library.exists():
+        return _instead(TfliteBackend(path, num_threads, names), f"there is no NPU delegate at {npu.library}")
+    tell(f"loading {path} with the NPU delegate {npu.library}")
+    if backend == "npu":
+        return NpuBackend(path, num_threads, names, npu)
+    return _npu_or_cpu(path, num_threads, names, npu)
+
+
+def _open_compiled(path: Path, backend: str, names: Sequence[str] | None) -> Backend:
+    if backend == "cpu":
+        raise BackendError(f"{path} is compiled for the NPU: choose backend npu, or give the .tflite file")
+    opened = StaiMpuBackend(path, names)
     if backend == "auto":
-        opened.reason = "auto chose cpu: no NPU delegate is in use"
+        opened.reason = f"auto chose npu: a {COMPILED_SUFFIX} file runs nowhere else"
     return opened
 
 
+def _npu_or_cpu(path: Path, num_threads: int, names: Sequence[str] | None, npu: NpuOptions) -> Backend:
+    """Never hide an NPU that is there and does not work: that is told as a fault for as long as the CPU stands in."""
+    try:
+        opened: Backend = NpuBackend(path, num_threads, names, npu)
+    except NothingTakenError as error:
+        instead = _instead(TfliteBackend(path, num_threads, names), str(error))
+        instead.warnings = (f"running on the CPU: {error}",)
+        return instead
+    except BackendError as error:
+        instead = _instead(TfliteBackend(path, num_threads, names), str(error))
+        instead.fault = f"running on the CPU, since the NPU is broken: {error}"
+        return instead
+    opened.reason = f"auto chose npu: {npu.library} is there and works"
+    return opened
+
+
+def _instead(cpu: Backend, why: str) -> Backend:
+    cpu.reason = f"auto chose cpu: {why}"
+    return cpu
 def _open_n6(model: str, names: Sequence[str] | None, options: N6Options) -> Backend:
     if options.protocol not in N6_PROTOCOLS:
         raise BackendError(f"n6_protocol: expected one of {', '.join(N6_PROTOCOLS)}; got '{options.protocol}'")

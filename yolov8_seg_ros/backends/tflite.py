@@ -41,9 +41,12 @@ class TfliteBackend(Backend):
     def __init__(self, model_path: Path, num_threads: int = 0, class_names: Sequence[str] | None = None) -> None:
         runtime = load_runtime()
         threads = num_threads or automatic_threads()
-        self._interpreter = open_interpreter(runtime, model_path, threads)
-        self._input_index, self._output_indices, self.spec = _read_spec(self._interpreter, model_path, class_names)
+        self._take(open_interpreter(runtime, model_path, threads), model_path, class_names)
         self.description = f"{runtime.__name__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+    def _take(self, interpreter: Any, model_path: Path, class_names: Sequence[str] | None) -> None:
+        self._interpreter = interpreter
+        self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model_path, class_names)
         self.reason = ""
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
@@ -56,7 +59,7 @@ class TfliteBackend(Backend):
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
-            raise BackendError(f"the network does not run: {' '.join(str(error).split())}") from error
+            raise BackendError(f"the network does not run: {one_line(error)}") from error
         return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
 
     def close(self) -> None:
@@ -84,22 +87,30 @@ def automatic_threads() -> int:
     return min(MAX_AUTOMATIC_THREADS, len(os.sched_getaffinity(0)))
 
 
+def one_line(error: Exception) -> str:
+    """Give what a runtime said, as one line."""
+    # The runtime joins its messages without a space, and adds what helps nobody.
+    said = str(error).replace("Restored original execution plan after delegate application failure.", "")
+    return " ".join(said.replace("Node number", " Node number").split())
+
+
 def open_interpreter(runtime: ModuleType, model_path: Path, num_threads: int) -> Any:
     """Give an interpreter that is ready to run.
 
     Raises:
         ModelError: if the file is no model that the runtime can load.
     """
-    _check_is_tflite(model_path)
+    check_is_tflite(model_path)
     try:
         interpreter = runtime.Interpreter(model_path=str(model_path), num_threads=num_threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"{model_path}: the model cannot be loaded: {' '.join(str(error).split())}") from error
+        raise ModelError(f"{model_path}: the model cannot be loaded: {one_line(error)}") from error
     return interpreter
 
 
-def _check_is_tflite(model_path: Path) -> None:
+def check_is_tflite(model_path: Path) -> None:
+    """Raise ModelError where a file cannot be read or is something else."""
     try:
         with model_path.open("rb") as file:
             head = file.read(8)

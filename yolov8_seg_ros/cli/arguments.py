@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from yolov8_seg_ros.backends import BACKENDS, N6Options, open_backend
+from yolov8_seg_ros.backends import BACKENDS, DEFAULT_DELEGATE, N6Options, NpuOptions, open_backend
 from yolov8_seg_ros.cli.errors import CommandError
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
@@ -27,6 +27,24 @@ def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0], help="what runs it (default: %(default)s)")
     group.add_argument(
         "--threads", type=whole_number(0), default=0, metavar="N", help="CPU threads; 0 chooses (default: %(default)s)"
+    )
+    group.add_argument(
+        "--npu-delegate",
+        default=DEFAULT_DELEGATE,
+        metavar="FILE",
+        help="shared library of the NPU's TensorFlow Lite delegate (default: %(default)s)",
+    )
+    group.add_argument(
+        "--npu-cache-dir",
+        default="",
+        metavar="DIR",
+        help="folder of graphs compiled for the NPU; 'none': no cache (default: the user's cache folder)",
+    )
+    group.add_argument(
+        "--npu-device-id", type=whole_number(0), default=0, metavar="N", help="which NPU (default: %(default)s)"
+    )
+    group.add_argument(
+        "--npu-options", default="", metavar="KEY=VALUE,...", help="further options of the NPU's delegate"
     )
     group.add_argument(
         "--class-names",
@@ -135,6 +153,7 @@ def open_backend_of(args: argparse.Namespace) -> Backend:
         args.backend,
         num_threads=args.threads,
         class_names_file=args.class_names,
+        npu=NpuOptions(args.npu_delegate, args.npu_cache_dir, args.npu_device_id, args.npu_options),
         n6=n6_options(args),
     )
 
@@ -143,6 +162,8 @@ def tell_backend(backend: Backend) -> None:
     """Print what runs the model, and why."""
     reason = f" ({backend.reason})" if backend.reason else ""
     print(f"{backend.description}{reason}")
+    for line in filter(None, (*backend.warnings, backend.fault)):
+        print(line, file=sys.stderr)
     if not backend.spec.names_given:
         print("the model has no class names, they are numbered; give --class-names", file=sys.stderr)
 

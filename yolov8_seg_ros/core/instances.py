@@ -139,8 +139,8 @@ class Instances:
         full[mask.region] = mask.bitmap
         return full
 
-    def label_image(self) -> NDArray[np.uint8]:
-        """Give uint8 (height, width): k + 1 where instance k is visible, 0 background.
+    def label_image(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Give uint8 (height, width): k + 1 where instance k is visible, 0 background; painted over `out` where given.
 
         Where masks overlap, the instance of the better score is the visible one.
 
@@ -149,20 +149,23 @@ class Instances:
         """
         if len(self) > MAX_LABELS:
             raise ValueError(f"label_image: {len(self)} instances, 8 bits number at most {MAX_LABELS}; keep fewer")
-        return self._paint(np.arange(1, len(self) + 1))
+        return self._paint(np.arange(1, len(self) + 1), out)
 
-    def semantic_image(self) -> NDArray[np.uint8]:
+    def semantic_image(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Give uint8 (height, width): class index + 1 where an instance of that class is visible, 0 background.
+
+        It is painted over `out` where that is given.
 
         Raises:
             ValueError: with a class index above 254, which 8 bits cannot hold.
         """
         if len(self) and int(self.class_id.max()) >= MAX_LABELS:
             raise ValueError(f"semantic_image: class index {int(self.class_id.max())}, 8 bits hold at most 254")
-        return self._paint(self.class_id + 1)
+        return self._paint(self.class_id + 1, out)
 
-    def _paint(self, values: NDArray[np.int64]) -> NDArray[np.uint8]:
-        image = np.zeros(self.image_hw, np.uint8)
+    def _paint(self, values: NDArray[np.int64], out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        image = np.empty(self.image_hw, np.uint8) if out is None else out
+        image[:] = 0
         # Worst first, so that the better score ends on top.
         for mask, value in reversed(list(zip(self.iter_masks(), values, strict=True))):
             np.putmask(image[mask.region], mask.bitmap, np.uint8(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ BORDER_GREY = 114
 FITS = ("letterbox", "stretch")
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 PIXEL_ROUNDINGS = ("nearest", "toward_zero")
+#: Of an image that is resized as it is.
+MAX_CHANNELS = 4
 
 
 def require_choice(name: str, value: str, choices: Collection[str]) -> None:
@@ -119,6 +122,8 @@ class NetworkInput:
         self._is_bit_flip = np.array_equal(self._stored_of_pixel, np.arange(-128, 128))
         self._tensor = np.empty((*network_hw, 3), quant.dtype)
         self._rgb = np.empty((*network_hw, 3), np.uint8)
+        # Before its colours are swapped: as many bytes as the widest pixels need.
+        self._resized = np.empty(network_hw[0] * network_hw[1] * MAX_CHANNELS, np.uint8)
         self._letterbox: Letterbox | None = None
 
     def fill(self, image: ColorImage, letterbox: Letterbox) -> Tensor:
@@ -139,14 +144,17 @@ class NetworkInput:
             cv2.resize(pixels, size_wh, dst=rgb, interpolation=self._interpolation)
             return
         # Colours are swapped after the resize: there are far fewer pixels then.
-        resized = cv2.resize(pixels, size_wh, interpolation=self._interpolation)
-        write_rgb(resized, image.order, rgb)  # type: ignore[arg-type]
+        shape = (*rgb.shape[:2], *image.pixels.shape[2:])
+        resized = self._resized[: math.prod(shape)].reshape(shape)
+        cv2.resize(pixels, size_wh, dst=resized, interpolation=self._interpolation)
+        write_rgb(resized, image.order, rgb)
 
     def _store(self, rgb: NDArray[np.uint8], target: Tensor) -> None:
         if self._is_bit_flip:
             np.bitwise_xor(rgb, 0x80, out=target.view(np.uint8))
         else:
-            np.take(self._stored_of_pixel, rgb, out=target)
+            # NumPy's `take` would make an index of eight bytes of each pixel first.
+            cv2.LUT(rgb, self._stored_of_pixel, dst=target)
 
 
 def stored_pixels(quant: QuantParams, pixel_rounding: str = "nearest") -> Tensor:

@@ -38,8 +38,11 @@ class Backend(Protocol):
         spec: what its tensors mean.
         description: what it is and where it runs, for a person.
         reason: why it was chosen among others; empty where it was asked for by name.
-        fault: what keeps it from running now, and since when; empty where nothing does.
+        fault: what is wrong with it, or with the better one that it stands in for; empty where nothing is.
         needs_warm_up: whether its first run takes longer than the others.
+        warnings: what a person should know about it although it runs.
+        is_accelerator: whether the processor is free for other work while it runs.
+        first_run_ms: how long its first run took, where that was made when it was opened.
     """
 
     spec: ModelSpec
@@ -47,6 +50,9 @@ class Backend(Protocol):
     reason: str
     fault: str = ""
     needs_warm_up: bool = True
+    warnings: tuple[str, ...] = ()
+    is_accelerator: bool = False
+    first_run_ms: float | None = None
 
     def run(self, network_input: Tensor) -> Sequence[Tensor]:
         """Run the network on one stored input; give its stored outputs in the order of `spec.outputs`.
@@ -127,15 +133,17 @@ class Segmenter:
     Args:
         backend: what runs the network; the caller keeps and closes it.
         options: how; the head's options may be replaced at any time.
+        lanes: how many images may be on their way at the same time.
     """
 
-    def __init__(self, backend: Backend, options: SegmenterOptions | None = None) -> None:
+    def __init__(self, backend: Backend, options: SegmenterOptions | None = None, lanes: int = 1) -> None:
         self._backend = backend
         self.options = options or SegmenterOptions()
         spec = backend.spec
-        self._network_input = NetworkInput(
-            spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding
-        )
+        self._network_inputs = [
+            NetworkInput(spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding)
+            for _ in range(lanes)
+        ]
         self._letterbox: Letterbox | None = None
         self.times = StageTimes()
 
@@ -169,13 +177,13 @@ class Segmenter:
         )
         return instances
 
-    def prepare(self, image: ColorImage) -> Prepared:
-        """Fit an image into the network's input; the next call overwrites that input."""
+    def prepare(self, image: ColorImage, lane: int = 0) -> Prepared:
+        """Fit an image into the network's input; the next call with the same lane overwrites that input."""
         letterbox = self._letterbox
         if letterbox is None or letterbox.image_hw != image.hw:
             letterbox = Letterbox.fit(image.hw, self.spec.input_hw, self.options.fit)
             self._letterbox = letterbox
-        return Prepared(self._network_input.fill(image, letterbox), letterbox)
+        return Prepared(self._network_inputs[lane].fill(image, letterbox), letterbox)
 
     def infer(self, prepared: Prepared) -> Sequence[Tensor]:
         """Run the network."""

@@ -7,6 +7,7 @@ whole image where the network's small input is enough.
 from __future__ import annotations
 
 import array
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -78,13 +79,30 @@ ENCODINGS = tuple(_ENCODINGS)
 _EVEN_WIDTH = frozenset({"yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12"})
 
 
-def image_from_msg(msg: ImageMessage) -> ColorImage:
+class PixelBuffer:
+    """Memory for the pixels of one image at a time, renewed when their number changes."""
+
+    def __init__(self) -> None:
+        self._pixels = np.empty(0, np.uint8)
+
+    def shaped(self, *shape: int) -> NDArray[np.uint8]:
+        """Give the memory as an array of this shape, of any content."""
+        if self._pixels.size != math.prod(shape):
+            self._pixels = np.empty(math.prod(shape), np.uint8)
+        return self._pixels.reshape(shape)
+
+
+def image_from_msg(msg: ImageMessage, buffer: PixelBuffer | None = None) -> ColorImage:
     """Give the image of a message, without copying its pixels where they serve as they are.
+
+    Args:
+        msg: raw or compressed.
+        buffer: where converted pixels go, until it is used for another image; new memory where None.
 
     Raises:
         ImageError: for an encoding that is not supported, sizes that do not fit one another, or a damaged picture.
     """
-    return _decoded(msg) if isinstance(msg, CompressedImage) else _unpacked(msg)
+    return _decoded(msg) if isinstance(msg, CompressedImage) else _unpacked(msg, buffer or PixelBuffer())
 
 
 def _decoded(msg: CompressedImage) -> ColorImage:
@@ -94,15 +112,15 @@ def _decoded(msg: CompressedImage) -> ColorImage:
         raise ImageError(f"compressed image ('{msg.format}'): {error}") from error
 
 
-def _unpacked(msg: Image) -> ColorImage:
+def _unpacked(msg: Image, buffer: PixelBuffer) -> ColorImage:
     encoding = _ENCODINGS.get(msg.encoding)
     if encoding is None:
         raise ImageError(f"encoding '{msg.encoding}' is not supported; expected one of {', '.join(ENCODINGS)}")
     pixels = _pixels(msg, encoding)
     if encoding.dtype == "u2":
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = np.right_shift(pixels, 8, out=buffer.shaped(*pixels.shape), casting="unsafe")
     if encoding.conversion is not None:
-        pixels = cv2.cvtColor(pixels, encoding.conversion)
+        pixels = cv2.cvtColor(pixels, encoding.conversion, dst=buffer.shaped(msg.height, msg.width, 3))
     return ColorImage(pixels, encoding.order)
 
 
@@ -131,9 +149,28 @@ def _check_size(msg: Image, rows: int, pixel_bytes: int) -> None:
         )
 
 
-def gray_to_msg(gray: NDArray[np.uint8], header: Header) -> Image:
-    """Give a mono8 message of uint8 (height, width)."""
-    return _to_msg(gray, "mono8", header)
+class GrayCanvas:
+    """A mono8 message whose pixels are painted in place, image after image: publishing copies them anyhow."""
+
+    def __init__(self) -> None:
+        self._message = Image(encoding="mono8")
+        self._pixels = np.empty((0, 0), np.uint8)
+
+    def pixels(self, hw: tuple[int, int]) -> NDArray[np.uint8]:
+        """Give the message's own pixels, uint8 (height, width), of any content."""
+        if self._pixels.shape != hw:
+            height, width = hw
+            message = self._message
+            message.height, message.width, message.step = height, width, width
+            message.data = array.array("B", bytes(height * width))
+            # Asked for again, since rclpy keeps a copy.
+            self._pixels = np.frombuffer(message.data, np.uint8).reshape(hw)
+        return self._pixels
+
+    def message(self, header: Header) -> Image:
+        """Give the message; it holds what is painted later, too."""
+        self._message.header = header
+        return self._message
 
 
 def bgr_to_msg(bgr: NDArray[np.uint8], header: Header) -> Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -15,10 +14,11 @@ from std_srvs.srv import SetBool
 from yolov8_seg_ros.backends import BackendError, N6Options, open_backend
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import Backend
+from yolov8_seg_ros.core.warm_up import WarmUp
 from yolov8_seg_ros.node.diagnostics import DiagnosticsPublisher, Health
 from yolov8_seg_ros.node.parameters import ParameterError, declare_parameters, read_parameters
 from yolov8_seg_ros.node.process import Ending, run_node
-from yolov8_seg_ros.node.seg_parameters import PARAMETERS, head_options, segmenter_options
+from yolov8_seg_ros.node.seg_parameters import PARAMETERS, head_options, npu_options, segmenter_options
 from yolov8_seg_ros.node.session import Session
 from yolov8_seg_ros.node.transport import use_large_image_profile
 
@@ -108,6 +108,8 @@ class SegNode(LifecycleNode):
             backend=settings["backend"],
             num_threads=settings["num_threads"],
             class_names_file=settings["class_names_file"],
+            npu=npu_options(settings),
+            tell=self.get_logger().info,
             n6=N6Options(
                 settings["serial_port"], settings["baud_rate"], settings["n6_protocol"], settings["n6_header_size"]
             ),
@@ -119,20 +121,26 @@ class SegNode(LifecycleNode):
             raise
         self._spec = backend.spec
         self._session = Session(self, settings, backend, options)
-        self._greet(settings["model"], backend)
-        if backend.needs_warm_up:
-            started_s = time.perf_counter()
-            self._session.warm_up()
-            self.get_logger().info(f"the first image took {(time.perf_counter() - started_s) * 1e3:.0f} ms")
+        try:
+            times = self._session.warm_up()
+        except BackendError:
+            self._close_session()
+            raise
+        self._greet(settings["model"], backend, times)
 
-    def _greet(self, model: str, backend: Backend) -> None:
+    def _greet(self, model: str, backend: Backend, times: WarmUp | None) -> None:
         assert self._spec is not None
         height, width = self._spec.input_hw
         if backend.reason:
             self.get_logger().info(backend.reason)
         self.get_logger().info(
             f"{model}: {width}x{height}, {len(self._spec.class_names)} classes; {backend.description}"
+            + (f"; {times}" if times is not None else "")
         )
+        for warning in backend.warnings:
+            self.get_logger().warning(warning)
+        if backend.fault:
+            self.get_logger().error(backend.fault)
         if not self._spec.names_given:
             self.get_logger().warning(
                 f"{model} carries no class names, so they are numbered: set the parameter class_names_file"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yolov8_seg_ros.backends import BACKENDS, N6_PROTOCOLS
+from yolov8_seg_ros.backends import BACKENDS, DEFAULT_DELEGATE, N6_PROTOCOLS, NpuOptions
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.instances import MAX_LABELS
 from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
@@ -23,6 +23,10 @@ PARAMETERS = (
     Parameter("class_names_file", "", "text file, a class name a line, or data.yaml; empty: the model's own"),
     Parameter("backend", "auto", "where the network runs", choices=BACKENDS),
     Parameter("num_threads", 0, "threads of the CPU backend; 0: by the number of processors", minimum=0, maximum=64),
+    Parameter("npu_delegate", DEFAULT_DELEGATE, "shared library of the NPU's TensorFlow Lite delegate"),
+    Parameter("npu_cache_dir", "", "folder of graphs compiled for the NPU; empty: the user's cache; none: no cache"),
+    Parameter("npu_device_id", 0, "which NPU", minimum=0, maximum=255),
+    Parameter("npu_options", "", "further options of the delegate: key=value, separated by commas"),
     Parameter("serial_port", "", "of the STM32N6 board; empty: the ST-LINK that is plugged in"),
     Parameter("baud_rate", 0, "of the serial port; 0: as the firmware comes", minimum=0, maximum=20_000_000),
     Parameter("n6_protocol", N6_PROTOCOLS[0], "how the STM32N6 board is spoken to", choices=N6_PROTOCOLS),
@@ -45,6 +49,20 @@ PARAMETERS = (
     Parameter("rescore", True, "multiply each score by the mask's mean probability"),
     Parameter("autostart", True, "configure and activate at start"),
 )
+
+
+def npu_options(settings: Mapping[str, Any]) -> NpuOptions:
+    """Tell how the NPU is reached.
+
+    Raises:
+        BackendError: for options that are not of the form they should have.
+    """
+    return NpuOptions(
+        delegate=settings["npu_delegate"],
+        cache_dir=settings["npu_cache_dir"],
+        device_id=settings["npu_device_id"],
+        options=settings["npu_options"],
+    )
 
 
 def head_options(settings: Mapping[str, Any], spec: ModelSpec) -> HeadOptions:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
@@ -20,13 +20,14 @@ from yolov8_seg_ros.backends import BackendError, RunInterruptedError
 from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.core.letterbox import BORDER_GREY
 from yolov8_seg_ros.core.overlay import draw_overlay
 from yolov8_seg_ros.core.segmenter import Backend, Segmenter, SegmenterOptions
+from yolov8_seg_ros.core.warm_up import WarmUp, warm_up
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.diagnostics import SILENCE_S, Health, Rate
+from yolov8_seg_ros.node.image_stages import ImageStages
 from yolov8_seg_ros.node.image_subscription import ImageSubscription
-from yolov8_seg_ros.node.pipeline import NewestFramePipeline
+from yolov8_seg_ros.node.pipeline import OVERLAPPING_LANES, NewestFramePipeline
 
 _RESULT_QOS = QoSProfile(depth=10)
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -52,18 +53,20 @@ class Session:
         self._node = node
         self._backend = backend
         self._model = settings["model"]
-        self._segmenter = Segmenter(backend, options)
+        # A processor that runs the network itself gains nothing by overlap, and the frames would wait for each other.
+        lanes = OVERLAPPING_LANES if backend.is_accelerator else 1
+        self._segmenter = Segmenter(backend, options, lanes)
         self._detections = node.create_lifecycle_publisher(Detection2DArray, "~/detections", _RESULT_QOS)
         self._instances = node.create_lifecycle_publisher(Image, "~/instances", _RESULT_QOS)
         self._semantic = node.create_lifecycle_publisher(Image, "~/semantic", _RESULT_QOS)
         self._overlay = node.create_lifecycle_publisher(Image, "~/overlay", qos_profile_sensor_data)
+        self._canvas = conversions.GrayCanvas()
         self._label_info = node.create_lifecycle_publisher(LabelInfo, "~/label_info", _LATCHED_QOS)
         self._subscription = ImageSubscription(
             node, settings["image_transport"], settings["image_reliability"], self._take
         )
-        self._pipeline: NewestFramePipeline[conversions.ImageMessage] = NewestFramePipeline(
-            self._process, self._report, finish=backend.close
-        )
+        self._stages = ImageStages(self._segmenter, lanes, self._wants_masks, self._publish, self._report)
+        self._pipeline = NewestFramePipeline(self._stages, lanes, end=backend.close)
         self._input_rate, self._output_rate = Rate(), Rate()
         self._last_image_s = time.monotonic()
         self._unusable = 0
@@ -77,9 +80,17 @@ class Session:
         """Give how images are segmented now."""
         return self._segmenter.options
 
-    def warm_up(self) -> None:
-        """Segment a grey image, so that the first real one meets no delay."""
-        self._segmenter.segment(np.full((*self._segmenter.spec.input_hw, 3), BORDER_GREY, np.uint8))
+    def warm_up(self) -> WarmUp | None:
+        """Segment a picture, so that the first real one meets no delay; tell how long it took, if that is of use.
+
+        Raises:
+            BackendError: if the backend fails at it.
+        """
+        if not self._backend.needs_warm_up:
+            return None
+        times = warm_up(self._segmenter)
+        first_ms = self._backend.first_run_ms
+        return times if first_ms is None else replace(times, first_ms=first_ms)
 
     def listen(self, enabled: bool) -> None:
         """Take images, or leave them."""
@@ -116,9 +127,10 @@ class Session:
         counts = self._pipeline.counts
         input_hz, output_hz = self._input_rate.update(counts.received), self._output_rate.update(counts.done)
         level, summary = self._verdict(listening, output_hz)
-        times = self._segmenter.times
+        times = self._stages.times
         values = {
             "backend": self._backend.description,
+            "choice of backend": self._backend.reason or "as asked for",
             "model": self._model,
             "image topic": self._subscription.topic,
             "input rate (Hz)": f"{input_hz:.1f}",
@@ -146,16 +158,16 @@ class Session:
             return DiagnosticStatus.WARN, f"unusable images: {self._last_error}"
         if listening and time.monotonic() - self._last_image_s > SILENCE_S:
             return DiagnosticStatus.WARN, f"no images on {self._subscription.topic}"
+        if self._backend.warnings:
+            return DiagnosticStatus.WARN, self._backend.warnings[0]
         return DiagnosticStatus.OK, f"{output_hz:.1f} images a second" if listening else "not listening"
 
     def _take(self, message: conversions.ImageMessage) -> None:
         self._last_image_s = time.monotonic()
         self._pipeline.put(message)
 
-    def _process(self, message: conversions.ImageMessage) -> None:
-        image = conversions.image_from_msg(message)
-        masks = any(p.get_subscription_count() for p in (self._instances, self._semantic, self._overlay))
-        self._publish(message.header, image, self._segmenter.segment(image, masks=masks))
+    def _wants_masks(self) -> bool:
+        return any(p.get_subscription_count() for p in (self._instances, self._semantic, self._overlay))
 
     def _publish(self, header: Header, image: ColorImage, instances: Instances) -> None:
         names = self._segmenter.spec.class_names
@@ -164,9 +176,11 @@ class Session:
         # Someone may have subscribed only after the masks were left out: then the next image will do.
         if instances.masks is not None:
             if self._instances.get_subscription_count():
-                self._instances.publish(conversions.gray_to_msg(instances.label_image(), header))
+                instances.label_image(self._canvas.pixels(instances.image_hw))
+                self._instances.publish(self._canvas.message(header))
             if self._semantic.get_subscription_count():
-                self._semantic.publish(conversions.gray_to_msg(instances.semantic_image(), header))
+                instances.semantic_image(self._canvas.pixels(instances.image_hw))
+                self._semantic.publish(self._canvas.message(header))
             if self._overlay.get_subscription_count():
                 overlay = draw_overlay(image.to_bgr(), instances, names)
                 self._overlay.publish(conversions.bgr_to_msg(overlay, header))

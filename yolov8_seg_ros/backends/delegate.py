@@ -1,0 +1,139 @@
+"""Load a TensorFlow Lite delegate from a shared library, and tell what it takes of a graph."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from yolov8_seg_ros.backends.errors import BackendError
+from yolov8_seg_ros.backends.tflite import one_line
+
+#: What every external delegate exports.
+_FUNCTIONS = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
+#: What both runtimes call the node that a delegate has put in the place of others.
+_DELEGATE_OPERATION = "DELEGATE"
+#: The shared libraries that the first loading of a delegate brought into this process, by its path.
+_brought_along: dict[Path, frozenset[Path]] = {}
+
+
+@dataclass(frozen=True)
+class Share:
+    """Tell how much of a graph a delegate runs.
+
+    Attributes:
+        taken: operations of the model that it has taken.
+        total: operations of the model.
+        parts: connected parts into which those taken fall, each run by a call of its own.
+    """
+
+    taken: int
+    total: int
+    parts: int
+
+    def __str__(self) -> str:
+        parts = "" if self.parts == 1 else f" in {self.parts} parts"
+        return f"{self.taken} of {self.total} operations{parts}"
+
+
+def load_delegate(runtime: ModuleType, library: Path, options: Mapping[str, str]) -> Any:
+    """Load a delegate and create it with its options.
+
+    Raises:
+        BackendError: if the file is no delegate, or it cannot be created.
+    """
+    check_library(library)
+    try:
+        return runtime.load_delegate(str(library), dict(options))
+    except ValueError as error:
+        said = one_line(error).partition(str(library))[2].strip() or "nothing more"
+        raise BackendError(
+            f"the NPU delegate {library} cannot be created with {_in_words(options)}; it says: {said}"
+        ) from error
+
+
+def check_library(library: Path) -> None:
+    """Open a delegate's library once before the runtime does, whose own errors name neither cause nor remedy.
+
+    Raises:
+        BackendError: if there is none, or it is none.
+    """
+    if not library.is_file():
+        raise BackendError(f"there is no NPU delegate at {library}: install it, or set npu_delegate to its path")
+    before = _loaded_libraries()
+    try:
+        opened = ctypes.CDLL(str(library))
+    except OSError as error:
+        raise BackendError(
+            f"the NPU delegate {library} cannot be loaded: {one_line(error)}; install it anew, with what it needs"
+        ) from error
+    _brought_along.setdefault(library.resolve(), frozenset(_loaded_libraries() - before))
+    missing = [name for name in _FUNCTIONS if not hasattr(opened, name)]
+    if missing:
+        raise BackendError(
+            f"{library} is no TensorFlow Lite delegate: it does not export {' and '.join(missing)}; "
+            "set npu_delegate to one that does"
+        )
+
+
+def library_identity(library: Path) -> str:
+    """Give a text that changes with a loaded delegate's file, or with one of the libraries it brought along."""
+    library = library.resolve()
+    files = sorted({library, *_brought_along.get(library, ())})
+    return json.dumps([_file_identity(path) for path in files])
+
+
+def share_of_graph(interpreter: Any) -> Share:
+    """Tell what delegates have taken of an interpreter's graph; before its tensors are allocated.
+
+    Only then is the runtime's own CPU delegate not yet among them.
+    """
+    operations = interpreter._get_ops_details()
+    parts = [operation for operation in operations if operation["op_name"] == _DELEGATE_OPERATION]
+    own = [operation for operation in operations if operation["op_name"] != _DELEGATE_OPERATION]
+    producer = {int(tensor): operation for operation in own for tensor in operation["outputs"]}
+    taken = {index for part in parts for index in _replaced_by(part, producer)}
+    return Share(len(taken), len(own), len(parts))
+
+
+def _replaced_by(part: Mapping[str, Any], producer: Mapping[int, Mapping[str, Any]]) -> set[int]:
+    """Walk from a part's outputs back to its inputs: what lies between are the operations in whose place it is."""
+    inputs = {int(tensor) for tensor in part["inputs"]}
+    found: set[int] = set()
+    tensors = [int(tensor) for tensor in part["outputs"]]
+    while tensors:
+        operation = producer.get(tensors.pop())
+        if operation is not None and operation["index"] not in found:
+            found.add(operation["index"])
+            tensors += [int(tensor) for tensor in operation["inputs"] if int(tensor) not in inputs]
+    return found
+
+
+def _loaded_libraries() -> set[Path]:
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return set()
+    return {Path(fields[5]) for fields in (line.split(None, 5) for line in lines) if _is_library(fields)}
+
+
+def _is_library(fields: Iterable[str]) -> bool:
+    *_, name = fields
+    return name.startswith("/") and ".so" in Path(name).name
+
+
+def _file_identity(path: Path) -> list[str | int]:
+    # Packages of a reproducible build all bear the same modification time: the change time tells them apart.
+    try:
+        stat = path.stat()
+    except OSError:
+        return [str(path)]
+    return [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def _in_words(options: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in options.items()) or "no options"

@@ -1,0 +1,198 @@
+"""Run a .tflite model on an NPU, through the delegate of its maker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from yolov8_seg_ros.backends.delegate import (
+    Share,
+    check_library,
+    library_identity,
+    load_delegate,
+    share_of_graph,
+)
+from yolov8_seg_ros.backends.errors import BackendError
+from yolov8_seg_ros.backends.npu_cache import GraphCache, graph_folder
+from yolov8_seg_ros.backends.tflite import (
+    TfliteBackend,
+    automatic_threads,
+    check_is_tflite,
+    load_runtime,
+    one_line,
+)
+from yolov8_seg_ros.core.model_spec import ModelError
+
+#: Where X-LINUX-AI installs it.
+DEFAULT_DELEGATE = "/usr/lib/libvx_delegate.so.2"
+#: Where one of them is given by hand, this package leaves the cache to the user.
+_CACHE_OPTIONS = frozenset({"allowed_cache_mode", "cache_file_path"})
+
+
+class NothingTakenError(BackendError):
+    """A delegate that works, but runs nothing of the model."""
+
+
+@dataclass(frozen=True)
+class NpuOptions:
+    """How the NPU is reached.
+
+    Attributes:
+        delegate: path of the delegate's shared library.
+        cache_dir: folder of compiled graphs; empty: the user's cache folder, `none`: compile at each start.
+        device_id: which NPU, from 0.
+        options: further options of the delegate, `key=value`, separated by commas.
+
+    Raises:
+        BackendError: for options that are not of this form.
+    """
+
+    delegate: str = DEFAULT_DELEGATE
+    cache_dir: str = ""
+    device_id: int = 0
+    options: str = ""
+
+    def __post_init__(self) -> None:
+        if self.device_id < 0:
+            raise BackendError(f"npu_device_id: expected 0 or more, got {self.device_id}")
+        _ = self.delegate_options
+
+    @property
+    def library(self) -> Path:
+        """Give the delegate's shared library."""
+        return Path(self.delegate).expanduser()
+
+    @property
+    def delegate_options(self) -> dict[str, str]:
+        """Give what the delegate is told, except about its cache."""
+        # A delegate for a single device may not know the option at all.
+        device = {"device_id": str(self.device_id)} if self.device_id else {}
+        return {**device, **dict(_key_and_value(pair) for pair in self.options.split(",") if pair.strip())}
+
+
+class NpuBackend(TfliteBackend):
+    """A network run by an NPU; what its delegate leaves is run by the CPU.
+
+    It is run once here, so that what fails fails now, and the compiled graph can be kept.
+
+    Args:
+        model_path: the .tflite file.
+        num_threads: how many threads compute what the NPU leaves; 0 chooses by the number of processors.
+        class_names: a name for each class; the model's own metadata where None.
+        options: how the NPU is reached.
+
+    Raises:
+        ModelError: if the file is not a YOLOv8-seg model.
+        NothingTakenError: if the delegate leaves all of the model to the CPU.
+        BackendError: if the delegate cannot be loaded, or fails.
+    """
+
+    is_accelerator = True
+
+    def __init__(
+        self,
+        model_path: Path,
+        num_threads: int = 0,
+        class_names: Sequence[str] | None = None,
+        options: NpuOptions | None = None,
+    ) -> None:
+        options = options or NpuOptions()
+        runtime = load_runtime()
+        check_is_tflite(model_path)
+        check_library(options.library)
+        self._cache = _graph_cache(options, model_path)
+        start = partial(self._start, runtime, model_path, num_threads or automatic_threads(), class_names, options)
+        try:
+            start()
+        except NothingTakenError:
+            raise
+        except BackendError as error:
+            if self._cache is None or not self._cache.forget():
+                raise
+            # The graph that was kept may be to blame: without it there is another try.
+            start()
+            self.warnings += (f"the kept graph did not run, it was compiled anew: {error}",)
+        finally:
+            if self._cache is not None:
+                self._cache.discard()
+
+    def _start(
+        self,
+        runtime: ModuleType,
+        model_path: Path,
+        num_threads: int,
+        class_names: Sequence[str] | None,
+        options: NpuOptions,
+    ) -> None:
+        interpreter, share = self._open(runtime, model_path, num_threads, options)
+        self._take(interpreter, model_path, class_names)
+        self.description = f"{runtime.__name__} with {options.library.name}, which runs {share}"
+        self._run_first(share, options.library)
+
+    def _open(
+        self, runtime: ModuleType, model_path: Path, num_threads: int, options: NpuOptions
+    ) -> tuple[Any, Share]:
+        cache_options = self._cache.options if self._cache is not None else {}
+        delegate = load_delegate(runtime, options.library, {**cache_options, **options.delegate_options})
+        failed = f"the NPU delegate {options.library} fails at {model_path}"
+        try:
+            interpreter = runtime.Interpreter(
+                model_path=str(model_path), num_threads=num_threads, experimental_delegates=[delegate]
+            )
+            share = share_of_graph(interpreter)
+            interpreter.allocate_tensors()
+        except ValueError as error:
+            raise ModelError(f"{model_path}: the model cannot be loaded: {one_line(error)}") from error
+        except RuntimeError as error:
+            raise BackendError(f"{failed}; it says: {one_line(error)}") from error
+        if not share.taken:
+            raise NothingTakenError(
+                f"the NPU delegate {options.library} takes none of the {share.total} operations of {model_path}: "
+                "quantise the model to int8 per tensor, or choose backend cpu"
+            )
+        return interpreter, share
+
+    def _run_first(self, share: Share, library: Path) -> None:
+        started = time.perf_counter()
+        try:
+            self.run(np.zeros(self.spec.input.shape, self.spec.input.quant.dtype))
+        except BackendError as error:
+            raise BackendError(f"the NPU delegate {library} fails at the first image; {error}") from error
+        self.first_run_ms = (time.perf_counter() - started) * 1e3
+        self._keep_graph(share)
+
+    def _keep_graph(self, share: Share) -> None:
+        if self._cache is None:
+            return
+        if self._cache.is_warm:
+            self.description += f", compiled graph from {self._cache.file}"
+            return
+        if share.parts > 1:
+            # The delegate knows one file for all of them, and would load one part's graph for another.
+            self._cache.discard()
+            self._cache.problem = f"the model falls into {share.parts} parts, and a cache file holds one"
+        self._cache.keep()
+        if self._cache.problem:
+            self.warnings = (f"the NPU's compiled graph is not kept, each start compiles: {self._cache.problem}",)
+
+
+def _graph_cache(options: NpuOptions, model_path: Path) -> GraphCache | None:
+    folder = graph_folder(options.cache_dir)
+    given = options.delegate_options
+    if folder is None or _CACHE_OPTIONS & set(given):
+        return None
+    return GraphCache(folder, model_path, library_identity(options.library), given)
+
+
+def _key_and_value(pair: str) -> tuple[str, str]:
+    key, equals, value = pair.partition("=")
+    if not key.strip() or not equals:
+        raise BackendError(f"npu_options: expected key=value, separated by commas; got '{pair.strip()}'")
+    return key.strip(), value.strip()
