@@ -42,7 +42,9 @@ class Pace:
         if duration_s <= 0:
             return
         now_s = time.monotonic()
-        self._free_s = max(self._free_s, now_s - _CATCH_UP_S) + duration_s
+        # Time that passed idle is no credit.
+        start_s = self._free_s if self._free_s > now_s - _CATCH_UP_S else now_s
+        self._free_s = start_s + duration_s
         if self._free_s > now_s:
             time.sleep(self._free_s - now_s)
 
