@@ -85,6 +85,12 @@ def test_a_collapsed_export_is_refused_and_leaves_the_old_file(tmp_path, picture
     assert list(tmp_path.iterdir()) == [output]
 
 
+def test_pictures_that_show_nothing_are_told_before_the_work_begins(tmp_path):
+    with pytest.raises(ExportError, match=r"finds nothing with a score of 0\.05 in 2 pictures"):
+        export(network(), [np.zeros((*HW, 3), np.uint8)] * 2, tmp_path / "red.tflite", ExportOptions(HW))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("input_hw", [(256, 250), (160, 160), (672, 640)], ids=["odd", "small", "large"])
 def test_sizes_that_do_not_fit(input_hw):
     with pytest.raises(ExportError, match="expected multiples of 32 from 192 to 640"):

@@ -20,6 +20,7 @@ from yolov8_seg_ros.export.convert import convert
 from yolov8_seg_ros.export.environment import quiet
 from yolov8_seg_ros.export.errors import ExportError
 from yolov8_seg_ros.export.network import (
+    SEEN_SCORE,
     SHARED_HEAD_COEFFICIENT,
     ContractModule,
     Network,
@@ -89,6 +90,11 @@ def export(
     check_parts(network, options.input_hw)
     tell("measuring the head")
     seen = measure(network.module, network_inputs(pictures, options.input_hw))
+    if seen.is_empty:
+        raise ExportError(
+            f"the network finds nothing with a score of {SEEN_SCORE} in {len(pictures)} pictures, "
+            "so there is nothing to calibrate with; give pictures of what it was trained on"
+        )
     gain = 1.0 if options.split_head else seen.gain
     tell("converting")
     float_model = convert(ContractModule(network.module, options.split_head, gain), options.input_hw)
@@ -121,10 +127,7 @@ def pinned_ranges(seen: SeenRanges, split_head: bool) -> dict[str, Range]:
     low, high = seen.coefficients
     if not split_head:
         return {INPUT_NAME: _PIXELS, "head": _FRACTIONS if low >= 0 else (-SHARED_HEAD_COEFFICIENT, 1.0)}
-    pinned = {INPUT_NAME: _PIXELS, "boxes": _FRACTIONS, "scores": _FRACTIONS}
-    if low < high:
-        pinned["coefficients"] = low, high
-    return pinned
+    return {INPUT_NAME: _PIXELS, "boxes": _FRACTIONS, "scores": _FRACTIONS, "coefficients": (low, high)}
 
 
 def metadata_of(network: Network, options: ExportOptions) -> dict[str, object]:

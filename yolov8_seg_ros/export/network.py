@@ -55,13 +55,18 @@ class SeenRanges:
     offsets: Range = (0.0, 0.0)
 
     @property
+    def is_empty(self) -> bool:
+        """Tell whether no object was seen."""
+        return self.coefficients == (0.0, 0.0)
+
+    @property
     def gain(self) -> float:
         """Give what coefficients are divided by, and prototypes multiplied by, in a head that is shared.
 
         Coefficients from 0 to 1 fit beside boxes and scores as they are.
         """
         low, high = self.coefficients
-        if low == high or (low >= 0 and high <= 1):
+        if low >= 0 and high <= 1:
             return 1.0
         return max(-low, high) / SHARED_HEAD_COEFFICIENT
 
