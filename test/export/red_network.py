@@ -27,9 +27,9 @@ class RedNetwork(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         red = images[:, :1] - images[:, 1:2]
         levels = [functional.avg_pool2d(red, stride) for stride in STRIDES_PX]
-        scores = torch.sigmoid(torch.cat([16 * torch.flatten(level, 2) - 12 for level in levels[:1]], 2))
-        silent = sum(level.shape[2] * level.shape[3] for level in levels[1:])
-        scores = functional.pad(scores, (0, silent))
+        gains = (16.0, 0.0, 0.0)
+        scores = [torch.sigmoid(gain * torch.flatten(level, 2) - 12) for gain, level in zip(gains, levels, strict=True)]
+        scores = torch.cat(scores, 2)
         points = torch.cat([self._points(level) for level in levels], 2)
         # Added to something that is computed, since constants are no outputs.
         boxes = torch.cat([points, torch.full_like(points, BOX_SIZE)], 1) + 0 * scores

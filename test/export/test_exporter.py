@@ -10,6 +10,7 @@ pytest.importorskip("litert_torch", reason="needs the environment of 'make expor
 from red_network import RedNetwork
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
+from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.metadata import read_metadata
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.export.errors import ExportError
@@ -52,13 +53,17 @@ def test_an_export_does_what_the_network_does(tmp_path, pictures, variant, gain)
     assert agreement.found == 1.0
     with TfliteBackend(output) as backend:
         spec = backend.spec
-        found = Segmenter(backend).segment(pictures[0])
+        segmenter = Segmenter(backend)
+        found = segmenter.segment(pictures[0])
+        outputs = segmenter.infer(segmenter.prepare(ColorImage(pictures[0])))
     tensors = [spec.input, *spec.outputs]
     assert {tensor.quant.dtype.name for tensor in tensors} == {"int8"}
     assert (spec.input_hw, spec.class_names) == (HW, ("red",))
     assert len(spec.outputs) == (4 if "split_head" in variant else 2)
     assert (spec.input.quant.scale, spec.input.quant.zero_point) == (pytest.approx(1 / 255), -128)
     assert spec.boxes.quant.scale <= 1.5 / 255 + 1e-6
+    scores = spec.scores.quant.dequantize(spec.scores.view(outputs))
+    assert (scores == 0).mean() > 0.8, "where nothing is seen"
     mask = np.any([found.full_mask(k) for k in range(len(found))], axis=0)
     expected = np.zeros_like(mask)
     expected[RED_XYXY[1] : RED_XYXY[3], RED_XYXY[0] : RED_XYXY[2]] = True

@@ -17,8 +17,8 @@ from yolov8_seg_ros.export.network import Range
 
 #: From the lowest number that int8 stores to the highest, and to the largest weight from 0.
 MAX_STEPS, MAX_WEIGHT = 255, 127
-#: Of a score's logit: beyond it lies less than half a step of 1/255 from 0 or 1.
-MAX_LOGIT = 6.2
+#: Of a score's logit: beyond it lies less than half a step of 1/256 from 0 or 1, so that it is rounded to them.
+MAX_LOGIT = 6.5
 
 
 def quantize(
