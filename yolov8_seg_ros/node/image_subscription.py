@@ -15,7 +15,7 @@ from yolov8_seg_ros.node.conversions import ImageMessage
 TOPIC = "image"
 #: An executor held up for a moment finds the images that came meanwhile here; the newest is taken all the same, and the
 #: others are counted, which a queue of one would lose without a word.
-_DEPTH = 5
+_DEPTH = 10
 #: How often the publishers are looked at with `auto`.
 _FOLLOW_PERIOD_S = 0.5
 _POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
