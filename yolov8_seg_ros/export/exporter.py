@@ -95,12 +95,28 @@ def export(
             f"the network finds nothing with a score of {SEEN_SCORE} in {len(pictures)} pictures, "
             "so there is nothing to calibrate with; give pictures of what it was trained on"
         )
-    gain = 1.0 if options.split_head else seen.gain
     tell("converting")
+    gain = 1.0 if options.split_head else seen.gain
     float_model = convert(ContractModule(network.module, options.split_head, gain), options.input_hw)
     tell(f"calibrating with {len(pictures)} pictures")
+    int8_model = _quantize(float_model, pictures, seen, options)
+    metadata = metadata_of(network, options)
+    with replacing(output) as temporary:
+        write_model(temporary, int8_model, metadata)
+        tell("comparing int8 with float")
+        agreement = _compare(network, float_model, temporary, pictures, options.num_threads)
+        _require_agreement(agreement, output)
+    if options.float_output is not None:
+        with replacing(options.float_output) as temporary:
+            write_model(temporary, float_model, metadata)
+    return agreement
+
+
+def _quantize(
+    float_model: bytes, pictures: Sequence[NDArray[np.uint8]], seen: SeenRanges, options: ExportOptions
+) -> bytes:
     with quiet():
-        int8_model = quantize(
+        return quantize(
             float_model,
             network_inputs(pictures, options.input_hw),
             pinned_ranges(seen, options.split_head),
@@ -108,18 +124,13 @@ def export(
             per_tensor=options.per_tensor,
             num_threads=options.num_threads,
         )
-    metadata = metadata_of(network, options)
-    if options.float_output is not None:
-        with replacing(options.float_output) as temporary:
-            write_model(temporary, float_model, metadata)
-    with replacing(output) as temporary:
-        write_model(temporary, int8_model, metadata)
-        tell("comparing int8 with float")
-        agreement = _compare(network, float_model, temporary, pictures, options.num_threads)
-        if complaints := agreement.complaints():
-            table = "\n".join(f"  {name:20}{text}" for name, text in agreement.rows())
-            raise ExportError(f"the export is not good, {output} was not written: {'; '.join(complaints)}\n{table}")
-    return agreement
+
+
+def _require_agreement(agreement: Agreement, output: Path) -> None:
+    complaints = "; ".join(agreement.complaints())
+    if complaints:
+        table = "\n".join(f"  {name:20}{text}" for name, text in agreement.rows())
+        raise ExportError(f"the export is not good, {output} was not written: {complaints}\n{table}")
 
 
 def pinned_ranges(seen: SeenRanges, split_head: bool) -> dict[str, Range]:
