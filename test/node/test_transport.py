@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -11,7 +12,7 @@ pytest.importorskip("rclpy")
 
 from ament_index_python.packages import PackageNotFoundError
 
-from yolov8_seg_ros.node import transport
+from yolov8_seg_ros.node import image_source, seg_node, transport
 
 PROFILE = Path("/share/fastdds_large_images.xml")
 
@@ -37,6 +38,16 @@ def test_the_profile_is_named_unless_the_user_chose(environ, added):
     before = dict(environ)
     transport.use_large_image_profile(environ)
     assert environ == {**before, **added}
+
+
+@pytest.mark.parametrize("program", [seg_node, image_source], ids=["seg_node", "image_source"])
+def test_every_node_s_process_goes_with_the_profile(monkeypatch, program):
+    for variable in (transport.VARIABLE, transport.OLD_VARIABLE, transport.OPT_OUT_VARIABLE, "ROS_DISTRO"):
+        # Set first, so that what the program sets is taken back with it.
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    assert program.main(["--ros-args", "-p", "nonsense"]) == 1
+    assert os.environ[transport.VARIABLE] == str(PROFILE)
 
 
 def test_a_package_that_is_not_installed_is_told(monkeypatch, capsys):

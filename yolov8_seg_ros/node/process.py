@@ -15,6 +15,8 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from yolov8_seg_ros.node.transport import use_large_image_profile
+
 #: A signal is noticed at most this late.
 _POLL_S = 0.1
 
@@ -42,11 +44,14 @@ def run_node(
 ) -> int:
     """Run a node until it ends, or SIGINT or SIGTERM arrives (exit code 0); give the process's exit code.
 
+    Fast DDS gets the profile for large images, unless the user chose otherwise.
+
     Args:
         make_node: makes the node, in a context that is ready; the node may call what it is given to end.
         user_errors: what `make_node` raises for a user's mistake: told in one line, exit code 1.
         args: command line; that of the process where None.
     """
+    use_large_image_profile()
     ending = Ending()
     with _signals_end(ending):
         try:

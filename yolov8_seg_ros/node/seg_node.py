@@ -20,7 +20,6 @@ from yolov8_seg_ros.node.parameters import ParameterError, declare_parameters, r
 from yolov8_seg_ros.node.process import Ending, run_node
 from yolov8_seg_ros.node.seg_parameters import PARAMETERS, head_options, npu_options, segmenter_options
 from yolov8_seg_ros.node.session import Session
-from yolov8_seg_ros.node.transport import use_large_image_profile
 
 #: What a user's mistake, or a machine that lacks something, raises while the node is configured.
 _CONFIGURE_ERRORS = (BackendError, ValueError)
@@ -204,7 +203,6 @@ def make_node(ending: Ending) -> SegNode:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; give the process's exit code."""
-    use_large_image_profile()
     return run_node(make_node, (ParameterError,), args)
 
 
