@@ -421,6 +421,21 @@ def test_diagnostics_tell_how_it_goes(ros, camera, model):
     assert camera.health.message == "no images on /image"
 
 
+@pytest.mark.parametrize(
+    ("reliability", "remedy"),
+    [("auto", "make its publisher reliable"), ("best_effort", "make its publisher reliable"), ("reliable", "")],
+    ids=["auto", "best_effort", "reliable, hence not matched"],
+)
+def test_silence_of_a_best_effort_camera_is_told_with_the_remedy(ros, model, reliability, remedy):
+    camera = ros.add(Camera(ReliabilityPolicy.BEST_EFFORT))
+    activate(make_node(ros, model, image_reliability=reliability))
+    ros.until(lambda: camera.health and camera.health.level == DiagnosticStatus.WARN, "a warning about the silence")
+    message = camera.health.message
+    assert message.startswith("no images on /image")
+    assert remedy in message
+    assert ("get lost" in message) == bool(remedy)
+
+
 @pytest.mark.parametrize("mutate", [mutated_image, mutated_picture])
 def test_a_thousand_mutations_do_not_kill_it(ros, camera, model, mutate):
     transport = "raw" if mutate is mutated_image else "compressed"

@@ -61,6 +61,45 @@ def test_a_package_that_is_not_installed_is_told(monkeypatch, capsys):
     assert "is not installed" in capsys.readouterr().err
 
 
+ALTERNATIVE = "make its publisher reliable"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({transport.VARIABLE: str(PROFILE)}, f"set {transport.VARIABLE}={PROFILE} in the environment of the camera"),
+        ({"ROS_DISTRO": "jazzy"}, f"set {transport.OLD_VARIABLE}={PROFILE} in the environment of the camera"),
+    ],
+    ids=["kilted", "jazzy"],
+)
+def test_the_advice_names_variable_file_and_alternative(environ, expected):
+    advice = transport.loss_advice(ALTERNATIVE, environ, "rmw_fastrtps_cpp")
+    assert expected in advice
+    assert ALTERNATIVE in advice
+
+
+@pytest.mark.parametrize(
+    ("environ", "goes_without"),
+    [
+        ({transport.VARIABLE: str(PROFILE)}, False),
+        ({transport.VARIABLE: f"{PROFILE.parent}/../share/{PROFILE.name}"}, False),
+        ({transport.VARIABLE: "own.xml"}, True),
+        ({transport.OPT_OUT_VARIABLE: "none"}, True),
+    ],
+    ids=["profile", "profile by another way", "user's own", "opted out"],
+)
+def test_the_advice_tells_whether_the_node_has_the_profile(environ, goes_without):
+    advice = transport.loss_advice(ALTERNATIVE, environ, "rmw_fastrtps_cpp")
+    assert ("this node goes without it as well" in advice) == goes_without
+
+
+def test_the_advice_for_another_middleware_names_no_profile():
+    advice = transport.loss_advice(ALTERNATIVE, {}, "rmw_cyclonedds_cpp")
+    assert "rmw_cyclonedds_cpp" in advice
+    assert ALTERNATIVE in advice
+    assert str(PROFILE) not in advice
+
+
 def test_the_profile_holds_a_full_hd_image():
     path = Path(__file__).resolve().parents[2] / "config" / "fastdds_large_images.xml"
     sizes = {element.tag.split("}")[1]: element.text for element in ElementTree.parse(path).iter()}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from yolov8_seg_ros.node.conversions import ImageMessage
+from yolov8_seg_ros.node.transport import loss_advice
 
 TOPIC = "image"
 #: An executor held up for a moment finds the images that came meanwhile here; the newest is taken all the same, and the
@@ -32,20 +34,40 @@ class ImageSubscription:
         transport: `raw` for Image on `image`, `compressed` for CompressedImage on `image/compressed`.
         reliability: `auto`, `reliable` or `best_effort`.
         on_image: called with each message.
+        on_lost: called with the number of messages that got lost on their way; none that the queue here dropped is.
     """
 
     def __init__(
-        self, node: Node, transport: str, reliability: str, on_image: Callable[[ImageMessage], None]
+        self,
+        node: Node,
+        transport: str,
+        reliability: str,
+        on_image: Callable[[ImageMessage], None],
+        on_lost: Callable[[int], None],
     ) -> None:
         self._node = node
         self._reliability = reliability
         self._on_image = on_image
+        self._on_lost = on_lost
         self._type = CompressedImage if transport == "compressed" else Image
         # The suffix follows the remapped topic, as with image_transport.
         self.topic = node.resolve_topic_name(TOPIC) + ("/compressed" if transport == "compressed" else "")
         self._subscription: Subscription[Any] | None = None
         self._policy = ReliabilityPolicy.RELIABLE
         self._timer = node.create_timer(_FOLLOW_PERIOD_S, self._follow)
+
+    @property
+    def is_matched_best_effort(self) -> bool:
+        """Tell whether there are publishers whose lost messages nobody sends again."""
+        return self._policy == ReliabilityPolicy.BEST_EFFORT and bool(self._offers())
+
+    def loss_advice(self) -> str:
+        """Tell why messages get lost, and what to do."""
+        if self._policy == ReliabilityPolicy.RELIABLE:
+            return loss_advice("let its publisher keep more images")
+        if ReliabilityPolicy.BEST_EFFORT in self._offers():
+            return loss_advice("make its publisher reliable")
+        return loss_advice("set image_reliability to auto")
 
     def open(self) -> None:
         """Subscribe, unless that is done."""
@@ -72,12 +94,20 @@ class ImageSubscription:
     def _subscribe(self, policy: ReliabilityPolicy) -> None:
         self._policy = policy
         qos = QoSProfile(depth=_DEPTH, reliability=policy)
-        self._subscription = self._node.create_subscription(self._type, self.topic, self._on_image, qos)
+        events = SubscriptionEventCallbacks(message_lost=self._count_lost)
+        self._subscription = self._node.create_subscription(
+            self._type, self.topic, self._on_image, qos, event_callbacks=events
+        )
         self._node.get_logger().info(f"listening to {self.topic}, {policy.name.lower()}")
 
     def _wanted_policy(self) -> ReliabilityPolicy:
         if self._reliability != "auto":
             return _POLICIES[self._reliability]
-        offers = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
-        all_reliable = ReliabilityPolicy.BEST_EFFORT not in offers
+        all_reliable = ReliabilityPolicy.BEST_EFFORT not in self._offers()
         return ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
+
+    def _offers(self) -> list[ReliabilityPolicy]:
+        return [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
+
+    def _count_lost(self, event: QoSMessageLostInfo) -> None:
+        self._on_lost(event.total_count_change)

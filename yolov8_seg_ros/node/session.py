@@ -27,6 +27,7 @@ from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.diagnostics import SILENCE_S, Health, Rate
 from yolov8_seg_ros.node.image_stages import ImageStages
 from yolov8_seg_ros.node.image_subscription import ImageSubscription
+from yolov8_seg_ros.node.loss_watch import LossWatch
 from yolov8_seg_ros.node.pipeline import OVERLAPPING_LANES, NewestFramePipeline
 
 _RESULT_QOS = QoSProfile(depth=10)
@@ -63,10 +64,11 @@ class Session:
         self._canvas = conversions.GrayCanvas()
         self._label_info = node.create_lifecycle_publisher(LabelInfo, "~/label_info", _LATCHED_QOS)
         self._subscription = ImageSubscription(
-            node, settings["image_transport"], settings["image_reliability"], self._take
+            node, settings["image_transport"], settings["image_reliability"], self._take, self._miss
         )
         self._stages = ImageStages(self._segmenter, lanes, self._wants_masks, self._publish, self._report)
         self._pipeline = NewestFramePipeline(self._stages, lanes, end=backend.close)
+        self._losses = LossWatch()
         self._input_rate, self._output_rate = Rate(), Rate()
         self._last_image_s = time.monotonic()
         self._unusable = 0
@@ -101,6 +103,7 @@ class Session:
         else:
             self._subscription.close()
             self._pipeline.clear()
+            self._losses.restart(self._pipeline.counts.received)
             self._backend.pause()
 
     def set_head_options(self, head: HeadOptions) -> None:
@@ -140,6 +143,7 @@ class Session:
             "decode and masks (ms)": f"{times.finish_ms:.2f}",
             "age of the last result (ms)": f"{self._age_ms:.1f}",
             "frames received": str(counts.received),
+            "frames lost in transport": str(self._losses.lost),
             "frames processed": str(counts.done),
             "frames dropped for newer ones": str(counts.overwritten),
             "frames unusable": str(self._unusable),
@@ -157,14 +161,27 @@ class Session:
         if self._unusable > before[0]:
             return DiagnosticStatus.WARN, f"unusable images: {self._last_error}"
         if listening and time.monotonic() - self._last_image_s > SILENCE_S:
-            return DiagnosticStatus.WARN, f"no images on {self._subscription.topic}"
+            return DiagnosticStatus.WARN, self._silence()
         if self._backend.warnings:
             return DiagnosticStatus.WARN, self._backend.warnings[0]
         return DiagnosticStatus.OK, f"{output_hz:.1f} images a second" if listening else "not listening"
 
+    def _silence(self) -> str:
+        silence = f"no images on {self._subscription.topic}"
+        if not self._subscription.is_matched_best_effort:
+            return silence
+        return f"{silence}; if its publisher sends any, they get lost: {self._subscription.loss_advice()}"
+
     def _take(self, message: conversions.ImageMessage) -> None:
         self._last_image_s = time.monotonic()
         self._pipeline.put(message)
+
+    def _miss(self, count: int) -> None:
+        loss = self._losses.add(count, self._pipeline.counts.received)
+        if loss is not None:
+            self._node.get_logger().warning(
+                f"{loss} images of {self._subscription.topic} got lost in transport: {self._subscription.loss_advice()}"
+            )
 
     def _wants_masks(self) -> bool:
         return any(p.get_subscription_count() for p in (self._instances, self._semantic, self._overlay))
