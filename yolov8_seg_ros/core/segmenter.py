@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.boxes import has_area
 from yolov8_seg_ros.core.color import ColorImage
-from yolov8_seg_ros.core.evidence import logits_near_boxes, mask_confidence, refine_boxes
+from yolov8_seg_ros.core.evidence import mask_confidence, refine_box, windows_around
 from yolov8_seg_ros.core.head import HeadOptions, decode
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.letterbox import (
@@ -24,7 +24,7 @@ from yolov8_seg_ros.core.letterbox import (
     NetworkInput,
     require_choice,
 )
-from yolov8_seg_ros.core.masks import box_masks, mask_logits
+from yolov8_seg_ros.core.masks import MaskMaker, box_mask, halo_cells
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.quantization import Tensor
 
@@ -196,17 +196,26 @@ class Segmenter:
         if not len(found.score):
             return Instances.empty(letterbox.image_hw, masks)
         prototypes = outputs[spec.prototypes_index][0]
-        logits = mask_logits(found.coefficients, prototypes, spec.prototypes.quant)
-        near = logits_near_boxes(logits, found.xyxy)
-        boxes = refine_boxes(found.xyxy, near) if options.refine_boxes else found.xyxy
-        score = found.score * mask_confidence(near) if options.rescore else found.score
+        maker = MaskMaker(prototypes, spec.prototypes.quant, found.coefficients)
+        windows = windows_around(found.xyxy, prototypes.shape[:2]).tolist()
+        halo = halo_cells(letterbox)
+        logits = [maker.logits(row, window, halo) for row, window in enumerate(windows)]
+        near = [mask.within(window) for mask, window in zip(logits, windows, strict=True)]
+        boxes, score = found.xyxy, found.score
+        if options.refine_boxes:
+            refined = [refine_box(*told) for told in zip(boxes.tolist(), near, windows, strict=True)]
+            boxes = np.array(refined, np.float32)
+        if options.rescore:
+            score = score * np.array([mask_confidence(cells) for cells in near], np.float32)
         xyxy = letterbox.boxes_to_image(boxes)
         kept = _kept(xyxy, score, options.head.score_threshold)
         instance_masks = None
         if masks:
             # The mask ends where the network drew the box: what a refined box adds is another object as often as not.
-            drawn = letterbox.boxes_to_image(found.xyxy[kept])
-            instance_masks = box_masks(logits[kept], drawn, letterbox)
+            drawn = letterbox.boxes_to_image(found.xyxy[kept]).tolist()
+            instance_masks = tuple(
+                box_mask(logits[row], box, letterbox) for row, box in zip(kept.tolist(), drawn, strict=True)
+            )
         return Instances(
             image_hw=letterbox.image_hw,
             xyxy=xyxy[kept],
