@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.core.evidence import mask_confidence, refine_box, windows_around
+from yolov8_seg_ros.core.evidence import mask_confidence, refine_box, window_around
 
 SIZE = 16
 
@@ -18,7 +18,7 @@ def blob(left, top, right, bottom, inside=2.0, outside=-2.0):
 
 
 def near(logits, *xyxy):
-    (window,) = windows_around(np.array([xyxy], np.float32), logits.shape).tolist()
+    window = window_around(xyxy, logits.shape)
     left, top, right, bottom = window
     return logits[top:bottom, left:right], window
 
@@ -30,14 +30,14 @@ def refined(logits, *xyxy):
 @pytest.mark.parametrize(
     ("xyxy", "window"),
     [
-        pytest.param([16, 16, 32, 32], [3, 3, 9, 9], id="a-margin-around-it"),
-        pytest.param([17, 17, 17.5, 18], [4, 4, 5, 5], id="at-least-a-cell"),
-        pytest.param([-8, -8, 70, 70], [0, 0, 16, 16], id="cut-at-the-edge"),
-        pytest.param([-30, 70, -20, 90], [0, 15, 1, 16], id="outside"),
+        pytest.param([16, 16, 32, 32], (3, 3, 9, 9), id="a-margin-around-it"),
+        pytest.param([17, 17, 17.5, 18], (4, 4, 5, 5), id="at-least-a-cell"),
+        pytest.param([-8, -8, 70, 70], (0, 0, 16, 16), id="cut-at-the-edge"),
+        pytest.param([-30, 70, -20, 90], (0, 15, 1, 16), id="outside"),
     ],
 )
 def test_windows_by_hand(xyxy, window):
-    assert windows_around(np.array([xyxy], np.float32), (SIZE, SIZE)).tolist() == [window]
+    assert window_around(xyxy, (SIZE, SIZE)) == window
 
 
 def test_a_box_like_its_mask_stays():
@@ -87,10 +87,6 @@ def test_confidence_without_a_mask_is_none():
 
 def test_a_box_beyond_the_network_s_edge():
     assert refined(blob(0, 0, 4, 4), -8, -8, 16, 16) == pytest.approx([-4, -4, 16, 16])
-
-
-def test_no_boxes_no_windows():
-    assert windows_around(np.empty((0, 4), np.float32), (SIZE, SIZE)).shape == (0, 4)
 
 
 def test_logits_that_are_no_numbers_say_nothing():

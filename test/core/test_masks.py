@@ -250,7 +250,7 @@ def test_logits_are_real_ones(quant, count, rng):
     ],
 )
 def test_logits_of_a_window(window, halo, origin_xy, shape, rng):
-    maker = MaskMaker(rng.normal(size=(16, 24, 8)).astype(np.float32), FLOAT32, np.ones((1, 8), np.float32))
-    whole, mask = maker.logits(0, (0, 0, 24, 16)), maker.logits(0, window, halo)
+    maker = MaskMaker(rng.normal(size=(16, 24, 8)).astype(np.float32), FLOAT32, np.ones((1, 8), np.float32), halo)
+    whole, mask = maker.logits(0, (0, 0, 24, 16)), maker.logits(0, window)
     assert ((mask.first_column, mask.first_row), mask.cells.shape) == (origin_xy, shape)
     np.testing.assert_allclose(mask.within(window), whole.within(window), rtol=1e-5)

@@ -5,6 +5,7 @@ Boxes and scores of an int8 head come in coarse steps, masks are fine: their log
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,21 +18,18 @@ from yolov8_seg_ros.core.model_spec import PROTOTYPE_STRIDE_PX
 BOX_MARGIN = 0.05
 
 
-def windows_around(xyxy: NDArray[np.float32], plane_hw: tuple[int, int]) -> NDArray[np.intp]:
-    """Give the prototype cells (n, 4) near each box, as left, top, right and bottom edge; at least one cell each.
+def window_around(box_xyxy: Sequence[float], plane_hw: tuple[int, int]) -> CellWindow:
+    """Give the prototype cells near a box, at least one.
 
     Args:
-        xyxy: float32 (n, 4), boxes in network pixels.
+        box_xyxy: left, top, right and bottom edge in network pixels.
         plane_hw: rows and columns of all cells.
     """
-    margin = (xyxy[:, 2:] - xyxy[:, :2]) * np.float32(BOX_MARGIN)
-    edges = np.empty_like(xyxy)
-    np.floor((xyxy[:, :2] - margin) / PROTOTYPE_STRIDE_PX, out=edges[:, :2])
-    np.ceil((xyxy[:, 2:] + margin) / PROTOTYPE_STRIDE_PX, out=edges[:, 2:])
-    size_wh = np.array(plane_hw[::-1], np.float32)
-    start = np.clip(edges[:, :2], 0, size_wh - 1)
-    end = np.clip(edges[:, 2:], start + 1, size_wh)
-    return np.hstack([start, end]).astype(np.intp)
+    left, top, right, bottom = box_xyxy
+    margin_x, margin_y = (right - left) * BOX_MARGIN, (bottom - top) * BOX_MARGIN
+    first_column, end_column = _cells_between(left - margin_x, right + margin_x, plane_hw[1])
+    first_row, end_row = _cells_between(top - margin_y, bottom + margin_y, plane_hw[0])
+    return first_column, first_row, end_column, end_row
 
 
 def refine_box(
@@ -67,6 +65,11 @@ def mask_confidence(near: NDArray[np.float32]) -> float:
     if not len(inside):
         return 0.0
     return float((1 / (1 + np.exp(-inside))).sum()) / len(inside)
+
+
+def _cells_between(start_px: float, end_px: float, num_cells: int) -> tuple[int, int]:
+    first = min(max(0, math.floor(start_px / PROTOTYPE_STRIDE_PX)), num_cells - 1)
+    return first, max(first + 1, min(num_cells, math.ceil(end_px / PROTOTYPE_STRIDE_PX)))
 
 
 def _start_px(profile: Sequence[float], first_cell: int) -> float:

@@ -78,7 +78,7 @@ def decode(outputs: Sequence[Tensor], spec: ModelSpec, options: HeadOptions) -> 
     stored_score = scores[class_id, anchors]
     order = _best_first(stored_score, anchors)
     anchors, class_id, stored_score = anchors[order], class_id[order], stored_score[order]
-    xyxy = _network_xyxy(spec.boxes.quant.dequantize(spec.boxes.view(outputs)[:, anchors]), spec.input_hw)
+    xyxy = spec.boxes.quant.dequantize(spec.boxes.view(outputs)[:, anchors].T) @ _corners_of_box(spec.input_hw)
     real = has_area(xyxy)
     if not real.all():
         anchors, class_id, stored_score, xyxy = anchors[real], class_id[real], stored_score[real], xyxy[real]
@@ -125,12 +125,16 @@ def _best_first(stored_score: Tensor, anchors: NDArray[np.intp]) -> NDArray[np.i
     return np.lexsort((-anchors, -stored_score.astype(np.float32)))
 
 
-def _network_xyxy(xywh: NDArray[np.float32], input_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Turn centre and size (4, n), as fractions of the input, into corners (n, 4) in network pixels."""
+@lru_cache(maxsize=8)
+def _corners_of_box(input_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Give what turns (n, 4) centre and size, as fractions of the input, into corners in network pixels."""
     height, width = input_hw
-    xywh = xywh * np.array([[width], [height]] * 2, np.float32)
-    half = xywh[2:] * np.float32(0.5)
-    xyxy = np.empty((xywh.shape[1], 4), np.float32)
-    xyxy[:, :2] = (xywh[:2] - half).T
-    xyxy[:, 2:] = (xywh[:2] + half).T
-    return xyxy
+    return np.array(
+        [
+            [width, 0, width, 0],
+            [0, height, 0, height],
+            [-width / 2, 0, width / 2, 0],
+            [0, -height / 2, 0, height / 2],
+        ],
+        np.float32,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -82,15 +83,26 @@ class Letterbox:
 
     def boxes_to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map boxes (n, 4) from network pixels to image pixels, clipped to the image."""
-        scale = np.array(self.scale_xy * 2, np.float32)
-        boxes = (xyxy - np.array(self.pad_xy * 2, np.float32)) / scale
-        height, width = self.image_hw
-        return np.clip(boxes, 0, np.array([width, height] * 2, np.float32)).astype(np.float32, copy=False)
+        boxes = (xyxy - self._pad_xyxy) / self._scale_xyxy
+        np.maximum(boxes, 0, out=boxes)
+        return np.minimum(boxes, self._image_whwh, out=boxes)
 
     def boxes_to_network(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map boxes (n, 4) from image pixels to network pixels."""
-        boxes = xyxy * np.array(self.scale_xy * 2, np.float32) + np.array(self.pad_xy * 2, np.float32)
-        return boxes.astype(np.float32, copy=False)
+        boxes: NDArray[np.float32] = xyxy * self._scale_xyxy + self._pad_xyxy
+        return boxes
+
+    @cached_property
+    def _scale_xyxy(self) -> NDArray[np.float32]:
+        return np.array(self.scale_xy * 2, np.float32)
+
+    @cached_property
+    def _pad_xyxy(self) -> NDArray[np.float32]:
+        return np.array(self.pad_xy * 2, np.float32)
+
+    @cached_property
+    def _image_whwh(self) -> NDArray[np.float32]:
+        return np.array(self.image_hw[::-1] * 2, np.float32)
 
 
 class NetworkInput:

@@ -47,23 +47,31 @@ class MaskMaker:
         prototypes: stored (rows, columns, prototypes).
         quant: how they are stored.
         coefficients: float32 (n, prototypes), real values.
+        halo: how many cells more than asked for are given on each side, where there are so many.
+
+    Attributes:
+        plane_hw: number of rows and columns of all cells.
     """
 
-    def __init__(self, prototypes: Tensor, quant: QuantParams, coefficients: NDArray[np.float32]) -> None:
+    def __init__(
+        self, prototypes: Tensor, quant: QuantParams, coefficients: NDArray[np.float32], halo: int = 0
+    ) -> None:
         self._prototypes = prototypes
+        self._halo = halo
+        self.plane_hw = (prototypes.shape[0], prototypes.shape[1])
         # Scale and zero point are applied to the few coefficients rather than to the many prototypes.
         self._scaled = coefficients * np.float32(quant.scale)
         self._offsets = (self._scaled.sum(axis=1) * np.float32(-quant.zero_point)).tolist()
 
-    def logits(self, instance: int, window: CellWindow, halo: int = 0) -> MaskLogits:
+    def logits(self, instance: int, window: CellWindow) -> MaskLogits:
         """Give the mask logits of an instance.
 
         Args:
             instance: row of its coefficients.
             window: the cells that are wanted, all of them existing.
-            halo: how many cells more are wanted on each side, where there are so many.
         """
         left, top, right, bottom = window
+        halo = self._halo
         x, y = max(0, left - halo), max(0, top - halo)
         stored = self._prototypes[y : bottom + halo, x : right + halo]
         rows, columns, count = stored.shape
