@@ -77,13 +77,19 @@ def test_a_late_signal_changes_nothing(number):
     assert run(SIGNAL_AT_THE_END.format(number=int(number))) == (3, "", "")
 
 
+@pytest.mark.parametrize("name", ["OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"])
 @pytest.mark.parametrize(("before", "after"), [(None, "1"), ("4", "4")], ids=["unset", "the user's own"])
-def test_numpy_is_told_to_multiply_in_one_thread(before, after, monkeypatch):
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+def test_small_work_is_done_in_one_thread(name, before, after, monkeypatch):
+    monkeypatch.delenv(name, raising=False)
     if before is not None:
-        monkeypatch.setenv("OPENBLAS_NUM_THREADS", before)
+        monkeypatch.setenv(name, before)
     executables.prepare_process()
-    assert os.environ["OPENBLAS_NUM_THREADS"] == after
+    assert os.environ[name] == after
+
+
+def test_opencv_obeys():
+    told = "from yolov8_seg_ros import executables; executables.prepare_process(); import cv2; print(cv2.getNumThreads())"
+    assert run(told) == (0, "1\n", "")
 
 
 #: Counts how often the kernel clears a page while the memory of an image is taken and given back, again and again.

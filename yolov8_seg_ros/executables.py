@@ -16,7 +16,8 @@ from types import FrameType
 #: What a shell gives for a program that SIGINT and SIGTERM ended.
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 #: NumPy's matrix products are small here: threads cost them more than they bring, most of all on a busy machine.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+#: OpenCV's threads bring nothing at 640x480 nor at 1920x1080, and the network and the middleware want the processors.
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
 #: What glibc reads from the environment at its own start: the option's number for mallopt(3), and a size in bytes.
 #: By itself glibc gives the memory of each image back to the kernel and gets it cleared again for the next one, which
 #: takes longer than all else that is done to receive an image.
