@@ -1,9 +1,9 @@
 """Print all tables."""
 
-from yolov8_seg_ros.executables import set_environment
+from yolov8_seg_ros.executables import prepare_process
 
 if __name__ == "__main__":
-    set_environment()
+    prepare_process()
     from benchmarks import overlap, stages
 
     stages.main()

@@ -24,7 +24,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from benchmarks.sleeping_npu import DEVICE_MS, picture
-from yolov8_seg_ros.executables import set_environment
+from yolov8_seg_ros.executables import prepare_process
 from yolov8_seg_ros.model_store import SCENE_MODEL
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.pipeline import OVERLAPPING_LANES
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     use_large_image_profile()
     # As the package's programs do, for the processes started below.
-    set_environment()
+    prepare_process()
     os.environ["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
     limit_hz = 1e3 / DEVICE_MS
     print(f"device {DEVICE_MS} ms, so at most {limit_hz:.1f} images a second; load average {os.getloadavg()[0]:.2f}")

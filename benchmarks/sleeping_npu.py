@@ -24,6 +24,7 @@ from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.core.scene import SyntheticScene
 from yolov8_seg_ros.core.segmenter import Backend, Segmenter
+from yolov8_seg_ros.executables import prepare_process
 from yolov8_seg_ros.node import conversions, pipeline, seg_node, session
 from yolov8_seg_ros.node.process import Ending, run_node
 from yolov8_seg_ros.node.transport import use_large_image_profile
@@ -98,6 +99,7 @@ def main() -> int:
     parser.add_argument("--picture", default="")
     parser.add_argument("--lanes", type=int, default=pipeline.OVERLAPPING_LANES, help="0: answer at once")
     args = parser.parse_args()
+    prepare_process()
     use_large_image_profile()
     image = picture(args.picture)
     if not args.lanes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -76,10 +77,45 @@ def test_a_late_signal_changes_nothing(number):
     assert run(SIGNAL_AT_THE_END.format(number=int(number))) == (3, "", "")
 
 
+@pytest.mark.parametrize("name", ["OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"])
 @pytest.mark.parametrize(("before", "after"), [(None, "1"), ("4", "4")], ids=["unset", "the user's own"])
-def test_numpy_is_told_to_multiply_in_one_thread(before, after, monkeypatch):
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+def test_small_work_is_done_in_one_thread(name, before, after, monkeypatch):
+    monkeypatch.delenv(name, raising=False)
     if before is not None:
-        monkeypatch.setenv("OPENBLAS_NUM_THREADS", before)
-    executables.set_environment()
-    assert os.environ["OPENBLAS_NUM_THREADS"] == after
+        monkeypatch.setenv(name, before)
+    executables.prepare_process()
+    assert os.environ[name] == after
+
+
+def test_opencv_obeys():
+    told = "from yolov8_seg_ros import executables; executables.prepare_process(); import cv2; print(cv2.getNumThreads())"
+    assert run(told) == (0, "1\n", "")
+
+
+#: Counts how often the kernel clears a page while the memory of an image is taken and given back, again and again.
+PAGE_FAULTS = """
+import ctypes, resource
+from yolov8_seg_ros import executables
+{prepare}
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+before = None
+for round in range(20):
+    images = [libc.malloc(6 << 20) for _ in range(3)]
+    for image in images:
+        ctypes.memset(image, 1, 6 << 20)
+    for image in images:
+        libc.free(image)
+    if round == 9:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back at once")
+@pytest.mark.parametrize(("prepare", "is_kept"), [("executables.prepare_process()", True), ("", False)])
+def test_the_memory_of_images_is_kept(prepare, is_kept):
+    exit_code, said, _ = run(PAGE_FAULTS.format(prepare=prepare))
+    assert exit_code == 0
+    # Ten rounds of 4,608 pages.
+    assert (int(said) < 4608) == is_kept

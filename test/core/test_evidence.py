@@ -5,25 +5,39 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.core.evidence import logits_near_boxes, mask_confidence, refine_boxes
+from yolov8_seg_ros.core.evidence import mask_confidence, refine_box, window_around
 
 SIZE = 16
 
 
 def blob(left, top, right, bottom, inside=2.0, outside=-2.0):
-    """Give logits (1, cells, cells) of a mask of whole cells; halfway between their centres they are 0."""
-    logits = np.full((1, SIZE, SIZE), outside, np.float32)
-    logits[0, top:bottom, left:right] = inside
+    """Give logits (cells, cells) of a mask of whole cells; halfway between their centres they are 0."""
+    logits = np.full((SIZE, SIZE), outside, np.float32)
+    logits[top:bottom, left:right] = inside
     return logits
 
 
-def boxes(*xyxy):
-    return np.array([xyxy], np.float32)
+def near(logits, *xyxy):
+    window = window_around(xyxy, logits.shape)
+    left, top, right, bottom = window
+    return logits[top:bottom, left:right], window
 
 
 def refined(logits, *xyxy):
-    near = logits_near_boxes(logits, boxes(*xyxy))
-    return refine_boxes(boxes(*xyxy), near)[0].tolist()
+    return list(refine_box(xyxy, *near(logits, *xyxy)))
+
+
+@pytest.mark.parametrize(
+    ("xyxy", "window"),
+    [
+        pytest.param([16, 16, 32, 32], (3, 3, 9, 9), id="a-margin-around-it"),
+        pytest.param([17, 17, 17.5, 18], (4, 4, 5, 5), id="at-least-a-cell"),
+        pytest.param([-8, -8, 70, 70], (0, 0, 16, 16), id="cut-at-the-edge"),
+        pytest.param([-30, 70, -20, 90], (0, 15, 1, 16), id="outside"),
+    ],
+)
+def test_windows_by_hand(xyxy, window):
+    assert window_around(xyxy, (SIZE, SIZE)) == window
 
 
 def test_a_box_like_its_mask_stays():
@@ -61,24 +75,21 @@ def test_masks_of_other_places_do_not_count():
 
 def test_confidence_is_the_mean_probability_inside():
     logits = blob(4, 4, 8, 8)
-    logits[0, 4:8, 4:6] = 0.5
+    logits[4:8, 4:6] = 0.5
     expected = np.mean(1 / (1 + np.exp([-0.5, -2.0])))
-    near = logits_near_boxes(logits, boxes(16, 16, 32, 32))
-    np.testing.assert_allclose(mask_confidence(near), [expected], rtol=1e-6)
+    cells, _ = near(logits, 16, 16, 32, 32)
+    assert mask_confidence(cells) == pytest.approx(expected)
 
 
 def test_confidence_without_a_mask_is_none():
-    logits = np.concatenate([blob(0, 0, 0, 0), blob(4, 4, 8, 8)])
-    near = logits_near_boxes(logits, np.repeat(boxes(16, 16, 32, 32), 2, axis=0))
-    assert mask_confidence(near)[0] == 0
-    assert mask_confidence(near)[1] > 0.8
+    assert mask_confidence(blob(0, 0, 0, 0)) == 0
 
 
 def test_a_box_beyond_the_network_s_edge():
     assert refined(blob(0, 0, 4, 4), -8, -8, 16, 16) == pytest.approx([-4, -4, 16, 16])
 
 
-def test_nothing():
-    near = logits_near_boxes(np.empty((0, SIZE, SIZE), np.float32), np.empty((0, 4), np.float32))
-    assert near.shape == (0, SIZE, SIZE)
-    assert mask_confidence(near).shape == (0,)
+def test_logits_that_are_no_numbers_say_nothing():
+    logits = np.full((SIZE, SIZE), np.nan, np.float32)
+    assert refined(logits, 10, 10, 20, 20) == [10, 10, 20, 20]
+    assert mask_confidence(logits) == 0

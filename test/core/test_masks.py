@@ -9,13 +9,20 @@ from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.letterbox import Letterbox
-from yolov8_seg_ros.core.masks import box_masks, mask_logits
+from yolov8_seg_ros.core.masks import MaskLogits, MaskMaker, box_mask, halo_cells
 from yolov8_seg_ros.core.quantization import QuantParams
 
 PUBLISHED = QuantParams(np.dtype("int8"), 0.0207487, -115)
 CELL_PX = 4
 #: Whole pixels of the enlarged cells are taken, so a mask may lie half a pixel aside; the rest is float32's.
 HALF_PX = 0.501
+
+
+def box_masks(planes, boxes, letterbox: Letterbox):
+    """Cut masks out of logits of all cells."""
+    return tuple(
+        box_mask(MaskLogits(plane, 0, 0), box, letterbox) for plane, box in zip(planes, boxes.tolist(), strict=True)
+    )
 
 
 def position_in_cells(pixels: NDArray[np.float64], scale: float, pad_px: int) -> NDArray[np.float64]:
@@ -197,25 +204,53 @@ def test_logits_that_are_no_numbers_are_outside():
     assert not mask.bitmap.any()
 
 
-def test_mask_logits_by_hand():
+@pytest.mark.parametrize(
+    "image_hw", [(480, 640), (427, 640), (1080, 1920), (240, 320), (40, 60), (9, 7), (1, 1), (3, 4000)], ids=str
+)
+@pytest.mark.parametrize("mode", ["letterbox", "stretch"])
+def test_a_box_s_mask_needs_no_more_than_the_halo(image_hw, mode, rng):
+    letterbox = Letterbox.fit(image_hw, (256, 256), mode)
+    planes, boxes = smooth_logits(rng, 60, (256, 256)), random_boxes(rng, 60, image_hw)
+    halo = halo_cells(letterbox)
+    for plane, box, whole in zip(planes, boxes, box_masks(planes, boxes, letterbox), strict=True):
+        left, top, right, bottom = letterbox.boxes_to_network(box[np.newaxis])[0] / CELL_PX
+        x, y = max(0, int(np.floor(left)) - halo), max(0, int(np.floor(top)) - halo)
+        cells = plane[y : int(np.ceil(bottom)) + halo, x : int(np.ceil(right)) + halo]
+        mask = box_mask(MaskLogits(cells, x, y), box.tolist(), letterbox)
+        assert mask.origin_xy == whole.origin_xy
+        np.testing.assert_array_equal(mask.bitmap, whole.bitmap)
+
+
+def test_logits_by_hand():
     prototypes = np.array([[[1, 2], [3, 4]]], np.float32)
     coefficients = np.array([[1, -1], [0.5, 2]], np.float32)
-    logits = mask_logits(coefficients, prototypes, FLOAT32)
-    assert logits.dtype == np.float32
-    assert logits.tolist() == [[[-1, -1]], [[4.5, 9.5]]]
+    maker = MaskMaker(prototypes, FLOAT32, coefficients)
+    logits = [maker.logits(row, (0, 0, 2, 1)) for row in range(2)]
+    assert [mask.cells.tolist() for mask in logits] == [[[-1, -1]], [[4.5, 9.5]]]
+    assert logits[0].cells.dtype == np.float32
 
 
 @pytest.mark.parametrize("quant", [INT8, UINT8, PUBLISHED, FLOAT32], ids=["int8", "uint8", "published", "float32"])
 @pytest.mark.parametrize("count", [1, 7, 32])
-def test_mask_logits_are_real_ones(quant, count, rng):
+def test_logits_are_real_ones(quant, count, rng):
     prototypes = quant.quantize(rng.normal(size=(16, 24, count)))
     coefficients = rng.normal(size=(9, count)).astype(np.float32)
     real = np.einsum("nc,yxc->nyx", coefficients.astype(np.float64), quant.dequantize(prototypes).astype(np.float64))
-    logits = mask_logits(coefficients, prototypes, quant)
-    assert logits.shape == (9, 16, 24)
-    np.testing.assert_allclose(logits, real, atol=1e-3)
+    maker = MaskMaker(prototypes, quant, coefficients)
+    for row in range(9):
+        np.testing.assert_allclose(maker.logits(row, (0, 0, 24, 16)).cells, real[row], atol=1e-3)
 
 
-def test_mask_logits_of_nothing():
-    logits = mask_logits(np.empty((0, 4), np.float32), np.zeros((16, 16, 4), np.int8), INT8)
-    assert logits.shape == (0, 16, 16)
+@pytest.mark.parametrize(
+    ("window", "halo", "origin_xy", "shape"),
+    [
+        pytest.param((3, 4, 10, 6), 0, (3, 4), (2, 7), id="alone"),
+        pytest.param((3, 4, 10, 6), 2, (1, 2), (6, 11), id="with-a-halo"),
+        pytest.param((1, 0, 24, 16), 2, (0, 0), (16, 24), id="as-far-as-there-are-cells"),
+    ],
+)
+def test_logits_of_a_window(window, halo, origin_xy, shape, rng):
+    maker = MaskMaker(rng.normal(size=(16, 24, 8)).astype(np.float32), FLOAT32, np.ones((1, 8), np.float32), halo)
+    whole, mask = maker.logits(0, (0, 0, 24, 16)), maker.logits(0, window)
+    assert ((mask.first_column, mask.first_row), mask.cells.shape) == (origin_xy, shape)
+    np.testing.assert_allclose(mask.within(window), whole.within(window), rtol=1e-5)

@@ -5,83 +5,88 @@ Boxes and scores of an int8 head come in coarse steps, masks are fine: their log
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov8_seg_ros.core.masks import CellWindow
 from yolov8_seg_ros.core.model_spec import PROTOTYPE_STRIDE_PX
 
 #: A box may be this fraction of its size too small on each side; the mask is looked at as far out.
 BOX_MARGIN = 0.05
-#: Outside the window the mask is surely absent.
-_ABSENT = np.float32(-1e4)
 
 
-def logits_near_boxes(logits: NDArray[np.float32], xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the logits with all cells away from each instance's own box marked as outside the mask.
+def window_around(box_xyxy: Sequence[float], plane_hw: tuple[int, int]) -> CellWindow:
+    """Give the prototype cells near a box, at least one.
 
     Args:
-        logits: float32 (n, rows, columns), mask logits in prototype cells.
-        xyxy: float32 (n, 4), boxes in network pixels.
+        box_xyxy: left, top, right and bottom edge in network pixels.
+        plane_hw: rows and columns of all cells.
     """
-    margin = (xyxy[:, 2:] - xyxy[:, :2]) * BOX_MARGIN
-    first = np.floor((xyxy[:, :2] - margin) / PROTOTYPE_STRIDE_PX)
-    last = np.ceil((xyxy[:, 2:] + margin) / PROTOTYPE_STRIDE_PX)
-    _, num_rows, num_columns = logits.shape
-    columns, rows = np.arange(num_columns), np.arange(num_rows)
-    in_columns = (columns >= first[:, :1]) & (columns < last[:, :1])
-    in_rows = (rows >= first[:, 1:]) & (rows < last[:, 1:])
-    return np.where(in_rows[:, :, np.newaxis] & in_columns[:, np.newaxis, :], logits, _ABSENT)
+    left, top, right, bottom = box_xyxy
+    margin_x, margin_y = (right - left) * BOX_MARGIN, (bottom - top) * BOX_MARGIN
+    first_column, end_column = _cells_between(left - margin_x, right + margin_x, plane_hw[1])
+    first_row, end_row = _cells_between(top - margin_y, bottom + margin_y, plane_hw[0])
+    return first_column, first_row, end_column, end_row
 
 
-def refine_boxes(xyxy: NDArray[np.float32], near: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give each box averaged with the extent of its own mask; a box without a mask stays as it is.
+def refine_box(
+    box_xyxy: Sequence[float], near: NDArray[np.float32], window: CellWindow
+) -> tuple[float, float, float, float]:
+    """Give a box averaged with the extent of its own mask; a box without a mask stays as it is.
 
     Args:
-        xyxy: float32 (n, 4), boxes in network pixels.
-        near: float32 (n, rows, columns), as `logits_near_boxes` gives them.
+        box_xyxy: left, top, right and bottom edge in network pixels.
+        near: float32 (rows, columns), the mask's logits near the box.
+        window: the cells that these are.
     """
-    columns, rows = near.max(axis=1), near.max(axis=2)
-    left, right = _extent_px(columns)
-    top, bottom = _extent_px(rows)
-    margin = (xyxy[:, 2:] - xyxy[:, :2]) * BOX_MARGIN
-    start = np.maximum(np.column_stack([left, top]), xyxy[:, :2] - margin)
-    end = np.minimum(np.column_stack([right, bottom]), xyxy[:, 2:] + margin)
-    averaged = (xyxy + np.hstack([start, end])) / 2
-    has_mask = columns.max(axis=1, keepdims=True, initial=0) > 0
-    return np.where(has_mask, averaged, xyxy).astype(np.float32, copy=False)
+    left, top, right, bottom = box_xyxy
+    columns, rows = near.max(axis=0).tolist(), near.max(axis=1).tolist()
+    if not max(columns) > 0:
+        return left, top, right, bottom
+    margin_x, margin_y = (right - left) * BOX_MARGIN, (bottom - top) * BOX_MARGIN
+    return (
+        (left + max(_start_px(columns, window[0]), left - margin_x)) / 2,
+        (top + max(_start_px(rows, window[1]), top - margin_y)) / 2,
+        (right + min(_end_px(columns, window[2]), right + margin_x)) / 2,
+        (bottom + min(_end_px(rows, window[3]), bottom + margin_y)) / 2,
+    )
 
 
-def mask_confidence(near: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give float32 (n,): the mean probability, 0.5 to 1, of the cells inside each mask; 0 where there is no mask.
+def mask_confidence(near: NDArray[np.float32]) -> float:
+    """Give the mean probability, 0.5 to 1, of the cells inside a mask; 0 where there is no mask.
 
     Args:
-        near: float32 (n, rows, columns), as `logits_near_boxes` gives them.
+        near: float32 (rows, columns), the mask's logits near its box.
     """
-    inside = near > 0
-    probability = 1 / (1 + np.exp(-near[inside]))
-    count = np.count_nonzero(inside, axis=(1, 2))
-    total = np.bincount(np.repeat(np.arange(len(near)), count), probability, minlength=len(near))
-    return (total / np.maximum(count, 1)).astype(np.float32)
+    inside = near[near > 0]
+    if not len(inside):
+        return 0.0
+    return float((1 / (1 + np.exp(-inside))).sum()) / len(inside)
 
 
-def _extent_px(profile: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give where each row of (n, cells) first rises above 0 and last falls below, interpolated, in network pixels."""
-    present = profile > 0
-    first = present.argmax(axis=1)
-    last = profile.shape[1] - 1 - present[:, ::-1].argmax(axis=1)
-    # A cell stands for its centre.
-    start = first + 0.5 - _way_to_zero(profile, first, first - 1)
-    end = last + 0.5 + _way_to_zero(profile, last, last + 1)
-    return start * PROTOTYPE_STRIDE_PX, end * PROTOTYPE_STRIDE_PX
+def _cells_between(start_px: float, end_px: float, num_cells: int) -> tuple[int, int]:
+    first = min(max(0, math.floor(start_px / PROTOTYPE_STRIDE_PX)), num_cells - 1)
+    return first, max(first + 1, min(num_cells, math.ceil(end_px / PROTOTYPE_STRIDE_PX)))
 
 
-def _way_to_zero(
-    profile: NDArray[np.float32], inside: NDArray[np.intp], outside: NDArray[np.intp]
-) -> NDArray[np.float32]:
-    """Give how far, in cells, the zero crossing lies from the cell inside towards its neighbour outside."""
-    rows = np.arange(len(profile))
-    above = profile[rows, inside]
-    below = profile[rows, np.clip(outside, 0, profile.shape[1] - 1)]
-    # Where the network's input or the box's neighbourhood ends, the mask fills its last cell.
-    ends = (outside < 0) | (outside >= profile.shape[1]) | (below == _ABSENT)
-    return np.where(ends, 0.5, above / np.where(ends, 1, above - below))
+def _start_px(profile: Sequence[float], first_cell: int) -> float:
+    """Give where a profile along an axis, of cells from `first_cell` on, rises above 0, in network pixels."""
+    return (first_cell + _cells_outside(profile)) * PROTOTYPE_STRIDE_PX
+
+
+def _end_px(profile: Sequence[float], end_cell: int) -> float:
+    """Give where a profile along an axis, of cells up to `end_cell`, last falls below 0, in network pixels."""
+    return (end_cell - _cells_outside(profile[::-1])) * PROTOTYPE_STRIDE_PX
+
+
+def _cells_outside(profile: Sequence[float]) -> float:
+    """Give how many cells lie before the first rise above 0, interpolated between the centres of cells."""
+    first = next(index for index, logit in enumerate(profile) if logit > 0)
+    if not first:
+        # Where the window ends, the mask fills its last cell.
+        return 0.0
+    inside, outside = profile[first], profile[first - 1]
+    return first + 0.5 - inside / (inside - outside)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.boxes import has_area, suppress, vote
 from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.quantization import Tensor
+from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 
 
 @dataclass(frozen=True)
@@ -71,27 +72,31 @@ def decode(outputs: Sequence[Tensor], spec: ModelSpec, options: HeadOptions) -> 
         spec: what they mean.
         options: what to keep.
     """
-    anchors, class_id = _above_threshold(spec.scores.view(outputs), _stored_threshold(spec, options), options)
-    stored_score = spec.scores.view(outputs)[class_id, anchors]
+    scores = spec.scores.view(outputs)
+    threshold = _stored_threshold(spec.scores.quant, options.score_threshold)
+    anchors, class_id = _above_threshold(scores, threshold, options)
+    stored_score = scores[class_id, anchors]
     order = _best_first(stored_score, anchors)
     anchors, class_id, stored_score = anchors[order], class_id[order], stored_score[order]
-    xyxy = _network_xyxy(spec.boxes.quant.dequantize(spec.boxes.view(outputs)[:, anchors]), spec.input_hw)
-    real = np.flatnonzero(has_area(xyxy))
-    anchors, class_id, xyxy = anchors[real], class_id[real], xyxy[real]
-    score = spec.scores.quant.dequantize(stored_score[real])
+    xyxy = spec.boxes.quant.dequantize(spec.boxes.view(outputs)[:, anchors].T) @ _corners_of_box(spec.input_hw)
+    real = has_area(xyxy)
+    if not real.all():
+        anchors, class_id, stored_score, xyxy = anchors[real], class_id[real], stored_score[real], xyxy[real]
+    score = spec.scores.quant.dequantize(stored_score)
     groups = None if options.agnostic_nms else class_id
-    kept = suppress(xyxy, groups, options.iou_threshold)[: options.max_instances]
+    kept, agrees = suppress(xyxy, groups, options.iou_threshold, options.max_instances)
     coefficients = spec.coefficients.view(outputs)[:, anchors[kept]]
     return Candidates(
-        xyxy=vote(kept, xyxy, score, groups, options.iou_threshold) if options.vote_boxes else xyxy[kept],
+        xyxy=vote(agrees, xyxy, score) if options.vote_boxes else xyxy[kept],
         score=score[kept],
         class_id=class_id[kept],
         coefficients=spec.coefficients.quant.dequantize(coefficients.T),
     )
 
 
-def _stored_threshold(spec: ModelSpec, options: HeadOptions) -> float:
-    return spec.scores.quant.smallest_stored_at_least(options.score_threshold)
+@lru_cache(maxsize=8)
+def _stored_threshold(quant: QuantParams, score_threshold: float) -> float:
+    return quant.smallest_stored_at_least(score_threshold)
 
 
 def _above_threshold(
@@ -103,12 +108,11 @@ def _above_threshold(
     if not len(chosen):
         return np.empty(0, np.intp), np.empty(0, np.int64)
     reached = chosen >= threshold
-    # Few anchors reach it: only those are looked at one by one.
-    anchors = np.flatnonzero(reached.any(axis=0))
     if options.multi_label:
-        rows, places = np.nonzero(reached[:, anchors])
-        anchors = anchors[places]
+        rows, anchors = np.divmod(np.flatnonzero(reached), reached.shape[1])
     else:
+        # Few anchors reach it: only those are looked at one by one.
+        anchors = np.flatnonzero(reached.any(axis=0))
         rows = chosen[:, anchors].argmax(axis=0)
     return anchors, (rows if classes is None else classes[rows]).astype(np.int64, copy=False)
 
@@ -121,9 +125,16 @@ def _best_first(stored_score: Tensor, anchors: NDArray[np.intp]) -> NDArray[np.i
     return np.lexsort((-anchors, -stored_score.astype(np.float32)))
 
 
-def _network_xyxy(xywh: NDArray[np.float32], input_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Turn centre and size (4, n), as fractions of the input, into corners (n, 4) in network pixels."""
-    centre, half = xywh[:2], xywh[2:] / 2
-    size_wh = np.array([[input_hw[1]], [input_hw[0]]], np.float32)
-    corners = np.vstack([(centre - half) * size_wh, (centre + half) * size_wh])
-    return np.ascontiguousarray(corners.T, np.float32)
+@lru_cache(maxsize=8)
+def _corners_of_box(input_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Give what turns (n, 4) centre and size, as fractions of the input, into corners in network pixels."""
+    height, width = input_hw
+    return np.array(
+        [
+            [width, 0, width, 0],
+            [0, height, 0, height],
+            [-width / 2, 0, width / 2, 0],
+            [0, -height / 2, 0, height / 2],
+        ],
+        np.float32,
+    )

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.color import ColorImage, ColorOrder, write_rgb
-from yolov8_seg_ros.core.halving import Halving
+from yolov8_seg_ros.core.area import AreaResizer
+from yolov8_seg_ros.core.color import ColorImage, write_rgb
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 
 #: Grey of the border, as the network saw it in training.
 BORDER_GREY = 114
 FITS = ("letterbox", "stretch")
-INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+INTERPOLATIONS = ("linear", "area")
 PIXEL_ROUNDINGS = ("nearest", "toward_zero")
 #: Of an image that is resized as it is.
 MAX_CHANNELS = 4
@@ -82,15 +83,26 @@ class Letterbox:
 
     def boxes_to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map boxes (n, 4) from network pixels to image pixels, clipped to the image."""
-        scale = np.array(self.scale_xy * 2, np.float32)
-        boxes = (xyxy - np.array(self.pad_xy * 2, np.float32)) / scale
-        height, width = self.image_hw
-        return np.clip(boxes, 0, np.array([width, height] * 2, np.float32)).astype(np.float32, copy=False)
+        boxes = (xyxy - self._pad_xyxy) / self._scale_xyxy
+        np.maximum(boxes, 0, out=boxes)
+        return np.minimum(boxes, self._image_whwh, out=boxes)
 
     def boxes_to_network(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map boxes (n, 4) from image pixels to network pixels."""
-        boxes = xyxy * np.array(self.scale_xy * 2, np.float32) + np.array(self.pad_xy * 2, np.float32)
-        return boxes.astype(np.float32, copy=False)
+        boxes: NDArray[np.float32] = xyxy * self._scale_xyxy + self._pad_xyxy
+        return boxes
+
+    @cached_property
+    def _scale_xyxy(self) -> NDArray[np.float32]:
+        return np.array(self.scale_xy * 2, np.float32)
+
+    @cached_property
+    def _pad_xyxy(self) -> NDArray[np.float32]:
+        return np.array(self.pad_xy * 2, np.float32)
+
+    @cached_property
+    def _image_whwh(self) -> NDArray[np.float32]:
+        return np.array(self.image_hw[::-1] * 2, np.float32)
 
 
 class NetworkInput:
@@ -114,15 +126,13 @@ class NetworkInput:
         pixel_rounding: str = "nearest",
     ) -> None:
         require_choice("interpolation", interpolation, INTERPOLATIONS)
-        self._interpolation = INTERPOLATIONS[interpolation]
-        self._is_area = interpolation == "area"
-        self._halving = Halving()
+        self._area_resizer = AreaResizer() if interpolation == "area" else None
         self._stored_of_pixel = stored_pixels(quant, pixel_rounding)
         # Subtracting 128 from a byte is flipping its top bit.
         self._is_bit_flip = np.array_equal(self._stored_of_pixel, np.arange(-128, 128))
         self._tensor = np.empty((*network_hw, 3), quant.dtype)
         self._rgb = np.empty((*network_hw, 3), np.uint8)
-        # Before its colours are swapped: as many bytes as the widest pixels need.
+        # Of linear interpolation, before the colours are swapped: as many bytes as the widest pixels need.
         self._resized = np.empty(network_hw[0] * network_hw[1] * MAX_CHANNELS, np.uint8)
         self._letterbox: Letterbox | None = None
 
@@ -132,22 +142,17 @@ class NetworkInput:
             self._tensor[:] = self._stored_of_pixel[BORDER_GREY]
             self._letterbox = letterbox
         rgb = self._rgb[letterbox.interior]
-        self._write_resized_rgb(image, rgb)
+        # Colours are swapped after the resize: there are far fewer pixels then.
+        write_rgb(self._resize(image.pixels, letterbox.resized_hw[::-1]), image.order, rgb)
         self._store(rgb, self._tensor[letterbox.interior])
         return self._tensor[np.newaxis]
 
-    def _write_resized_rgb(self, image: ColorImage, rgb: NDArray[np.uint8]) -> None:
-        size_wh = (rgb.shape[1], rgb.shape[0])
-        # Means of means are means: halving first changes little but the time it takes.
-        pixels = self._halving.shrink(image.pixels, size_wh) if self._is_area else image.pixels
-        if image.order is ColorOrder.RGB:
-            cv2.resize(pixels, size_wh, dst=rgb, interpolation=self._interpolation)
-            return
-        # Colours are swapped after the resize: there are far fewer pixels then.
-        shape = (*rgb.shape[:2], *image.pixels.shape[2:])
+    def _resize(self, pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+        if self._area_resizer is not None:
+            return self._area_resizer.resize(pixels, size_wh)
+        shape = (size_wh[1], size_wh[0], *pixels.shape[2:])
         resized = self._resized[: math.prod(shape)].reshape(shape)
-        cv2.resize(pixels, size_wh, dst=resized, interpolation=self._interpolation)
-        write_rgb(resized, image.order, rgb)
+        return cv2.resize(pixels, size_wh, dst=resized, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
     def _store(self, rgb: NDArray[np.uint8], target: Tensor) -> None:
         if self._is_bit_flip:

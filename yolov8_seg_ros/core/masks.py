@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,75 +15,123 @@ from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.model_spec import PROTOTYPE_STRIDE_PX
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 
+#: Left, top, right and bottom edge of a rectangle of prototype cells.
+CellWindow = Sequence[int]
 
-def mask_logits(
-    coefficients: NDArray[np.float32], prototypes: Tensor, quant: QuantParams
-) -> NDArray[np.float32]:
-    """Give float32 (n, rows, columns): mask logits in prototype cells; an instance is where its logit is above 0.
 
-    Args:
-        coefficients: float32 (n, prototypes), real values.
-        prototypes: stored (rows, columns, prototypes).
-        quant: how the prototypes are stored.
+@dataclass(frozen=True)
+class MaskLogits:
+    """The mask logits of one instance in a window of prototype cells; the instance is where its logit is above 0.
+
+    Attributes:
+        cells: float32 (rows, columns) of the window.
+        first_column: of the window.
+        first_row: of the window.
     """
-    rows, columns, count = prototypes.shape
-    stored = prototypes.reshape(-1, count).astype(np.float32)
-    # Scale and zero point are applied to the few coefficients rather than to the many prototypes.
-    scaled: NDArray[np.float32] = coefficients * np.float32(quant.scale)
-    logits = scaled @ stored.T
-    logits -= np.float32(quant.zero_point) * scaled.sum(axis=1, keepdims=True)
-    return logits.reshape(-1, rows, columns)
+
+    cells: NDArray[np.float32]
+    first_column: int
+    first_row: int
+
+    def within(self, window: CellWindow) -> NDArray[np.float32]:
+        """Give the cells of a window inside this one."""
+        left, top, right, bottom = window
+        x, y = self.first_column, self.first_row
+        return self.cells[top - y : bottom - y, left - x : right - x]
 
 
-def box_masks(
-    logits: NDArray[np.float32], xyxy: NDArray[np.float32], letterbox: Letterbox
-) -> tuple[BoxMask, ...]:
-    """Cut each instance's mask out of its logits.
+class MaskMaker:
+    """Multiply the prototypes of an image with the mask coefficients of its instances, only where a mask can be.
 
     Args:
-        logits: float32 (n, rows, columns) in prototype cells.
-        xyxy: float32 (n, 4), boxes in image pixels, inside the image; a mask ends at its box.
+        prototypes: stored (rows, columns, prototypes).
+        quant: how they are stored.
+        coefficients: float32 (n, prototypes), real values.
+        halo: how many cells more than asked for are given on each side, where there are so many.
+
+    Attributes:
+        plane_hw: number of rows and columns of all cells.
+    """
+
+    def __init__(
+        self, prototypes: Tensor, quant: QuantParams, coefficients: NDArray[np.float32], halo: int = 0
+    ) -> None:
+        self._prototypes = prototypes
+        self._halo = halo
+        self.plane_hw = (prototypes.shape[0], prototypes.shape[1])
+        # Scale and zero point are applied to the few coefficients rather than to the many prototypes.
+        self._scaled = coefficients * np.float32(quant.scale)
+        self._offsets = (self._scaled.sum(axis=1) * np.float32(-quant.zero_point)).tolist()
+
+    def logits(self, instance: int, window: CellWindow) -> MaskLogits:
+        """Give the mask logits of an instance.
+
+        Args:
+            instance: row of its coefficients.
+            window: the cells that are wanted, all of them existing.
+        """
+        left, top, right, bottom = window
+        halo = self._halo
+        x, y = max(0, left - halo), max(0, top - halo)
+        stored = self._prototypes[y : bottom + halo, x : right + halo]
+        rows, columns, count = stored.shape
+        cells: NDArray[np.float32] = stored.astype(np.float32).reshape(-1, count) @ self._scaled[instance]
+        cells += self._offsets[instance]
+        return MaskLogits(cells.reshape(rows, columns), x, y)
+
+
+def halo_cells(letterbox: Letterbox) -> int:
+    """Give how many cells beyond a box `box_mask` may look at."""
+    # Half an image pixel by rounding the box, and the neighbour for interpolation: rounded up, two cells at most where
+    # a cell is larger than a pixel.
+    return 2 * math.ceil(max(letterbox.scale_xy) / PROTOTYPE_STRIDE_PX)
+
+
+def box_mask(logits: MaskLogits, box_xyxy: Sequence[float], letterbox: Letterbox) -> BoxMask:
+    """Cut one instance's mask out of its logits.
+
+    Args:
+        logits: around the box, with `halo_cells` more on each side.
+        box_xyxy: a box in image pixels, inside the image; the mask ends at it.
         letterbox: the map between image and network pixels.
     """
-    return tuple(_box_mask(plane, box, letterbox) for plane, box in zip(logits, xyxy, strict=True))
-
-
-def _box_mask(logits: NDArray[np.float32], box_xyxy: NDArray[np.float32], letterbox: Letterbox) -> BoxMask:
     # A pixel belongs to the box when its centre does.
-    left, top, right, bottom = (math.floor(edge + 0.5) for edge in box_xyxy.tolist())
+    left, top, right, bottom = (math.floor(edge + 0.5) for edge in box_xyxy)
     if right <= left or bottom <= top:
         return BoxMask((left, top), np.zeros((0, 0), np.bool_))
-    columns = _Axis(left, right, letterbox.scale_xy[0], letterbox.pad_xy[0], logits.shape[1])
-    rows = _Axis(top, bottom, letterbox.scale_xy[1], letterbox.pad_xy[1], logits.shape[0])
+    num_rows, num_columns = logits.cells.shape
+    (scale_x, scale_y), (pad_x, pad_y) = letterbox.scale_xy, letterbox.pad_xy
+    columns = _Axis(left, right, scale_x, pad_x, logits.first_column, num_columns)
+    rows = _Axis(top, bottom, scale_y, pad_y, logits.first_row, num_rows)
     upsampled = cv2.resize(
-        logits[rows.cells, columns.cells],
+        logits.cells[rows.cells, columns.cells],
         None,
         fx=columns.pixels_per_cell,
         fy=rows.pixels_per_cell,
         interpolation=cv2.INTER_LINEAR,
     )
-    window = upsampled[rows.window(upsampled.shape[0]), columns.window(upsampled.shape[1])]
-    return BoxMask((left, top), window > 0)
+    # Compared before the window is cut out: NumPy is four times faster on memory in one piece.
+    inside: NDArray[np.bool_] = upsampled > 0
+    return BoxMask((left, top), inside[rows.window(inside.shape[0]), columns.window(inside.shape[1])])
 
 
 class _Axis:
-    """Along one axis: the prototype cells that a box needs, and where it lies among them once upsampled."""
+    """Along one axis: the cells of a window that a box needs, and where the box lies among them once upsampled."""
 
-    def __init__(self, start_px: int, stop_px: int, scale: float, pad_px: int, num_cells: int) -> None:
+    def __init__(
+        self, start_px: int, stop_px: int, scale: float, pad_px: int, window_start: int, num_cells: int
+    ) -> None:
         self.pixels_per_cell = PROTOTYPE_STRIDE_PX / scale
         self._length_px = stop_px - start_px
         # Interpolation needs the two cells around the centres of the first and of the last pixel; where a pixel is
         # larger than a cell, all that it covers.
         spare = math.ceil(1 / self.pixels_per_cell) - 1
-        first_cell = max(0, math.floor(self._cell_of(start_px + 0.5, scale, pad_px)) - spare)
-        last_cell = min(num_cells - 1, math.floor(self._cell_of(stop_px - 0.5, scale, pad_px)) + 1 + spare)
-        self.cells = slice(first_cell, last_cell + 1)
-        self._offset_px = round((start_px * scale + pad_px - first_cell * PROTOTYPE_STRIDE_PX) / scale)
-
-    @staticmethod
-    def _cell_of(x_px: float, scale: float, pad_px: int) -> float:
-        """Give where an image coordinate lies among the centres of the cells."""
-        return (x_px * scale + pad_px) / PROTOTYPE_STRIDE_PX - 0.5
+        first_centre = (start_px * scale + 0.5 * scale + pad_px) / PROTOTYPE_STRIDE_PX - 0.5 - window_start
+        last_centre = (stop_px * scale - 0.5 * scale + pad_px) / PROTOTYPE_STRIDE_PX - 0.5 - window_start
+        first = min(max(0, math.floor(first_centre) - spare), num_cells - 1)
+        last = max(first, min(num_cells - 1, math.floor(last_centre) + 1 + spare))
+        self.cells = slice(first, last + 1)
+        self._offset_px = round((start_px * scale + pad_px - (window_start + first) * PROTOTYPE_STRIDE_PX) / scale)
 
     def window(self, upsampled_px: int) -> slice:
         """Give the box's pixels among the upsampled ones; rounding may have left one fewer at the far end."""

@@ -11,10 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.boxes import has_area
 from yolov8_seg_ros.core.color import ColorImage
-from yolov8_seg_ros.core.evidence import logits_near_boxes, mask_confidence, refine_boxes
-from yolov8_seg_ros.core.head import HeadOptions, decode
+from yolov8_seg_ros.core.evidence import mask_confidence, refine_box, window_around
+from yolov8_seg_ros.core.head import Candidates, HeadOptions, decode
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.letterbox import (
     FITS,
@@ -24,7 +23,7 @@ from yolov8_seg_ros.core.letterbox import (
     NetworkInput,
     require_choice,
 )
-from yolov8_seg_ros.core.masks import box_masks, mask_logits
+from yolov8_seg_ros.core.masks import MaskLogits, MaskMaker, box_mask, halo_cells
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.quantization import Tensor
 
@@ -195,18 +194,17 @@ class Segmenter:
         found = decode(outputs, spec, options.head)
         if not len(found.score):
             return Instances.empty(letterbox.image_hw, masks)
-        prototypes = outputs[spec.prototypes_index][0]
-        logits = mask_logits(found.coefficients, prototypes, spec.prototypes.quant)
-        near = logits_near_boxes(logits, found.xyxy)
-        boxes = refine_boxes(found.xyxy, near) if options.refine_boxes else found.xyxy
-        score = found.score * mask_confidence(near) if options.rescore else found.score
+        maker = MaskMaker(
+            outputs[spec.prototypes_index][0], spec.prototypes.quant, found.coefficients, halo_cells(letterbox)
+        )
+        boxes, score, logits = self._ask_masks(found, maker)
         xyxy = letterbox.boxes_to_image(boxes)
         kept = _kept(xyxy, score, options.head.score_threshold)
         instance_masks = None
         if masks:
             # The mask ends where the network drew the box: what a refined box adds is another object as often as not.
-            drawn = letterbox.boxes_to_image(found.xyxy[kept])
-            instance_masks = box_masks(logits[kept], drawn, letterbox)
+            drawn = letterbox.boxes_to_image(found.xyxy[kept]).tolist()
+            instance_masks = tuple(box_mask(logits[row], box, letterbox) for row, box in zip(kept, drawn, strict=True))
         return Instances(
             image_hw=letterbox.image_hw,
             xyxy=xyxy[kept],
@@ -215,10 +213,33 @@ class Segmenter:
             masks=instance_masks,
         )
 
+    def _ask_masks(
+        self, found: Candidates, maker: MaskMaker
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[MaskLogits]]:
+        """Give boxes in network pixels and scores as the masks know them better, and the masks' logits."""
+        boxes, score = found.xyxy.tolist(), found.score.tolist()
+        logits = []
+        # Images hold few objects: of each a small window is looked at, rather than all planes at once.
+        for row, box in enumerate(boxes):
+            window = window_around(box, maker.plane_hw)
+            mask = maker.logits(row, window)
+            near = mask.within(window)
+            if self.options.refine_boxes:
+                boxes[row] = refine_box(box, near, window)
+            if self.options.rescore:
+                score[row] *= mask_confidence(near)
+            logits.append(mask)
+        return np.array(boxes, np.float32), np.array(score, np.float32), logits
 
-def _kept(xyxy: NDArray[np.float32], score: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
+
+def _kept(xyxy: NDArray[np.float32], score: NDArray[np.float32], threshold: float) -> list[int]:
     """Give the rows, best score first, of boxes that have something left inside the image and still score enough."""
     # The head has compared stored scores already: float32 must not turn one that just passed away.
-    good = has_area(xyxy) & (score >= np.float32(threshold) * (1 - np.finfo(np.float32).eps))
-    rows = np.flatnonzero(good)
-    return rows[np.argsort(-score[rows], kind="stable")]
+    lowest = np.float32(threshold) * (1 - np.finfo(np.float32).eps)
+    scores = score.tolist()
+    rows = [
+        row
+        for row, (left, top, right, bottom) in enumerate(xyxy.tolist())
+        if left < right and top < bottom and scores[row] >= lowest
+    ]
+    return sorted(rows, key=lambda row: -scores[row])

@@ -10,7 +10,7 @@ from types import FrameType
 
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -69,8 +69,17 @@ def run_node(
             rclpy.try_shutdown()
 
 
+def _make_executor() -> Executor:
+    """Make the executor that waits in C++, where rclpy has it: another one holds Python's lock half a ms an image."""
+    try:
+        from rclpy.experimental.events_executor import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor()
+    return EventsExecutor()
+
+
 def _spin(node: Node, ending: Ending) -> int:
-    executor = SingleThreadedExecutor()
+    executor = _make_executor()
     executor.add_node(node)
     try:
         while ending.exit_code is None:

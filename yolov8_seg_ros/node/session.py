@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from yolov8_seg_ros.core.overlay import draw_overlay
 from yolov8_seg_ros.core.segmenter import Backend, Segmenter, SegmenterOptions
 from yolov8_seg_ros.core.warm_up import WarmUp, warm_up
 from yolov8_seg_ros.node import conversions
+from yolov8_seg_ros.node.cdr import detections_to_cdr, installed_messages_agree
 from yolov8_seg_ros.node.diagnostics import SILENCE_S, Health, Rate
 from yolov8_seg_ros.node.image_stages import ImageStages
 from yolov8_seg_ros.node.image_subscription import ImageSubscription
@@ -61,6 +62,7 @@ class Session:
         self._instances = node.create_lifecycle_publisher(Image, "~/instances", _RESULT_QOS)
         self._semantic = node.create_lifecycle_publisher(Image, "~/semantic", _RESULT_QOS)
         self._overlay = node.create_lifecycle_publisher(Image, "~/overlay", qos_profile_sensor_data)
+        self._detections_message = self._choose_detections_message()
         self._canvas = conversions.GrayCanvas()
         self._label_info = node.create_lifecycle_publisher(LabelInfo, "~/label_info", _LATCHED_QOS)
         self._subscription = ImageSubscription(
@@ -183,13 +185,23 @@ class Session:
                 f"{loss} images of {self._subscription.topic} got lost in transport: {self._subscription.loss_advice()}"
             )
 
+    def _choose_detections_message(
+        self,
+    ) -> Callable[[Instances, Sequence[str], Header], Detection2DArray | bytes]:
+        if installed_messages_agree():
+            return detections_to_cdr
+        self._node.get_logger().warning(
+            "the installed vision_msgs are not those this package was written for: detections take longer to publish"
+        )
+        return conversions.detections_to_msg
+
     def _wants_masks(self) -> bool:
         return any(p.get_subscription_count() for p in (self._instances, self._semantic, self._overlay))
 
     def _publish(self, header: Header, image: ColorImage, instances: Instances) -> None:
         names = self._segmenter.spec.class_names
         if self._detections.get_subscription_count():
-            self._detections.publish(conversions.detections_to_msg(instances, names, header))
+            self._detections.publish(self._detections_message(instances, names, header))
         # Someone may have subscribed only after the masks were left out: then the next image will do.
         if instances.masks is not None:
             if self._instances.get_subscription_count():

@@ -1,0 +1,81 @@
+"""Serialise detections without making message objects first: rclpy takes a third of a millisecond for ten of them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from rclpy.serialization import deserialize_message, serialize_message
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray
+
+from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.node.conversions import detections_to_msg
+
+#: Plain CDR, little endian, no options: what every ROS 2 middleware carries.
+_ENCAPSULATION = b"\x00\x01\x00\x00"
+#: Position, orientation (x, y, z, w) and covariance of a pose that says nothing.
+_POSE = struct.pack("<43d", *(0.0,) * 6, 1.0, *(0.0,) * 36)
+_THETA = 0.0
+
+
+def detections_to_cdr(instances: Instances, class_names: Sequence[str], header: Header) -> bytes:
+    """Give the message of `detections_to_msg`, serialised."""
+    ids = range(1, len(instances) + 1) if instances.track_id is None else instances.track_id.tolist()
+    head = _header(header)
+    message = bytearray(head)
+    _append(message, 4, struct.pack("<I", len(instances)))
+    # Each detection repeats the header, and then holds a sequence of one result.
+    start = _padded(head, 4) + struct.pack("<I", 1)
+    rows = zip(ids, instances.xyxy.tolist(), instances.score.tolist(), instances.class_id.tolist(), strict=True)
+    for number, (left, top, right, bottom), score, class_index in rows:
+        _append(message, 4, start)
+        message += _text(class_names[class_index])
+        _append(message, 8, struct.pack("<d", score))
+        message += _POSE
+        message += struct.pack("<5d", (left + right) / 2, (top + bottom) / 2, _THETA, right - left, bottom - top)
+        message += _text(str(number))
+    return _ENCAPSULATION + message
+
+
+def installed_messages_agree() -> bool:
+    """Tell whether the installed vision_msgs and middleware read what this module writes.
+
+    Another release of vision_msgs may define its messages differently.
+    """
+    sample = Instances(
+        image_hw=(8, 16),
+        xyxy=np.array([[1, 2, 4, 8], [0, 0, 16, 8]], np.float32),
+        score=np.array([0.75, 0.5], np.float32),
+        class_id=np.array([1, 0]),
+    )
+    header = Header(frame_id="camera")
+    header.stamp.sec, header.stamp.nanosec = 1, 2
+    names = ("five5", "twelve")
+    expected = detections_to_msg(sample, names, header)
+    serialized = detections_to_cdr(sample, names, header)
+    # Not byte by byte: the middleware leaves the bytes between the fields as they are.
+    return (
+        len(serialized) == len(serialize_message(expected))
+        and deserialize_message(serialized, Detection2DArray) == expected
+    )
+
+
+def _header(header: Header) -> bytes:
+    return struct.pack("<iI", header.stamp.sec, header.stamp.nanosec) + _text(header.frame_id)
+
+
+def _text(text: str) -> bytes:
+    """Give a string: its length, itself, and a NUL that counts."""
+    encoded = text.encode()
+    return struct.pack("<I", len(encoded) + 1) + encoded + b"\0"
+
+
+def _append(message: bytearray, alignment: int, data: bytes) -> None:
+    message += bytes(-len(message) % alignment)
+    message += data
+
+
+def _padded(data: bytes, alignment: int) -> bytes:
+    return data + bytes(-len(data) % alignment)
