@@ -88,8 +88,8 @@ def test_small_work_is_done_in_one_thread(name, before, after, monkeypatch):
 
 
 def test_opencv_obeys():
-    told = "from yolov8_seg_ros import executables; executables.prepare_process(); import cv2; print(cv2.getNumThreads())"
-    assert run(told) == (0, "1\n", "")
+    prepared = "from yolov8_seg_ros import executables; executables.prepare_process()"
+    assert run(f"{prepared}; import cv2; print(cv2.getNumThreads())") == (0, "1\n", "")
 
 
 #: Counts how often the kernel clears a page while the memory of an image is taken and given back, again and again.
