@@ -35,7 +35,7 @@ subscribed    instances: detections and instance mask; overlay: these and the ov
 median, p95   ms from publishing an image to having all that is subscribed to in another process; of invoke() in a loop,
               and below /paced at the camera's rate
 /loop, /paced median over (that of the node that answers at once with such messages + invoke()), invoke() being run in
-              a loop, or at the camera's rate, where each of its runs takes longer
+              a loop, or at the camera's rate, where most take longer
 CPU           ms of processor time of the node's process an image; of invoke() at the camera's rate
 MiB           resident memory of the node at the end, shared segments included
 start         s from the start of the node's process until it logs that it listens, its model loaded and warmed up
@@ -87,7 +87,8 @@ def _print_rows(args: argparse.Namespace, feed: Feed, profile: str, subscribed: 
     floor = measure(answering_node(args.model, feed), outputs, feed, has_profile)
     print(f"{start}{'answers':13}{_times(floor)}{'':14}{floor.cpu_ms:7.2f}{'':12}{_counts(floor)}", flush=True)
     invoke = network.measure(args.frames, feed.rate_hz)
-    print(f"{start}{'invoke()':13}{invoke.loop_ms:8.2f}{'':15}{invoke.paced_ms:7.2f}{invoke.paced_cpu_ms:7.2f}", flush=True)
+    paced = f"{invoke.paced_ms:7.2f}{invoke.paced_cpu_ms:7.2f}"
+    print(f"{start}{'invoke()':13}{invoke.loop_ms:8.2f}{'':15}{paced}", flush=True)
     node = measure(_segmentation_node(args), outputs, feed, has_profile)
     own = f"{node.cpu_ms:7.2f}{node.resident_mib:6.0f}{node.active_s:6.2f}"
     what = f"segments {node.found}"
