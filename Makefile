@@ -40,7 +40,7 @@ lint: tools ## run ruff and mypy
 	$(BIN)/mypy
 
 bench: $(STAMPS)/package ## measure speed; prints tables
-	$(BIN)/python -m benchmarks $(if $(MODEL),--model '$(MODEL)')
+	$(BIN)/python -m benchmarks $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--picture '$(SOURCE)')
 
 venv: tools $(STAMPS)/package ## only set .venv up
 

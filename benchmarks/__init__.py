@@ -1,1 +1,1 @@
-"""Measure speed: `make bench`, or `python -m benchmarks.stages --help`, `python -m benchmarks.overlap --help`."""
+"""Measure speed: `make bench`, or one of the modules as README.md says."""

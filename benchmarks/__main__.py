@@ -1,10 +1,28 @@
 """Print all tables."""
 
+import argparse
+import sys
+
 from yolov8_seg_ros.executables import prepare_process
+from yolov8_seg_ros.model_store import SCENE_MODEL
+
+
+def main() -> int:
+    """Run the benchmarks that need nothing but this package."""
+    prepare_process()
+    from benchmarks import node, overlap, stages
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--model", default=SCENE_MODEL, help="path or name of a model (default: %(default)s)")
+    parser.add_argument("--picture", default="", help="of the node's tables; default: one of the built-in scene")
+    args = parser.parse_args()
+    model = ["--model", args.model]
+    stages.main(model)
+    for benchmark in (node, overlap):
+        print(flush=True)
+        benchmark.main([*model, "--picture", args.picture])
+    return 0
+
 
 if __name__ == "__main__":
-    prepare_process()
-    from benchmarks import overlap, stages
-
-    stages.main()
-    overlap.main([])
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """Stand in for an NPU: a backend that takes its time without the processor, and gives a real result.
 
-Run as a program it is a process of the benchmark: the node with that backend, or one that answers at once.
+Run as a program it is a process of the benchmark: the node with that backend.
 """
 
 from __future__ import annotations
@@ -13,36 +13,21 @@ from collections.abc import Sequence
 from typing import Any
 from unittest.mock import patch
 
-import cv2
 from rclpy.lifecycle import LifecycleNode
-from rclpy.node import Node
-from sensor_msgs.msg import Image
-from vision_msgs.msg import Detection2DArray
 
+from benchmarks.picture import picture
 from yolov8_seg_ros.backends import open_backend
 from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.quantization import Tensor
-from yolov8_seg_ros.core.scene import SyntheticScene
 from yolov8_seg_ros.core.segmenter import Backend, Segmenter
 from yolov8_seg_ros.executables import prepare_process
-from yolov8_seg_ros.node import conversions, pipeline, seg_node, session
+from yolov8_seg_ros.node import pipeline, seg_node, session
 from yolov8_seg_ros.node.process import Ending, run_node
 from yolov8_seg_ros.node.transport import use_large_image_profile
 
-IMAGE_HW = (480, 640)
 #: What ST publishes for the STM32MP257F-EV1 and the 256 model.
 DEVICE_MS = 19.84
 _PR_SET_TIMERSLACK = 29
-
-
-def picture(path: str) -> ColorImage:
-    """Give the picture that all processes use, 640x480: a file's, or one of the built-in scene."""
-    if not path:
-        return ColorImage(SyntheticScene(IMAGE_HW, seed=5, num_shapes=7).frame(0).image)
-    pixels = cv2.imread(path)
-    if pixels is None:
-        raise SystemExit(f"'{path}' is not a picture")
-    return ColorImage(cv2.resize(pixels, IMAGE_HW[::-1], interpolation=cv2.INTER_AREA))
 
 
 class SleepingNpu(Backend):
@@ -70,40 +55,16 @@ class SleepingNpu(Backend):
         """Do nothing."""
 
 
-class AnswerAtOnce(Node):
-    """Publish messages made beforehand, for each image: what remains is the transport."""
-
-    def __init__(self, model: str, image: ColorImage) -> None:
-        super().__init__("yolov8_seg")
-        with open_backend(model, "cpu") as backend:
-            instances = Segmenter(backend).segment(image)
-            header = Image().header
-            self._detection_msg = conversions.detections_to_msg(instances, backend.spec.class_names, header)
-            canvas = conversions.GrayCanvas()
-            instances.label_image(canvas.pixels(IMAGE_HW))
-            self._mask_msg = canvas.message(header)
-        self._detections = self.create_publisher(Detection2DArray, "~/detections", 10)
-        self._masks = self.create_publisher(Image, "~/instances", 10)
-        self.create_subscription(Image, "image", self._answer, 5)
-
-    def _answer(self, message: Image) -> None:
-        for publisher, answer in ((self._detections, self._detection_msg), (self._masks, self._mask_msg)):
-            answer.header = message.header
-            publisher.publish(answer)
-
-
 def main() -> int:
     """Run as one of the benchmark's processes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
     parser.add_argument("--picture", default="")
-    parser.add_argument("--lanes", type=int, default=pipeline.OVERLAPPING_LANES, help="0: answer at once")
+    parser.add_argument("--lanes", type=int, default=pipeline.OVERLAPPING_LANES)
     args = parser.parse_args()
     prepare_process()
     use_large_image_profile()
     image = picture(args.picture)
-    if not args.lanes:
-        return run_node(lambda ending: AnswerAtOnce(args.model, image), ())
 
     def opened(**_settings: Any) -> Backend:
         return SleepingNpu(args.model, image, DEVICE_MS, is_accelerator=args.lanes > 1)

@@ -82,11 +82,19 @@ def _row(segmenter: Segmenter, image_hw: tuple[int, int], count: int, runs: int)
     return f"{size:>10} {len(instances):>8} {times} {ratio:>12.2f}"
 
 
-def medians_ms(runs: int, *stages: Callable[[], object]) -> list[float]:
-    """Give the median duration of each stage; they take turns, so that a slow moment meets them all."""
+def medians_ms(runs: int, *stages: Callable[[], object], pause_s: float = 0.0) -> list[float]:
+    """Give the median duration of each stage; they take turns, so that a slow moment meets them all.
+
+    Args:
+        runs: how often each is run.
+        stages: what is run.
+        pause_s: taken before each, outside its time.
+    """
     times_s = np.empty((runs, len(stages)))
     for run in range(runs):
         for index, stage in enumerate(stages):
+            if pause_s:
+                time.sleep(pause_s)
             started_s = time.perf_counter()
             stage()
             times_s[run, index] = time.perf_counter() - started_s

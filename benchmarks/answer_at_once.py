@@ -1,0 +1,76 @@
+"""Answer each image at once, with messages made beforehand: what remains is the transport.
+
+A process of the benchmarks. It is the plain node that anybody would write, and publishes what somebody listens to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray
+
+from benchmarks.picture import picture, size_hw
+from yolov8_seg_ros.backends import open_backend
+from yolov8_seg_ros.core.color import ColorImage
+from yolov8_seg_ros.core.overlay import draw_overlay
+from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.node import conversions
+from yolov8_seg_ros.node.process import run_node
+from yolov8_seg_ros.node.transport import use_large_image_profile
+
+
+class AnswerAtOnce(Node):
+    """Publish what the segmentation node would, as far as the size of messages goes."""
+
+    def __init__(self, model: str, image: ColorImage) -> None:
+        super().__init__("yolov8_seg")
+        detections, instances, overlay = _results(model, image)
+        self._answers = (
+            (self.create_publisher(Detection2DArray, "~/detections", 10), detections),
+            (self.create_publisher(Image, "~/instances", 10), instances),
+            (self.create_publisher(Image, "~/overlay", qos_profile_sensor_data), overlay),
+        )
+        self.create_subscription(Image, "image", self._answer, 5)
+        # As the segmentation node says it.
+        self.get_logger().info("listening to image")
+
+    def _answer(self, message: Image) -> None:
+        for publisher, answer in self._answers:
+            if publisher.get_subscription_count():
+                answer.header = message.header
+                publisher.publish(answer)
+
+
+def _results(model: str, image: ColorImage) -> tuple[Detection2DArray, Image, Image]:
+    header = Image().header
+    with open_backend(model, "cpu") as backend:
+        instances = Segmenter(backend).segment(image)
+        names = backend.spec.class_names
+    canvas = conversions.GrayCanvas()
+    instances.label_image(canvas.pixels(image.hw))
+    overlay = draw_overlay(image.to_bgr(), instances, names)
+    return (
+        conversions.detections_to_msg(instances, names, header),
+        canvas.message(header),
+        conversions.bgr_to_msg(overlay, header),
+    )
+
+
+def main() -> int:
+    """Run the node."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--picture", default="")
+    parser.add_argument("--size", type=size_hw, required=True)
+    args = parser.parse_args()
+    use_large_image_profile()
+    image = picture(args.picture, args.size)
+    return run_node(lambda _ending: AnswerAtOnce(args.model, image), (), [])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

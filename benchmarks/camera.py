@@ -1,0 +1,58 @@
+"""Publish one picture at a rate: a process of the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import rclpy
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
+from benchmarks.picture import picture, size_hw
+from yolov8_seg_ros.node import conversions
+from yolov8_seg_ros.node.transport import use_large_image_profile
+
+#: Printed before the first frame that counts, and when the results of the last one must have come.
+MEASURING, DONE = "camera: measuring", "camera: done"
+_QUEUE = 5
+#: From the first subscriber to the first frame, so that all have found each other.
+_SETTLE_S = 1.0
+#: Between the last frame and DONE.
+_LINGER_S = 0.3
+
+
+def main() -> int:
+    """Publish as many frames as were asked for; `frame_id` is a frame's number."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--picture", default="")
+    parser.add_argument("--size", type=size_hw, required=True)
+    parser.add_argument("--hz", type=float, required=True)
+    parser.add_argument("--warm-up", type=int, required=True, help="frames before those that count")
+    parser.add_argument("--frames", type=int, required=True)
+    args = parser.parse_args()
+    use_large_image_profile()
+    message = conversions.bgr_to_msg(picture(args.picture, args.size).pixels, Image().header)
+    rclpy.init()
+    publisher = Node("camera").create_publisher(Image, "image", _QUEUE)
+    while not publisher.get_subscription_count():
+        time.sleep(0.05)
+    time.sleep(_SETTLE_S)
+    due_s = time.monotonic()
+    for number in range(args.warm_up + args.frames):
+        if number == args.warm_up:
+            print(MEASURING, flush=True)
+        message.header.frame_id = str(number)
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
+        publisher.publish(message)
+        due_s += 1 / args.hz
+        time.sleep(max(0.0, due_s - time.monotonic()))
+    time.sleep(_LINGER_S)
+    print(DONE, flush=True)
+    rclpy.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Make the one picture that all processes of a benchmark use."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import cv2
+import numpy as np
+
+from yolov8_seg_ros.core.color import ColorImage
+from yolov8_seg_ros.core.scene import SyntheticScene
+
+IMAGE_HW = (480, 640)
+_SCENE_SEED, _SCENE_SHAPES = 5, 7
+
+
+def picture(path: str, image_hw: tuple[int, int] = IMAGE_HW) -> ColorImage:
+    """Give a file's picture, resized, or where no path is given one of the built-in scene."""
+    if not path:
+        return ColorImage(SyntheticScene(image_hw, _SCENE_SEED, num_shapes=_SCENE_SHAPES).frame(0).image)
+    pixels = cv2.imread(path)
+    if pixels is None:
+        raise SystemExit(f"'{path}' is not a picture")
+    return ColorImage(np.asarray(cv2.resize(pixels, image_hw[::-1], interpolation=cv2.INTER_AREA), np.uint8))
+
+
+def absolute_path(path: str) -> str:
+    """Give a picture's path as other processes can use it; empty for the built-in scene."""
+    return os.path.abspath(path) if path else ""
+
+
+def size_hw(text: str) -> tuple[int, int]:
+    """Read `WIDTHxHEIGHT`, as an option of a command line."""
+    try:
+        width, height = map(int, text.split("x"))
+    except ValueError:
+        width = height = 0
+    if width < 1 or height < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no size such as 640x480")
+    return height, width
+
+
+def size_text(image_hw: tuple[int, int]) -> str:
+    """Write a size as `size_hw` reads it."""
+    return f"{image_hw[1]}x{image_hw[0]}"
