@@ -7,13 +7,15 @@ from numpy.typing import NDArray
 
 #: Boxes whose overlaps are looked at together: enough for most images, few enough for any number of boxes.
 _BLOCK = 64
+#: A score of 0 votes too, where no other does.
+_LEAST_WEIGHT = np.finfo(np.float32).tiny
 
 
 def has_area(xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Tell which boxes are some: a network may store a size of 0 or less, and a float one NaN or infinity."""
-    size = xyxy[:, 2:] - xyxy[:, :2]
-    is_one: NDArray[np.bool_] = (size > 0) & (size < np.inf)
-    return is_one[:, 0] & is_one[:, 1]
+    is_finite = np.isfinite(xyxy)
+    is_one: NDArray[np.bool_] = np.all(xyxy[:, :2] < xyxy[:, 2:], axis=1)
+    return is_one if is_finite.all() else is_one & is_finite.all(axis=1)
 
 
 def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -53,6 +55,8 @@ def suppress(
             if len(kept) == limit:
                 return _kept(kept, agrees, len(xyxy))
             kept.append(row)
+            # Also at a threshold of 1.
+            same[row] = True
             agrees.append(same)
             # Those that are alive and not the same.
             np.greater(alive, same, out=alive)
@@ -71,8 +75,7 @@ def vote(
         xyxy: float32 (n, 4), all boxes.
         score: float32 (n,), of all boxes.
     """
-    # A score of 0 counts too, where no other does.
-    weight = agrees * np.maximum(score, np.finfo(np.float32).tiny)
+    weight = agrees * np.maximum(score, _LEAST_WEIGHT)
     return ((weight @ xyxy) / weight.sum(axis=1, keepdims=True)).astype(np.float32, copy=False)
 
 
@@ -83,8 +86,6 @@ def _agreement(
     agrees = iou_matrix(xyxy[rows], xyxy) > iou_threshold
     if class_id is not None:
         agrees &= class_id[rows, np.newaxis] == class_id
-    # Also at a threshold of 1.
-    agrees[np.arange(len(rows)), rows] = True
     return agrees
 
 

@@ -120,9 +120,11 @@ def _above_threshold(
 def _best_first(stored_score: Tensor, anchors: NDArray[np.intp]) -> NDArray[np.intp]:
     """Sort by score, descending; of equal scores, which coarse steps make common, the later anchor comes first.
 
-    Later anchors belong to larger strides, which see more of the object.
+    Later anchors belong to larger strides, which see more of the object. Of one anchor's equal scores, the order stays.
     """
-    return np.lexsort((-anchors, -stored_score.astype(np.float32)))
+    # Sorted from the end, and read from the end.
+    from_the_end = np.lexsort((anchors[::-1], stored_score[::-1]))
+    return len(anchors) - 1 - from_the_end[::-1]
 
 
 @lru_cache(maxsize=8)

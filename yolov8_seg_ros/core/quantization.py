@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,16 @@ class QuantParams:
 
     def dequantize(self, stored: Tensor) -> NDArray[np.float32]:
         """Turn stored numbers of any shape into real ones."""
-        real = stored.astype(np.float32)
         if self.is_float:
-            return real
-        real -= self.zero_point
-        real *= self.scale
-        return real
+            return stored.astype(np.float32)
+        return self._real_of_stored[stored]
+
+    @cached_property
+    def _real_of_stored(self) -> NDArray[np.float32]:
+        # Negative numbers count from the end, in Python and here alike.
+        limits = np.iinfo(self.dtype)
+        stored = np.concatenate([np.arange(limits.max + 1), np.arange(limits.min, 0)])
+        return (stored - self.zero_point).astype(np.float32) * np.float32(self.scale)
 
     def quantize(self, real: Tensor) -> Tensor:
         """Turn real numbers of any shape into stored ones, rounded to the nearest and clipped to the type."""
