@@ -1,6 +1,7 @@
 """Answer each image at once, with messages made beforehand: what remains is the transport.
 
-A process of the benchmarks. It is the plain node that anybody would write, and publishes what somebody listens to.
+A process of the benchmarks. It is the plain node that anybody would write, with rclpy's usual executor and nothing done
+about memory, and publishes what somebody listens to.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+import rclpy
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
@@ -19,7 +22,6 @@ from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.overlay import draw_overlay
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.node import conversions
-from yolov8_seg_ros.node.process import run_node
 from yolov8_seg_ros.node.transport import use_large_image_profile
 
 
@@ -69,7 +71,12 @@ def main() -> int:
     args = parser.parse_args()
     use_large_image_profile()
     image = picture(args.picture, args.size)
-    return run_node(lambda _ending: AnswerAtOnce(args.model, image), (), [])
+    rclpy.init()
+    try:
+        rclpy.spin(AnswerAtOnce(args.model, image))
+    except (KeyboardInterrupt, ExternalShutdownException):
+        rclpy.try_shutdown()
+    return 0
 
 
 if __name__ == "__main__":

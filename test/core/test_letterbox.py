@@ -72,14 +72,14 @@ def test_boxes_by_hand():
     letterbox = Letterbox.fit((480, 640), (256, 256))
     network = np.array([[0, 32, 256, 224], [64, 128, 128, 160]], np.float32)
     image = np.array([[0, 0, 640, 480], [160, 240, 320, 320]], np.float32)
-    np.testing.assert_allclose(letterbox.boxes_to_image(network), image)
+    np.testing.assert_allclose([letterbox.box_to_image(box) for box in network.tolist()], image)
     np.testing.assert_allclose(letterbox.boxes_to_network(image), network)
 
 
 def test_boxes_are_clipped_to_the_image():
     letterbox = Letterbox.fit((480, 640), (256, 256))
-    outside = np.array([[-50, 0, 300, 256], [10, 1, 20, 9]], np.float32)
-    np.testing.assert_allclose(letterbox.boxes_to_image(outside), [[0, 0, 640, 480], [25, 0, 50, 0]])
+    assert letterbox.box_to_image([-50, 0, 300, 256]) == (0, 0, 640, 480)
+    assert letterbox.box_to_image([10, 1, 20, 9]) == (25, 0, 50, 0)
 
 
 @each_size
@@ -89,8 +89,7 @@ def test_a_box_comes_back(image_hw, mode, network_hw, rng):
     letterbox = Letterbox.fit(image_hw, network_hw, mode)
     corners = rng.uniform(0, 1, (50, 2, 2)) * image_hw[::-1]
     boxes = np.hstack([corners.min(axis=1), corners.max(axis=1)]).astype(np.float32)
-    back = letterbox.boxes_to_image(letterbox.boxes_to_network(boxes))
-    assert back.dtype == np.float32
+    back = [letterbox.box_to_image(box) for box in letterbox.boxes_to_network(boxes).tolist()]
     np.testing.assert_allclose(back, boxes, atol=0.01)
 
 
@@ -179,6 +178,15 @@ def test_the_border_is_grey_again_after_another_image_size(rng):
         image = rgb_image(rng, image_hw)
         again = filled(network_input, image, (64, 64))
         np.testing.assert_array_equal(again, filled(NetworkInput((64, 64), INT8_INPUT), image, (64, 64)))
+
+
+def test_lanes_do_not_disturb_one_another(rng):
+    network_input = NetworkInput((64, 64), INT8_INPUT, lanes=2)
+    images = [rgb_image(rng, (40, 64)), rgb_image(rng, (64, 30))]
+    fitted = [Letterbox.fit(image.hw, (64, 64)) for image in images]
+    tensors = [network_input.fill(images[lane], fitted[lane], lane) for lane in (0, 1)]
+    for tensor, image in zip(tensors, images, strict=True):
+        np.testing.assert_array_equal(tensor, filled(NetworkInput((64, 64), INT8_INPUT), image, (64, 64)))
 
 
 def test_a_reused_input_shows_the_new_image_alone(rng):

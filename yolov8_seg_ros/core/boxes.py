@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: Boxes whose overlaps are looked at together: enough for most images, few enough for any number of boxes.
-_BLOCK = 64
 #: A score of 0 votes too, where no other does.
 _LEAST_WEIGHT = np.finfo(np.float32).tiny
 
 
 def has_area(xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Tell which boxes are some: a network may store a size of 0 or less, and a float one NaN or infinity."""
+    is_one: NDArray[np.bool_] = (xyxy[:, 0] < xyxy[:, 2]) & (xyxy[:, 1] < xyxy[:, 3])
     is_finite = np.isfinite(xyxy)
-    is_one: NDArray[np.bool_] = np.all(xyxy[:, :2] < xyxy[:, 2:], axis=1)
     return is_one if is_finite.all() else is_one & is_finite.all(axis=1)
 
 
@@ -31,65 +30,51 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
 
 
 def suppress(
-    xyxy: NDArray[np.float32], class_id: NDArray[np.int64] | None, iou_threshold: float, limit: int
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Suppress greedily all boxes that overlap a better one.
+    xyxy: NDArray[np.float32], class_id: NDArray[np.int64] | None, iou_threshold: float
+) -> NDArray[np.intp]:
+    """Give the rows that greedy non-maximum suppression keeps.
 
     Args:
         xyxy: float32 (n, 4), boxes that have an area, best first.
         class_id: int64 (n,): only boxes of one class suppress each other; None lets all do so.
         iou_threshold: a box is dropped when it overlaps a kept one by more than this.
-        limit: keep at most so many.
-
-    Returns:
-        The k rows that are kept, and bool (k, n): which boxes each of them takes for the same object, itself included.
     """
-    kept: list[int] = []
-    agrees: list[NDArray[np.bool_]] = []
-    alive = np.ones(len(xyxy), np.bool_)
-    for start in range(0, len(xyxy), _BLOCK):
-        block = start + np.flatnonzero(alive[start : start + _BLOCK])
-        for row, same in zip(block.tolist(), _agreement(block, xyxy, class_id, iou_threshold), strict=True):
-            if not alive[row]:
-                continue
-            if len(kept) == limit:
-                return _kept(kept, agrees, len(xyxy))
-            kept.append(row)
-            # Also at a threshold of 1.
-            same[row] = True
-            agrees.append(same)
-            # Those that are alive and not the same.
-            np.greater(alive, same, out=alive)
-    return _kept(kept, agrees, len(xyxy))
+    if not len(xyxy):
+        return np.empty(0, np.intp)
+    xywh = xyxy.astype(np.float64)
+    xywh[:, 2:] -= xywh[:, :2]
+    if class_id is not None:
+        # Far enough apart, boxes of different classes cannot overlap.
+        extent = float(np.abs(xyxy).max()) * 2 + 1
+        xywh[:, :2] += class_id[:, np.newaxis] * extent
+    # Ranks stand for scores: OpenCV drops a score of 0, and need not keep the order of equal ones.
+    rank = np.arange(len(xyxy), 0, -1).astype(np.float32)
+    kept = cv2.dnn.NMSBoxes(xywh, rank, 0.0, iou_threshold)  # type: ignore[arg-type]
+    return np.asarray(kept, np.intp).reshape(-1)
 
 
 def vote(
-    agrees: NDArray[np.bool_], xyxy: NDArray[np.float32], score: NDArray[np.float32]
+    kept: NDArray[np.intp],
+    xyxy: NDArray[np.float32],
+    score: NDArray[np.float32],
+    class_id: NDArray[np.int64] | None,
+    iou_threshold: float,
 ) -> NDArray[np.float32]:
     """Give each kept box as the mean of all boxes that suppression takes for the same object, weighted by score.
 
     The mean of several boxes in coarse steps lies between the steps.
 
     Args:
-        agrees: bool (k, n), as `suppress` gives it.
+        kept: rows of the kept boxes.
         xyxy: float32 (n, 4), all boxes.
         score: float32 (n,), of all boxes.
+        class_id: int64 (n,), as for `suppress`.
+        iou_threshold: as for `suppress`.
     """
+    agrees: NDArray[np.bool_] = iou_matrix(xyxy[kept], xyxy) > iou_threshold
+    if class_id is not None:
+        agrees &= class_id[kept, np.newaxis] == class_id
+    # A box always agrees with itself, also at a threshold of 1 or with a score of 0.
+    agrees[np.arange(len(kept)), kept] = True
     weight = agrees * np.maximum(score, _LEAST_WEIGHT)
     return ((weight @ xyxy) / weight.sum(axis=1, keepdims=True)).astype(np.float32, copy=False)
-
-
-def _agreement(
-    rows: NDArray[np.intp], xyxy: NDArray[np.float32], class_id: NDArray[np.int64] | None, iou_threshold: float
-) -> NDArray[np.bool_]:
-    """Tell, as bool (rows, n), which boxes the boxes in these rows take for the same object."""
-    agrees = iou_matrix(xyxy[rows], xyxy) > iou_threshold
-    if class_id is not None:
-        agrees &= class_id[rows, np.newaxis] == class_id
-    return agrees
-
-
-def _kept(
-    kept: list[int], agrees: list[NDArray[np.bool_]], count: int
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    return np.array(kept, np.intp), np.array(agrees, np.bool_).reshape(len(kept), count)

@@ -64,7 +64,8 @@ def mask_confidence(near: NDArray[np.float32]) -> float:
     inside = near[near > 0]
     if not len(inside):
         return 0.0
-    return float((1 / (1 + np.exp(-inside))).sum()) / len(inside)
+    # The logistic function is a tanh, moved and stretched.
+    return 0.5 + 0.5 * float(np.tanh(inside * np.float32(0.5)).sum()) / len(inside)
 
 
 def _cells_between(start_px: float, end_px: float, num_cells: int) -> tuple[int, int]:
@@ -84,9 +85,9 @@ def _end_px(profile: Sequence[float], end_cell: int) -> float:
 
 def _cells_outside(profile: Sequence[float]) -> float:
     """Give how many cells lie before the first rise above 0, interpolated between the centres of cells."""
-    first = next(index for index, logit in enumerate(profile) if logit > 0)
-    if not first:
-        # Where the window ends, the mask fills its last cell.
-        return 0.0
-    inside, outside = profile[first], profile[first - 1]
-    return first + 0.5 - inside / (inside - outside)
+    for cell, logit in enumerate(profile):
+        if logit > 0:
+            outside = profile[cell - 1]
+            # Where the window ends, the mask fills its last cell.
+            return cell + 0.5 - logit / (logit - outside) if cell else 0.0
+    return float(len(profile))

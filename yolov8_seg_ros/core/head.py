@@ -84,10 +84,10 @@ def decode(outputs: Sequence[Tensor], spec: ModelSpec, options: HeadOptions) -> 
         anchors, class_id, stored_score, xyxy = anchors[real], class_id[real], stored_score[real], xyxy[real]
     score = spec.scores.quant.dequantize(stored_score)
     groups = None if options.agnostic_nms else class_id
-    kept, agrees = suppress(xyxy, groups, options.iou_threshold, options.max_instances)
+    kept = suppress(xyxy, groups, options.iou_threshold)[: options.max_instances]
     coefficients = spec.coefficients.view(outputs)[:, anchors[kept]]
     return Candidates(
-        xyxy=vote(agrees, xyxy, score) if options.vote_boxes else xyxy[kept],
+        xyxy=vote(kept, xyxy, score, groups, options.iou_threshold) if options.vote_boxes else xyxy[kept],
         score=score[kept],
         class_id=class_id[kept],
         coefficients=spec.coefficients.quant.dequantize(coefficients.T),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,8 @@ BORDER_GREY = 114
 FITS = ("letterbox", "stretch")
 INTERPOLATIONS = ("linear", "area")
 PIXEL_ROUNDINGS = ("nearest", "toward_zero")
+#: Left, top, right and bottom edge.
+BoxXyxy = tuple[float, float, float, float]
 #: Of an image that is resized as it is.
 MAX_CHANNELS = 4
 
@@ -70,7 +72,7 @@ class Letterbox:
         pad_xy = ((network_hw[1] - width) // 2, (network_hw[0] - height) // 2)
         return cls(image_hw, network_hw, (height, width), pad_xy)
 
-    @property
+    @cached_property
     def scale_xy(self) -> tuple[float, float]:
         """Give network pixels per image pixel."""
         return self.resized_hw[1] / self.image_hw[1], self.resized_hw[0] / self.image_hw[0]
@@ -81,38 +83,33 @@ class Letterbox:
         (left, top), (height, width) = self.pad_xy, self.resized_hw
         return slice(top, top + height), slice(left, left + width)
 
-    def boxes_to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map boxes (n, 4) from network pixels to image pixels, clipped to the image."""
-        boxes = (xyxy - self._pad_xyxy) / self._scale_xyxy
-        np.maximum(boxes, 0, out=boxes)
-        return np.minimum(boxes, self._image_whwh, out=boxes)
+    def box_to_image(self, xyxy: Sequence[float]) -> BoxXyxy:
+        """Map a box from network pixels to image pixels, clipped to the image."""
+        (scale_x, scale_y), (pad_x, pad_y) = self.scale_xy, self.pad_xy
+        height, width = self.image_hw
+        left, top, right, bottom = xyxy
+        return (
+            min(max((left - pad_x) / scale_x, 0.0), width),
+            min(max((top - pad_y) / scale_y, 0.0), height),
+            min(max((right - pad_x) / scale_x, 0.0), width),
+            min(max((bottom - pad_y) / scale_y, 0.0), height),
+        )
 
     def boxes_to_network(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map boxes (n, 4) from image pixels to network pixels."""
-        boxes: NDArray[np.float32] = xyxy * self._scale_xyxy + self._pad_xyxy
-        return boxes
-
-    @cached_property
-    def _scale_xyxy(self) -> NDArray[np.float32]:
-        return np.array(self.scale_xy * 2, np.float32)
-
-    @cached_property
-    def _pad_xyxy(self) -> NDArray[np.float32]:
-        return np.array(self.pad_xy * 2, np.float32)
-
-    @cached_property
-    def _image_whwh(self) -> NDArray[np.float32]:
-        return np.array(self.image_hw[::-1] * 2, np.float32)
+        boxes = xyxy * np.array(self.scale_xy * 2, np.float32) + np.array(self.pad_xy * 2, np.float32)
+        return boxes.astype(np.float32, copy=False)
 
 
 class NetworkInput:
-    """A network input tensor that is filled anew with each image, without new memory.
+    """Network input tensors that are filled anew with each image, without new memory.
 
     Args:
         network_hw: height and width of the network's input, in pixels.
         quant: its stored type and quantisation; real range 0 to 1.
         interpolation: `linear` or `area`.
         pixel_rounding: `nearest`, or `toward_zero` as Ultralytics does it.
+        lanes: how many tensors there are, for images that are on their way at the same time.
 
     Raises:
         ValueError: for another interpolation or rounding.
@@ -124,28 +121,30 @@ class NetworkInput:
         quant: QuantParams,
         interpolation: str = "area",
         pixel_rounding: str = "nearest",
+        lanes: int = 1,
     ) -> None:
         require_choice("interpolation", interpolation, INTERPOLATIONS)
         self._area_resizer = AreaResizer() if interpolation == "area" else None
         self._stored_of_pixel = stored_pixels(quant, pixel_rounding)
         # Subtracting 128 from a byte is flipping its top bit.
         self._is_bit_flip = np.array_equal(self._stored_of_pixel, np.arange(-128, 128))
-        self._tensor = np.empty((*network_hw, 3), quant.dtype)
+        self._tensors = [np.empty((*network_hw, 3), quant.dtype) for _ in range(lanes)]
+        self._letterboxes: list[Letterbox | None] = [None] * lanes
         self._rgb = np.empty((*network_hw, 3), np.uint8)
         # Of linear interpolation, before the colours are swapped: as many bytes as the widest pixels need.
         self._resized = np.empty(network_hw[0] * network_hw[1] * MAX_CHANNELS, np.uint8)
-        self._letterbox: Letterbox | None = None
 
-    def fill(self, image: ColorImage, letterbox: Letterbox) -> Tensor:
-        """Give the stored input, 1 x height x width x 3 in RGB; it is overwritten by the next call."""
-        if letterbox != self._letterbox:
-            self._tensor[:] = self._stored_of_pixel[BORDER_GREY]
-            self._letterbox = letterbox
+    def fill(self, image: ColorImage, letterbox: Letterbox, lane: int = 0) -> Tensor:
+        """Give the stored input, 1 x height x width x 3 in RGB; it is overwritten by the lane's next call."""
+        tensor = self._tensors[lane]
+        if letterbox != self._letterboxes[lane]:
+            tensor[:] = self._stored_of_pixel[BORDER_GREY]
+            self._letterboxes[lane] = letterbox
         rgb = self._rgb[letterbox.interior]
         # Colours are swapped after the resize: there are far fewer pixels then.
         write_rgb(self._resize(image.pixels, letterbox.resized_hw[::-1]), image.order, rgb)
-        self._store(rgb, self._tensor[letterbox.interior])
-        return self._tensor[np.newaxis]
+        self._store(rgb, tensor[letterbox.interior])
+        return tensor[np.newaxis]
 
     def _resize(self, pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
         if self._area_resizer is not None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from yolov8_seg_ros.core.letterbox import (
     FITS,
     INTERPOLATIONS,
     PIXEL_ROUNDINGS,
+    BoxXyxy,
     Letterbox,
     NetworkInput,
     require_choice,
@@ -139,10 +140,9 @@ class Segmenter:
         self._backend = backend
         self.options = options or SegmenterOptions()
         spec = backend.spec
-        self._network_inputs = [
-            NetworkInput(spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding)
-            for _ in range(lanes)
-        ]
+        self._network_input = NetworkInput(
+            spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding, lanes
+        )
         self._letterbox: Letterbox | None = None
         self.times = StageTimes()
 
@@ -182,7 +182,7 @@ class Segmenter:
         if letterbox is None or letterbox.image_hw != image.hw:
             letterbox = Letterbox.fit(image.hw, self.spec.input_hw, self.options.fit)
             self._letterbox = letterbox
-        return Prepared(self._network_inputs[lane].fill(image, letterbox), letterbox)
+        return Prepared(self._network_input.fill(image, letterbox, lane), letterbox)
 
     def infer(self, prepared: Prepared) -> Sequence[Tensor]:
         """Run the network."""
@@ -190,56 +190,46 @@ class Segmenter:
 
     def finish(self, outputs: Sequence[Tensor], letterbox: Letterbox, masks: bool = True) -> Instances:
         """Decode the network's outputs into instances of the image."""
-        spec, options = self.spec, self.options
-        found = decode(outputs, spec, options.head)
+        found = decode(outputs, self.spec, self.options.head)
         if not len(found.score):
             return Instances.empty(letterbox.image_hw, masks)
-        maker = MaskMaker(
-            outputs[spec.prototypes_index][0], spec.prototypes.quant, found.coefficients, halo_cells(letterbox)
-        )
-        boxes, score, logits = self._ask_masks(found, maker)
-        xyxy = letterbox.boxes_to_image(boxes)
-        kept = _kept(xyxy, score, options.head.score_threshold)
-        instance_masks = None
-        if masks:
-            # The mask ends where the network drew the box: what a refined box adds is another object as often as not.
-            drawn = letterbox.boxes_to_image(found.xyxy[kept]).tolist()
-            instance_masks = tuple(box_mask(logits[row], box, letterbox) for row, box in zip(kept, drawn, strict=True))
+        judged = self._judge(found, outputs, letterbox)
         return Instances(
             image_hw=letterbox.image_hw,
-            xyxy=xyxy[kept],
-            score=score[kept],
-            class_id=found.class_id[kept],
-            masks=instance_masks,
+            xyxy=np.array([one.xyxy for one in judged], np.float32).reshape(-1, 4),
+            score=np.array([one.score for one in judged], np.float32),
+            class_id=np.array([one.class_id for one in judged], np.int64),
+            # A mask ends where the network drew the box: what a refined box adds is another object as often as not.
+            masks=tuple(box_mask(one.logits, one.drawn_xyxy, letterbox) for one in judged) if masks else None,
         )
 
-    def _ask_masks(
-        self, found: Candidates, maker: MaskMaker
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[MaskLogits]]:
-        """Give boxes in network pixels and scores as the masks know them better, and the masks' logits."""
-        boxes, score = found.xyxy.tolist(), found.score.tolist()
-        logits = []
-        # Images hold few objects: of each a small window is looked at, rather than all planes at once.
-        for row, box in enumerate(boxes):
+    def _judge(self, found: Candidates, outputs: Sequence[Tensor], letterbox: Letterbox) -> list[_Judged]:
+        """Ask each mask for a better box and score; give what is left of the image's instances, best score first."""
+        spec, options = self.spec, self.options
+        prototypes, quant = outputs[spec.prototypes_index][0], spec.prototypes.quant
+        maker = MaskMaker(prototypes, quant, found.coefficients, halo_cells(letterbox))
+        # The head has compared stored scores already: float32 must not turn one that just passed away.
+        lowest = options.head.score_threshold * (1 - float(np.finfo(np.float32).eps))
+        judged = []
+        # Images hold few objects: of each a small window is looked at in plain numbers, rather than all planes at once.
+        rows = zip(found.xyxy.tolist(), found.score.tolist(), found.class_id.tolist(), strict=True)
+        for row, (box, score, class_id) in enumerate(rows):
             window = window_around(box, maker.plane_hw)
-            mask = maker.logits(row, window)
-            near = mask.within(window)
-            if self.options.refine_boxes:
-                boxes[row] = refine_box(box, near, window)
-            if self.options.rescore:
-                score[row] *= mask_confidence(near)
-            logits.append(mask)
-        return np.array(boxes, np.float32), np.array(score, np.float32), logits
+            logits = maker.logits(row, window)
+            near = logits.within(window)
+            score = score * mask_confidence(near) if options.rescore else score
+            refined = refine_box(box, near, window) if options.refine_boxes else box
+            xyxy = letterbox.box_to_image(refined)
+            if score >= lowest and xyxy[0] < xyxy[2] and xyxy[1] < xyxy[3]:
+                judged.append(_Judged(score, xyxy, class_id, letterbox.box_to_image(box), logits))
+        return sorted(judged, key=lambda one: -one.score)
 
 
-def _kept(xyxy: NDArray[np.float32], score: NDArray[np.float32], threshold: float) -> list[int]:
-    """Give the rows, best score first, of boxes that have something left inside the image and still score enough."""
-    # The head has compared stored scores already: float32 must not turn one that just passed away.
-    lowest = np.float32(threshold) * (1 - np.finfo(np.float32).eps)
-    scores = score.tolist()
-    rows = [
-        row
-        for row, (left, top, right, bottom) in enumerate(xyxy.tolist())
-        if left < right and top < bottom and scores[row] >= lowest
-    ]
-    return sorted(rows, key=lambda row: -scores[row])
+class _Judged(NamedTuple):
+    """An instance of the image, its box in image pixels as it is published and as the network drew it."""
+
+    score: float
+    xyxy: BoxXyxy
+    class_id: int
+    drawn_xyxy: BoxXyxy
+    logits: MaskLogits
