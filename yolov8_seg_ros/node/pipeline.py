@@ -166,9 +166,10 @@ class NewestFramePipeline(Generic[Frame, Prepared, Outputs]):
                 self._stages.report(error)
 
     def _wake_up(self) -> None:
-        """Let the thread that waits for its time look again."""
+        """Let the thread that holds a frame back look again; without a frame it would only be in the way."""
         with self._changed:
-            self._changed.notify()
+            if self._slot is not None:
+                self._changed.notify()
 
     def _next(self) -> Frame | None:
         with self._changed:
