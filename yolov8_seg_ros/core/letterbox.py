@@ -137,7 +137,7 @@ class NetworkInput:
     def fill(self, image: ColorImage, letterbox: Letterbox, lane: int = 0) -> Tensor:
         """Give the stored input, 1 x height x width x 3 in RGB; it is overwritten by the lane's next call."""
         tensor = self._tensors[lane]
-        if letterbox != self._letterboxes[lane]:
+        if letterbox is not self._letterboxes[lane]:
             tensor[:] = self._stored_of_pixel[BORDER_GREY]
             self._letterboxes[lane] = letterbox
         rgb = self._rgb[letterbox.interior]
