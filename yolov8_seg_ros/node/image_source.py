@@ -51,7 +51,7 @@ _REFERENCE_DEPTH = 1000
 #: How long the last pictures may take to reach reliable subscribers.
 _FLUSH_S = 5.0
 #: Subscribers awaited know of the publisher a little later than it of them, which nothing tells.
-_SETTLE = Duration(seconds=0.3)
+_SETTLE = Duration(seconds=0.5)
 #: A camera sets the pace itself; this only keeps the wait for subscribers from spinning.
 _LIVE_PERIOD_S = 0.001
 
