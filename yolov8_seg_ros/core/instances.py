@@ -169,7 +169,7 @@ class Instances:
         image[:] = 0
         # Worst first, so that the better score ends on top.
         for mask, value in reversed(list(zip(self.iter_masks(), values, strict=True))):
-            # Five times faster than NumPy's own ways to write where a mask is set.
+            # Several times faster than what NumPy has to write where a mask is set.
             cv2.copyTo(np.full(mask.bitmap.shape, value, np.uint8), mask.bitmap.view(np.uint8), image[mask.region])
         return image
 
