@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import get_rmw_implementation_identifier
@@ -41,11 +41,14 @@ class Reader(Node):
 
     def __init__(self):
         super().__init__("reader")
-        self.told = []
+        self.told, self.warnings = [], []
         self.create_subscription(DiagnosticArray, "/diagnostics", self._take, 10)
 
     def _take(self, message):
-        self.told.append({entry.key: entry.value for entry in message.status[0].values})
+        (status,) = message.status
+        self.told.append({entry.key: entry.value for entry in status.values})
+        if status.level == DiagnosticStatus.WARN:
+            self.warnings.append(status.message)
 
     def count(self, name):
         return int(self.told[-1][f"frames {name}"])
@@ -83,6 +86,7 @@ def test_lost_images_are_warned_of_once_with_the_remedy(ros, tmp_path, case):
     warnings = [line for line in output.splitlines() if "lost in transport" in line]
     received, lost = reader.count("received"), reader.count("lost in transport")
     print(f"{case}: {received} received, {lost} lost; {warnings}")
+    assert are_lost == any("lost in transport" in warning for warning in reader.warnings)
     if not are_lost:
         assert (received, lost, warnings) == (COUNT, 0, [])
         return

@@ -75,7 +75,7 @@ class Session:
         self._last_image_s = time.monotonic()
         self._unusable = 0
         self._failed = 0
-        self._told = (0, 0)
+        self._told = (0, 0, 0)
         self._last_error = ""
         self._age_ms = 0.0
 
@@ -155,7 +155,7 @@ class Session:
         return Health(level, summary, values, self._backend.description)
 
     def _verdict(self, listening: bool, output_hz: float) -> tuple[bytes, str]:
-        before, self._told = self._told, (self._unusable, self._failed)
+        before, self._told = self._told, (self._unusable, self._failed, self._losses.lost)
         if self._backend.fault:
             return DiagnosticStatus.ERROR, self._backend.fault
         if self._failed > before[1]:
@@ -164,6 +164,8 @@ class Session:
             return DiagnosticStatus.WARN, f"unusable images: {self._last_error}"
         if listening and time.monotonic() - self._last_image_s > SILENCE_S:
             return DiagnosticStatus.WARN, self._silence()
+        if self._losses.lost > before[2]:
+            return DiagnosticStatus.WARN, f"{self._losses.lost - before[2]} images lost in transport"
         if self._backend.warnings:
             return DiagnosticStatus.WARN, self._backend.warnings[0]
         return DiagnosticStatus.OK, f"{output_hz:.1f} images a second" if listening else "not listening"
