@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.event_handler import UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import get_rmw_implementation_identifier
@@ -112,4 +113,23 @@ def test_what_the_queue_drops_while_the_executor_is_held_up_is_not_lost_in_trans
     ros.until(lambda: arrived and arrived[-1].width == 1, "the last image")
     assert len(arrived) < COUNT
     assert lost == []
+    subscription.destroy()
+
+
+def test_a_middleware_that_cannot_tell_of_losses_is_used_all_the_same(ros, monkeypatch):
+    node, arrived = ros.add(Node("listener")), []
+    create_subscription = node.create_subscription
+
+    def create_without_losses(*args, event_callbacks, **options):
+        if event_callbacks.message_lost is not None:
+            raise UnsupportedEventTypeError("message lost")
+        return create_subscription(*args, event_callbacks=event_callbacks, **options)
+
+    monkeypatch.setattr(node, "create_subscription", create_without_losses)
+    subscription = ImageSubscription(node, "raw", "reliable", arrived.append, lambda count: None)
+    subscription.open()
+    publisher = node.create_publisher(Image, "image", 1)
+    ros.until(publisher.get_subscription_count, "the subscription")
+    publisher.publish(Image())
+    ros.until(lambda: arrived, "the image")
     subscription.destroy()

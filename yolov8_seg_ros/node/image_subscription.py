@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
+from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -93,12 +93,16 @@ class ImageSubscription:
 
     def _subscribe(self, policy: ReliabilityPolicy) -> None:
         self._policy = policy
-        qos = QoSProfile(depth=_DEPTH, reliability=policy)
-        events = SubscriptionEventCallbacks(message_lost=self._count_lost)
-        self._subscription = self._node.create_subscription(
-            self._type, self.topic, self._on_image, qos, event_callbacks=events
-        )
+        try:
+            self._subscription = self._make(SubscriptionEventCallbacks(message_lost=self._count_lost))
+        except UnsupportedEventTypeError:
+            self._subscription = self._make(SubscriptionEventCallbacks())
+            self._node.get_logger().info("this middleware does not tell of images that get lost")
         self._node.get_logger().info(f"listening to {self.topic}, {policy.name.lower()}")
+
+    def _make(self, events: SubscriptionEventCallbacks) -> Subscription[Any]:
+        qos = QoSProfile(depth=_DEPTH, reliability=self._policy)
+        return self._node.create_subscription(self._type, self.topic, self._on_image, qos, event_callbacks=events)
 
     def _wanted_policy(self) -> ReliabilityPolicy:
         if self._reliability != "auto":
