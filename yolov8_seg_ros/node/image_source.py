@@ -46,7 +46,8 @@ _FROM_BGR = {
 _COMPRESSED_FORMAT = "bgr8; jpeg compressed bgr8"
 #: Pictures a second of a source without a rate of its own.
 _DEFAULT_RATE_HZ = 30.0
-_IMAGE_DEPTH = 5
+#: A reliable subscriber that is held up for a third of a second still gets all images of a usual camera.
+_IMAGE_DEPTH = 10
 _REFERENCE_DEPTH = 1000
 #: How long the last pictures may take to reach reliable subscribers.
 _FLUSH_S = 5.0
