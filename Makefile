@@ -14,7 +14,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check --no-input
 # A Python named by the caller remakes a .venv of another version; the default one is content with what is there.
 SWITCH := $(if $(filter file,$(origin PYTHON)),,--switch)
 
-PACKAGE_SOURCES := package.xml setup.py setup.cfg $(shell find yolov8_seg_ros config launch models resource -type f -not -name '*.pyc' 2>/dev/null)
+PACKAGE_SOURCES := package.xml setup.py setup.cfg $(shell find yolov8_seg_ros config launch models resource -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
 # A sourced ROS 2 would shadow what .venv holds.
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH
@@ -64,11 +64,13 @@ $(EXPORT_VENV)/ready: underlay/requirements-torch.txt underlay/requirements-expo
 	$(EXPORT_VENV)/bin/python -m pip install $(PIP_OPTIONS) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# pip builds in the checkout: what an earlier build left there would be installed again.
+# pip builds in the checkout: what an earlier build left there would be installed again. The compiled library is built
+# in the checkout too, since tests and benchmarks use the sources there.
 $(STAMPS)/package: $(STAMPS)/ready $(PACKAGE_SOURCES)
-	@rm -rf build/lib build/bdist.* *.egg-info
+	@rm -rf build/lib* build/temp.* build/bdist.* *.egg-info
+	$(BIN)/python setup.py --quiet build_ext --inplace
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
-	@rm -rf build/lib build/bdist.* *.egg-info
+	@rm -rf build/lib* build/temp.* build/bdist.* *.egg-info
 	@touch $@
 
 no_ros:

@@ -1,11 +1,34 @@
 """Install yolov8_seg_ros, with colcon (ament_python) as with pip."""
 
 from glob import glob
+from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 PACKAGE = "yolov8_seg_ros"
 SHARE = f"share/{PACKAGE}"
+
+NATIVE = f"{PACKAGE}/core/native"
+
+
+class BuildLibrary(build_ext):
+    """Build a plain library, which serves any Python: it is opened by core/library.py, not imported."""
+
+    def get_ext_filename(self, ext_name):
+        """Give the library's path, without a tag of this Python's."""
+        return str(Path(*ext_name.split(".")).with_suffix(".so"))
+
+
+POSTPROCESS = Extension(
+    f"{NATIVE}/libpostprocess".replace("/", "."),
+    sources=sorted(glob(f"{NATIVE}/*.c")),
+    depends=glob(f"{NATIVE}/*.h"),
+    extra_compile_args=["-std=c99", "-O3"],
+    libraries=["m"],
+    # A machine without a compiler does without it, and the node says so.
+    optional=True,
+)
 
 setup(
     name=PACKAGE,
@@ -17,6 +40,8 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={PACKAGE: ["py.typed"]},
+    cmdclass={"build_ext": BuildLibrary},
+    ext_modules=[POSTPROCESS],
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (SHARE, ["package.xml"]),
@@ -27,7 +52,7 @@ setup(
     install_requires=["setuptools"],
     # By this `colcon test` knows which tests these are.
     extras_require={"test": ["pytest"]},
-    zip_safe=True,
+    zip_safe=False,
     entry_points={
         "console_scripts": [
             "seg_node = yolov8_seg_ros.executables:seg_node",

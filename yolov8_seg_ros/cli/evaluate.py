@@ -95,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     with open_backend_of(args) as backend:
         tell_backend(backend)
         segmenter = Segmenter(backend, segmenter_options(args, backend.spec))
+        print(f"postprocessing: {segmenter.postprocessing}")
         categories = match_classes(truth, backend.spec, segmenter.options.head.classes)
         args.output.mkdir(parents=True, exist_ok=True)
         key = run_key(find_model(args.model), backend.description, segmenter.options)

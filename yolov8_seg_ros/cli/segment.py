@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     with open_backend_of(args) as backend:
         tell_backend(backend)
         segmenter = Segmenter(backend, segmenter_options(args, backend.spec))
+        print(f"postprocessing: {segmenter.postprocessing}")
         batch = BatchSegmenter(segmenter, args.output, annotate=not args.no_pictures)
         skipped = _segment_all(batch, inputs)
     if not batch.totals.images:

@@ -73,7 +73,7 @@ def decode(outputs: Sequence[Tensor], spec: ModelSpec, options: HeadOptions) -> 
         options: what to keep.
     """
     scores = spec.scores.view(outputs)
-    threshold = _stored_threshold(spec.scores.quant, options.score_threshold)
+    threshold = stored_threshold(spec.scores.quant, options.score_threshold)
     anchors, class_id = _above_threshold(scores, threshold, options)
     stored_score = scores[class_id, anchors]
     order = _best_first(stored_score, anchors)
@@ -95,7 +95,8 @@ def decode(outputs: Sequence[Tensor], spec: ModelSpec, options: HeadOptions) -> 
 
 
 @lru_cache(maxsize=8)
-def _stored_threshold(quant: QuantParams, score_threshold: float) -> float:
+def stored_threshold(quant: QuantParams, score_threshold: float) -> float:
+    """Give the smallest stored score that is kept; it may lie outside the type."""
     return quant.smallest_stored_at_least(score_threshold)
 
 

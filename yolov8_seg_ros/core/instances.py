@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from yolov8_seg_ros.core.painting import paint
 
 #: A mono8 label image numbers instances from 1 to 255; 0 is background.
 MAX_LABELS = 255
@@ -168,9 +169,7 @@ class Instances:
         image = np.empty(self.image_hw, np.uint8) if out is None else out
         image[:] = 0
         # Worst first, so that the better score ends on top.
-        for mask, value in reversed(list(zip(self.iter_masks(), values, strict=True))):
-            # Several times faster than what NumPy has to write where a mask is set.
-            cv2.copyTo(np.full(mask.bitmap.shape, value, np.uint8), mask.bitmap.view(np.uint8), image[mask.region])
+        paint(image, [(*mask.origin_xy, mask.bitmap) for mask in self.iter_masks()][::-1], values[::-1].tolist())
         return image
 
 

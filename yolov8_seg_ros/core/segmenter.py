@@ -6,26 +6,24 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.color import ColorImage
-from yolov8_seg_ros.core.evidence import mask_confidence, refine_box, window_around
-from yolov8_seg_ros.core.head import Candidates, HeadOptions, decode
+from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.letterbox import (
     FITS,
     INTERPOLATIONS,
     PIXEL_ROUNDINGS,
-    BoxXyxy,
     Letterbox,
     NetworkInput,
     require_choice,
 )
-from yolov8_seg_ros.core.masks import MaskLogits, MaskMaker, box_mask, halo_cells
 from yolov8_seg_ros.core.model_spec import ModelSpec
+from yolov8_seg_ros.core.postprocess import choose_postprocess
 from yolov8_seg_ros.core.quantization import Tensor
 
 
@@ -134,6 +132,10 @@ class Segmenter:
         backend: what runs the network; the caller keeps and closes it.
         options: how; the head's options may be replaced at any time.
         lanes: how many images may be on their way at the same time.
+
+    Attributes:
+        postprocessing: what turns outputs into instances, and why, for a person.
+        times: of the last image that went through `segment`.
     """
 
     def __init__(self, backend: Backend, options: SegmenterOptions | None = None, lanes: int = 1) -> None:
@@ -144,6 +146,9 @@ class Segmenter:
             spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding, lanes
         )
         self._letterbox: Letterbox | None = None
+        self._postprocess, self.postprocessing = choose_postprocess(
+            spec, self.options.refine_boxes, self.options.rescore
+        )
         self.times = StageTimes()
 
     @property
@@ -189,47 +194,5 @@ class Segmenter:
         return self._backend.run(prepared.network_input)
 
     def finish(self, outputs: Sequence[Tensor], letterbox: Letterbox, masks: bool = True) -> Instances:
-        """Decode the network's outputs into instances of the image."""
-        found = decode(outputs, self.spec, self.options.head)
-        if not len(found.score):
-            return Instances.empty(letterbox.image_hw, masks)
-        judged = self._judge(found, outputs, letterbox)
-        return Instances(
-            image_hw=letterbox.image_hw,
-            xyxy=np.array([one.xyxy for one in judged], np.float32).reshape(-1, 4),
-            score=np.array([one.score for one in judged], np.float32),
-            class_id=np.array([one.class_id for one in judged], np.int64),
-            # A mask ends where the network drew the box: what a refined box adds is another object as often as not.
-            masks=tuple(box_mask(one.logits, one.drawn_xyxy, letterbox) for one in judged) if masks else None,
-        )
-
-    def _judge(self, found: Candidates, outputs: Sequence[Tensor], letterbox: Letterbox) -> list[_Judged]:
-        """Ask each mask for a better box and score; give what is left of the image's instances, best score first."""
-        spec, options = self.spec, self.options
-        prototypes, quant = outputs[spec.prototypes_index][0], spec.prototypes.quant
-        maker = MaskMaker(prototypes, quant, found.coefficients, halo_cells(letterbox))
-        # The head has compared stored scores already: float32 must not turn one that just passed away.
-        lowest = options.head.score_threshold * (1 - float(np.finfo(np.float32).eps))
-        judged = []
-        # Images hold few objects: of each a small window is looked at in plain numbers, rather than all planes at once.
-        rows = zip(found.xyxy.tolist(), found.score.tolist(), found.class_id.tolist(), strict=True)
-        for row, (box, score, class_id) in enumerate(rows):
-            window = window_around(box, maker.plane_hw)
-            logits = maker.logits(row, window)
-            near = logits.within(window)
-            score = score * mask_confidence(near) if options.rescore else score
-            refined = refine_box(box, near, window) if options.refine_boxes else box
-            xyxy = letterbox.box_to_image(refined)
-            if score >= lowest and xyxy[0] < xyxy[2] and xyxy[1] < xyxy[3]:
-                judged.append(_Judged(score, xyxy, class_id, letterbox.box_to_image(box), logits))
-        return sorted(judged, key=lambda one: -one.score)
-
-
-class _Judged(NamedTuple):
-    """An instance of the image, its box in image pixels as it is published and as the network drew it."""
-
-    score: float
-    xyxy: BoxXyxy
-    class_id: int
-    drawn_xyxy: BoxXyxy
-    logits: MaskLogits
+        """Turn the network's outputs into instances of the image."""
+        return self._postprocess(outputs, letterbox, self.options.head, masks)

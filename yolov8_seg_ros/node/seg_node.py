@@ -125,9 +125,9 @@ class SegNode(LifecycleNode):
         except BackendError:
             self._close_session()
             raise
-        self._greet(settings["model"], backend, times)
+        self._greet(settings["model"], backend, times, self._session.postprocessing)
 
-    def _greet(self, model: str, backend: Backend, times: WarmUp | None) -> None:
+    def _greet(self, model: str, backend: Backend, times: WarmUp | None, postprocessing: str) -> None:
         assert self._spec is not None
         height, width = self._spec.input_hw
         if backend.reason:
@@ -135,6 +135,7 @@ class SegNode(LifecycleNode):
         self.get_logger().info(
             f"{model}: {width}x{height}, {len(self._spec.class_names)} classes; {backend.description}"
             + (f"; {times}" if times is not None else "")
+            + f"; postprocessing: {postprocessing}"
         )
         for warning in backend.warnings:
             self.get_logger().warning(warning)

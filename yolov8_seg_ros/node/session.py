@@ -84,6 +84,11 @@ class Session:
         """Give how images are segmented now."""
         return self._segmenter.options
 
+    @property
+    def postprocessing(self) -> str:
+        """Give what turns the network's outputs into instances, and why."""
+        return self._segmenter.postprocessing
+
     def warm_up(self) -> WarmUp | None:
         """Segment a picture, so that the first real one meets no delay; tell how long it took, if that is of use.
 
@@ -136,6 +141,7 @@ class Session:
         values = {
             "backend": self._backend.description,
             "choice of backend": self._backend.reason or "as asked for",
+            "postprocessing": self.postprocessing,
             "model": self._model,
             "image topic": self._subscription.topic,
             "input rate (Hz)": f"{input_hz:.1f}",
