@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from yolov8_seg_ros.backends.errors import BackendError
+from yolov8_seg_ros.backends.worker_threads import WorkerThreads, running_threads
 from yolov8_seg_ros.core.metadata import read_model_class_names
 from yolov8_seg_ros.core.model_spec import ModelError, ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
@@ -41,11 +42,14 @@ class TfliteBackend(Backend):
     def __init__(self, model_path: Path, num_threads: int = 0, class_names: Sequence[str] | None = None) -> None:
         runtime = load_runtime()
         threads = num_threads or automatic_threads()
+        running = running_threads()
         self._take(open_interpreter(runtime, model_path, threads), model_path, class_names)
+        self._workers = WorkerThreads(running_threads() - running)
         self.description = f"{runtime.__name__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"
 
     def _take(self, interpreter: Any, model_path: Path, class_names: Sequence[str] | None) -> None:
         self._interpreter = interpreter
+        self._workers = WorkerThreads(())
         self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model_path, class_names)
         self.reason = ""
 
@@ -56,6 +60,7 @@ class TfliteBackend(Backend):
             BackendError: if the runtime fails at it.
         """
         self._interpreter.set_tensor(self._input_index, network_input)
+        self._workers.make_way()
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
