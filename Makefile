@@ -47,7 +47,7 @@ venv: tools $(STAMPS)/package ## only set .venv up
 export-env: $(EXPORT_VENV)/ready ## make .venv-export, for yolov8_seg export and for training (2.5 GB)
 
 clean: ## remove .venv, .venv-export and what the tools left
-	rm -rf $(VENV) $(EXPORT_VENV) build log install *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) build log install *.egg-info yolov8_seg_ros/core/native/*.so .pytest_cache .mypy_cache .ruff_cache
 
 # Always asked, since only the script knows whether .venv is still sound; it touches `ready` where it did something.
 $(STAMPS)/ready: always | no_ros

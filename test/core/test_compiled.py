@@ -20,7 +20,7 @@ from yolov8_seg_ros.core.compiled import CompiledPostprocess
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.letterbox import Letterbox
-from yolov8_seg_ros.core.library import NotBuiltError, installed_library, open_library
+from yolov8_seg_ros.core.library import NotBuiltError, open_library
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.painting import paint
 from yolov8_seg_ros.core.picture import decode_picture
@@ -183,9 +183,16 @@ def test_outputs_that_are_not_the_models(library, rng, damage):
         compiled((damage(head_output), prototypes), Letterbox.fit((48, 72), (64, 96)), HeadOptions())
 
 
-def test_this_environment_has_it():
-    # What `make` sets up needs a compiler anyway.
-    assert installed_library() is not None
+def test_it_is_installed_with_the_package(tmp_path):
+    script = "from yolov8_seg_ros.core import library; print(library.LIBRARY); library.open_library()"
+    # Not from here, where the sources would be found first.
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout.startswith(str(SOURCES))
+
+
+def test_it_is_chosen(library, monkeypatch):
+    monkeypatch.setattr("yolov8_seg_ros.core.postprocess.open_library", lambda: library)
     postprocess, said = choose_postprocess(SPECS["int8"](), True, True)
     assert isinstance(postprocess, CompiledPostprocess)
     assert said == "compiled"
@@ -227,15 +234,15 @@ def test_a_library_of_other_sources(tmp_path, source, message):
         open_library(path)
 
 
-def test_paint_is_equal_with_and_without_the_library(rng, monkeypatch):
+def test_paint_is_equal_with_and_without_the_library(library, rng, monkeypatch):
     bitmaps = [
         (int(left), int(top), rng.random((height, width)) < 0.5)
         for left, top, height, width in [(0, 0, 30, 50), (49, 0, 30, 1), (10, 5, 1, 40), (3, 3, 20, 33), (7, 7, 0, 0)]
     ]
     bitmaps.append((4, 6, np.asfortranarray(bitmaps[0][2])[:9, :9]))
     images = []
-    for library in (installed_library(), None):
-        monkeypatch.setattr("yolov8_seg_ros.core.painting.installed_library", lambda library=library: library)
+    for installed in (library, None):
+        monkeypatch.setattr("yolov8_seg_ros.core.painting.installed_library", lambda installed=installed: installed)
         for chosen in (bitmaps, bitmaps[:5]):
             image = np.full((30, 50), 9, np.uint8)
             paint(image, chosen, range(250, 250 + len(chosen)))
