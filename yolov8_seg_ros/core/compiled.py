@@ -57,13 +57,7 @@ class CompiledPostprocess:
     def __call__(
         self, outputs: Sequence[Tensor], letterbox: Letterbox, head: HeadOptions, masks: bool = True
     ) -> Instances:
-        """Find the instances of one image.
-
-        Args:
-            outputs: the network's, in the order of `spec.outputs`.
-            letterbox: how the image was fitted into the network's input.
-            head: which instances are kept.
-            masks: whether to draw masks too.
+        """Find the instances of one image, as `Postprocess` says.
 
         Raises:
             ValueError: for outputs that are not those of the spec.
