@@ -32,7 +32,7 @@ from yolov8_seg_ros.model_store import DEFAULT_MODEL, find_model
 
 _WARM_UP_RUNS = 10
 #: Threads of Torch and LiteRT spin for a while when they have nothing to do, at the cost of whoever comes next.
-_PAUSE_S = 0.01
+_PAUSE_MS = 10.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,6 +57,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--picture", default="", help="default: one of the built-in scene")
     parser.add_argument("--size", type=size_hw, default=(480, 640), help="WIDTHxHEIGHT of it (default: 640x480)")
     parser.add_argument("--runs", type=int, default=200, help="of which the median is given (default: %(default)s)")
+    parser.add_argument(
+        "--pause-ms",
+        type=float,
+        default=_PAUSE_MS,
+        help="before each run: 100 is the pace of a camera (default: %(default)s)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -73,7 +79,8 @@ def _compare(args: argparse.Namespace, path: Path, segmenter: Segmenter, folder:
     }
     found = (len(segmenter.segment(pixels)), len(predict(pixels)[0]))
     medians_ms(_WARM_UP_RUNS, *contestants.values())
-    times_ms = dict(zip(contestants, medians_ms(args.runs, *contestants.values(), pause_s=_PAUSE_S), strict=True))
+    medians = medians_ms(args.runs, *contestants.values(), pause_s=args.pause_ms / 1e3)
+    times_ms = dict(zip(contestants, medians, strict=True))
     ours_ms, invoke_ms = times_ms["segment() and label image"], times_ms["bare invoke()"]
     print(
         f"{path.name}, {args.threads} thread{'s'[: args.threads > 1]}, {size_text(args.size)}, {found[0]} instances"
