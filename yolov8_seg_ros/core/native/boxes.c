@@ -146,12 +146,23 @@ int64_t seg_candidates(const struct seg_outputs *outputs, const struct seg_optio
     return count;
 }
 
+/* Unlike fminf and fmaxf, these are no calls. */
+static float lower(float a, float b)
+{
+    return a < b ? a : b;
+}
+
+static float higher(float a, float b)
+{
+    return a > b ? a : b;
+}
+
 static int is_same_object(const struct seg_box *a, const struct seg_box *b, const struct seg_options *options)
 {
     if (!options->is_agnostic && a->class_id != b->class_id)
         return 0;
-    float width = fminf(a->right, b->right) - fmaxf(a->left, b->left);
-    float height = fminf(a->bottom, b->bottom) - fmaxf(a->top, b->top);
+    float width = lower(a->right, b->right) - higher(a->left, b->left);
+    float height = lower(a->bottom, b->bottom) - higher(a->top, b->top);
     if (width <= 0 || height <= 0)
         return 0;
     float overlap = width * height;
@@ -167,7 +178,7 @@ struct poll {
 static void vote(struct poll *poll, const struct seg_box *box)
 {
     /* A score of 0 votes too, where no other does. */
-    double weight = fmaxf(box->score, FLT_MIN);
+    double weight = higher(box->score, FLT_MIN);
     poll->left += weight * box->left;
     poll->top += weight * box->top;
     poll->right += weight * box->right;

@@ -67,8 +67,10 @@ static double mask_confidence(const struct near *near)
 static double largest(const float *cells, int32_t count, int32_t step)
 {
     float most = cells[0];
-    for (int32_t i = 1; i < count; i++)
-        most = fmaxf(most, cells[(int64_t)i * step]);
+    for (int32_t i = 1; i < count; i++) {
+        float cell = cells[(int64_t)i * step];
+        most = cell > most ? cell : most;
+    }
     return most;
 }
 
