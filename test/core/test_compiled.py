@@ -15,6 +15,7 @@ from native_library import COMPILER, SOURCES, build
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core import library as library_module
+from yolov8_seg_ros.core.box_mask import BoxMask
 from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.compiled import CompiledPostprocess
 from yolov8_seg_ros.core.head import HeadOptions
@@ -235,15 +236,15 @@ def test_a_library_of_other_sources(tmp_path, source, message):
 
 
 def test_paint_is_equal_with_and_without_the_library(library, rng, monkeypatch):
-    bitmaps = [
-        (int(left), int(top), rng.random((height, width)) < 0.5)
+    masks = [
+        BoxMask((left, top), rng.random((height, width)) < 0.5)
         for left, top, height, width in [(0, 0, 30, 50), (49, 0, 30, 1), (10, 5, 1, 40), (3, 3, 20, 33), (7, 7, 0, 0)]
     ]
-    bitmaps.append((4, 6, np.asfortranarray(bitmaps[0][2])[:9, :9]))
+    masks.append(BoxMask((4, 6), np.asfortranarray(masks[0].bitmap)[:9, :9]))
     images = []
     for installed in (library, None):
         monkeypatch.setattr("yolov8_seg_ros.core.painting.installed_library", lambda installed=installed: installed)
-        for chosen in (bitmaps, bitmaps[:5]):
+        for chosen in (masks, masks[:5]):
             image = np.full((30, 50), 9, np.uint8)
             paint(image, chosen, range(250, 250 + len(chosen)))
             images.append(image)

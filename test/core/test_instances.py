@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.core.instances import BoxMask, Instances
+from yolov8_seg_ros.core.box_mask import BoxMask
+from yolov8_seg_ros.core.instances import Instances
 
 IMAGE_HW = (4, 6)
 

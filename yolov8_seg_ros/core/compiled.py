@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov8_seg_ros.core.box_mask import BoxMask
 from yolov8_seg_ros.core.head import HeadOptions, stored_threshold
-from yolov8_seg_ros.core.instances import BoxMask, Instances
+from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.library import (
     LetterboxStruct,

@@ -8,30 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov8_seg_ros.core.box_mask import BoxMask
 from yolov8_seg_ros.core.painting import paint
 
 #: A mono8 label image numbers instances from 1 to 255; 0 is background.
 MAX_LABELS = 255
-
-
-@dataclass(frozen=True)
-class BoxMask:
-    """A bitmap cropped to its box.
-
-    Attributes:
-        origin_xy: column and row, in image pixels, of the bitmap's top left pixel.
-        bitmap: bool (height, width), True where the instance is.
-    """
-
-    origin_xy: tuple[int, int]
-    bitmap: NDArray[np.bool_]
-
-    @property
-    def region(self) -> tuple[slice, slice]:
-        """Give the rows and columns of the image that the bitmap covers."""
-        x, y = self.origin_xy
-        height, width = self.bitmap.shape
-        return slice(y, y + height), slice(x, x + width)
 
 
 @dataclass(frozen=True)
@@ -169,7 +150,7 @@ class Instances:
         image = np.empty(self.image_hw, np.uint8) if out is None else out
         image[:] = 0
         # Worst first, so that the better score ends on top.
-        paint(image, [(*mask.origin_xy, mask.bitmap) for mask in self.iter_masks()][::-1], values[::-1].tolist())
+        paint(image, list(self.iter_masks())[::-1], values[::-1].tolist())
         return image
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.instances import BoxMask
+from yolov8_seg_ros.core.box_mask import BoxMask
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.model_spec import PROTOTYPE_STRIDE_PX
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
