@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
+
+from native_library import build_shared
 
 SOURCES = Path(__file__).resolve().parent / "native"
 #: Builtin operations by their number in TensorFlow Lite's schema.
@@ -13,13 +13,9 @@ CONV_2D, RESHAPE = 3, 22
 
 def build_library(folder: Path, source: str = "delegate.c", **definitions: object) -> Path:
     """Build `source` with macros defined; give the library, named after them."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    assert compiler, "the tests need a C compiler: apt install gcc"
     macros = [f"-D{name}={value}" for name, value in definitions.items()]
     library = folder / f"lib{'_'.join([Path(source).stem, *map(str, definitions.values())]).lower()}.so"
-    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC"]
-    subprocess.run([compiler, *flags, *macros, "-o", str(library), str(SOURCES / source)], check=True)
-    return library
+    return build_shared(library, [SOURCES / source], "-std=c11", "-O1", *macros)
 
 
 def recorded(path: Path) -> list[tuple[str, str]]:

@@ -1,20 +1,33 @@
-"""Build the package's compiled library for tests."""
+"""Build shared libraries for tests, from C, with the machine's compiler."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
-from yolov8_seg_ros.core import library
+from yolov8_seg_ros.core.library import LIBRARY
 
-SOURCES = Path(library.__file__).parent / "native"
-COMPILER = shutil.which("cc") or shutil.which("gcc") or "cc"
-_FLAGS = ("-std=c99", "-O3", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-shared", "-fPIC")
+#: Of the package's own library.
+SOURCES = LIBRARY.parent
+_STRICT = ("-std=c99", "-O3", "-Wconversion", "-pedantic")
 
 
-def build(folder: Path, *options: str) -> Path:
-    """Build the library with further options; give its path."""
-    path = folder / "libpostprocess.so"
-    subprocess.run([COMPILER, *_FLAGS, *options, "-o", path, *sorted(SOURCES.glob("*.c")), "-lm"], check=True)
+def compiler() -> str:
+    """Give the path of the C compiler."""
+    path = shutil.which("cc") or shutil.which("gcc")
+    assert path, "the tests need a C compiler: apt install gcc"
     return path
+
+
+def build_shared(library: Path, sources: Iterable[Path], *options: str) -> Path:
+    """Build a library; give its path."""
+    flags = ("-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
+    subprocess.run([compiler(), *flags, *options, "-o", library, *sources, "-lm"], check=True)
+    return library
+
+
+def build_postprocess(folder: Path, *options: str) -> Path:
+    """Build the package's own library with further options; give its path."""
+    return build_shared(folder / LIBRARY.name, sorted(SOURCES.glob("*.c")), *_STRICT, *options)

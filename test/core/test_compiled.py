@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import make_spec
-from native_library import COMPILER, SOURCES, build
+from native_library import SOURCES, build_postprocess, build_shared, compiler
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core import library as library_module
@@ -37,7 +37,7 @@ NETWORK_INPUT = TensorSpec("images", (1, 64, 96, 3), QuantParams(np.dtype("int8"
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """Build the library with all warnings as errors."""
-    return open_library(build(tmp_path_factory.mktemp("native")))
+    return open_library(build_postprocess(tmp_path_factory.mktemp("native")))
 
 
 def one_output(quant: QuantParams, channels_first: bool) -> ModelSpec:
@@ -229,8 +229,7 @@ def test_a_library_that_is_none(tmp_path):
 )
 def test_a_library_of_other_sources(tmp_path, source, message):
     (tmp_path / "other.c").write_text(source)
-    path = tmp_path / "libpostprocess.so"
-    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", path, tmp_path / "other.c"], check=True)
+    path = build_shared(tmp_path / "libpostprocess.so", [tmp_path / "other.c"])
     with pytest.raises(NotBuiltError, match=message):
         open_library(path)
 
@@ -256,11 +255,11 @@ def test_paint_is_equal_with_and_without_the_library(library, rng, monkeypatch):
 
 def test_no_byte_beyond_its_memory(tmp_path):
     """Run random outputs through a library that checks each access, in a process of its own."""
-    runtime = subprocess.run([COMPILER, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    runtime = subprocess.run([compiler(), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     sanitizer = Path(runtime.stdout.strip())
     if not sanitizer.is_absolute():
         pytest.skip("this compiler brings no address sanitizer")
-    path = build(tmp_path, "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g")
+    path = build_postprocess(tmp_path, "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g")
     environment = dict(
         os.environ,
         LD_PRELOAD=str(sanitizer),
