@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,13 +43,15 @@ class TfliteBackend(Backend):
         runtime = load_runtime()
         threads = num_threads or automatic_threads()
         running = running_threads()
-        self._take(open_interpreter(runtime, model_path, threads), model_path, class_names)
-        self._workers = WorkerThreads(running_threads() - running)
+        interpreter = open_interpreter(runtime, model_path, threads)
+        self._take(interpreter, model_path, class_names, running_threads() - running)
         self.description = f"{runtime.__name__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"
 
-    def _take(self, interpreter: Any, model_path: Path, class_names: Sequence[str] | None) -> None:
+    def _take(
+        self, interpreter: Any, model_path: Path, class_names: Sequence[str] | None, thread_ids: Iterable[int] = ()
+    ) -> None:
         self._interpreter = interpreter
-        self._workers = WorkerThreads(())
+        self._workers = WorkerThreads(thread_ids)
         self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model_path, class_names)
         self.reason = ""
 
