@@ -67,11 +67,7 @@ class CompiledPostprocess:
             self._set_head(head)
         if letterbox is not self._letterbox_known:
             self._set_letterbox(letterbox)
-        # They must stay where they are while they are pointed at.
-        held = self._point_at(outputs)
-        count = self._find()
-        del held
-        found = self._arrays["found"][:count]
+        found = self._arrays["found"][: self._find(outputs)]
         return Instances(
             image_hw=letterbox.image_hw,
             xyxy=found["xyxy"].copy(),
@@ -80,7 +76,10 @@ class CompiledPostprocess:
             masks=self._draw_masks(found) if masks else None,
         )
 
-    def _find(self) -> int:
+    def _find(self, outputs: Sequence[Tensor]) -> int:
+        # They must stay where they are while they are pointed at.
+        held = [_checked(output, tensor) for output, tensor in zip(outputs, self._spec.outputs, strict=True)]
+        self._point_at(held)
         arguments = (self._outputs, self._options, self._letterbox, self._memory)
         references = [ctypes.byref(argument) for argument in arguments]
         while (count := int(self._library.seg_find(*references))) == _MEMORY_MUST_GROW:
@@ -107,21 +106,18 @@ class CompiledPostprocess:
             start = end
         return tuple(masks)
 
-    def _point_at(self, outputs: Sequence[Tensor]) -> list[Tensor]:
-        held = [_checked(output, tensor) for output, tensor in zip(outputs, self._spec.outputs, strict=True)]
-        addresses = [output.ctypes.data for output in held]
+    def _point_at(self, outputs: Sequence[Tensor]) -> None:
+        addresses = [output.ctypes.data for output in outputs]
         for name in ("boxes", "scores", "coefficients"):
             part: HeadPart = getattr(self._spec, name)
             target: PartStruct = getattr(self._outputs, name)
             target.stored = addresses[part.output_index] + part.channels.start * target.channel_step
         self._outputs.prototypes.stored = addresses[self._spec.prototypes_index]
-        return held
 
     def _set_head(self, head: HeadOptions) -> None:
         options, quant = self._options, self._spec.scores.quant
         options.iou_threshold = head.iou_threshold
-        # The head compares stored scores: float32 must not turn one that just passed away.
-        options.lowest_score = head.score_threshold * (1 - float(np.finfo(np.float32).eps))
+        options.lowest_score = head.lowest_score
         options.lowest_value = int(stored_threshold(quant, head.score_threshold)) - _middle(quant)
         max_instances = min(head.max_instances, self._spec.num_anchors * self._spec.scores.num_channels)
         options.max_instances = max_instances

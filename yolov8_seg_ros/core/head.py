@@ -61,6 +61,11 @@ class HeadOptions:
         if self.max_instances < 1:
             raise ValueError(f"max_instances: expected 1 or more, got {self.max_instances}")
 
+    @property
+    def lowest_score(self) -> float:
+        """Give the lowest real score kept: float32 must not turn away one that just passed as a stored number."""
+        return self.score_threshold * (1 - float(np.finfo(np.float32).eps))
+
 
 def decode(outputs: Sequence[Tensor], spec: ModelSpec, options: HeadOptions) -> Candidates:
     """Find the boxes of one image.

@@ -72,7 +72,7 @@ class NumpyPostprocess:
         found = decode(outputs, self._spec, head)
         if not len(found.score):
             return Instances.empty(letterbox.image_hw, masks)
-        judged = self._judge(found, outputs, letterbox, head.score_threshold)
+        judged = self._judge(found, outputs, letterbox, head.lowest_score)
         return Instances(
             image_hw=letterbox.image_hw,
             xyxy=np.array([one.xyxy for one in judged], np.float32).reshape(-1, 4),
@@ -83,14 +83,12 @@ class NumpyPostprocess:
         )
 
     def _judge(
-        self, found: Candidates, outputs: Sequence[Tensor], letterbox: Letterbox, score_threshold: float
+        self, found: Candidates, outputs: Sequence[Tensor], letterbox: Letterbox, lowest_score: float
     ) -> list[_Judged]:
         """Ask each mask for a better box and score; give what is left of the image's instances, best score first."""
         spec = self._spec
         prototypes, quant = outputs[spec.prototypes_index][0], spec.prototypes.quant
         maker = MaskMaker(prototypes, quant, found.coefficients, halo_cells(letterbox))
-        # The head has compared stored scores already: float32 must not turn one that just passed away.
-        lowest = score_threshold * (1 - float(np.finfo(np.float32).eps))
         judged = []
         # Images hold few objects: of each a small window is looked at in plain numbers, rather than all planes at once.
         rows = zip(found.xyxy.tolist(), found.score.tolist(), found.class_id.tolist(), strict=True)
@@ -101,7 +99,7 @@ class NumpyPostprocess:
             score = score * mask_confidence(near) if self._rescore else score
             refined = refine_box(box, near, window) if self._refine_boxes else box
             xyxy = letterbox.box_to_image(refined)
-            if score >= lowest and xyxy[0] < xyxy[2] and xyxy[1] < xyxy[3]:
+            if score >= lowest_score and xyxy[0] < xyxy[2] and xyxy[1] < xyxy[3]:
                 judged.append(_Judged(score, xyxy, class_id, letterbox.box_to_image(box), logits))
         return sorted(judged, key=lambda one: -one.score)
 
