@@ -3,7 +3,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stddef.h>
 
 /* So many scores are looked at together first: few of them are high. */
 enum { BLOCK = 64 };
@@ -54,7 +53,7 @@ static int64_t scan(const struct seg_outputs *outputs, const struct seg_options 
             for (int64_t inner = start; inner < end; inner++) {
                 int32_t value = seg_value(row[inner], flip);
                 int64_t class_id = are_anchors_inner ? outer : inner, anchor = are_anchors_inner ? inner : outer;
-                if (value < lowest || (options->is_class_wanted && !options->is_class_wanted[class_id]))
+                if (value < lowest || !options->is_class_wanted[class_id])
                     continue;
                 if (found < max)
                     codes[found] = code_of(value, anchor, class_id);

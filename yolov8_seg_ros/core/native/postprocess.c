@@ -17,6 +17,11 @@ struct near {
     int32_t columns, rows, row_step;
 };
 
+static struct xyxy edges_of(const struct seg_box *box)
+{
+    return (struct xyxy){box->left, box->top, box->right, box->bottom};
+}
+
 static double clamp(double value, double low, double high)
 {
     return fmin(fmax(value, low), high);
@@ -130,7 +135,7 @@ static int judge(const struct seg_box *kept, const struct seg_options *options, 
                  const struct seg_memory *memory, const struct seg_cells *window, const struct seg_cells *cells,
                  struct seg_instance *instance)
 {
-    struct xyxy box = {kept->left, kept->top, kept->right, kept->bottom}, refined = box;
+    struct xyxy box = edges_of(kept), refined = box;
     struct near near = {
         .cells = memory->cells + cells->first + (int64_t)(window->top - cells->top) * cells->columns +
                  (window->left - cells->left),
@@ -180,7 +185,7 @@ int32_t seg_find(const struct seg_outputs *outputs, const struct seg_options *op
     int64_t num_cells = 0;
     for (int32_t i = 0; i < num_kept; i++) {
         const struct seg_box *kept = &memory->kept[i];
-        struct xyxy box = {kept->left, kept->top, kept->right, kept->bottom};
+        struct xyxy box = edges_of(kept);
         struct seg_cells window = window_around(&box, outputs);
         struct seg_cells cells = with_halo(&window, letterbox->halo_cells, outputs);
         cells.first = num_cells;

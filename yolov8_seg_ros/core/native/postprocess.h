@@ -38,7 +38,7 @@ struct seg_outputs {
 struct seg_options {
     double iou_threshold;
     double lowest_score;
-    const uint8_t *is_class_wanted; /* of each class; NULL for all */
+    const uint8_t *is_class_wanted; /* of each class */
     int32_t lowest_value;           /* of a stored score that is looked at, -128 to 128 */
     int32_t max_instances;
     int32_t is_agnostic, is_multi_label, votes, rescores, refines;
