@@ -35,9 +35,11 @@ demo: $(STAMPS)/package ## run image source, node and viewer as processes; write
 test: lint $(STAMPS)/package ## run what CI runs: linters, type checker, all tests
 	$(BIN)/python -m pytest
 
-lint: tools ## run ruff and mypy
+lint: tools ## run ruff, mypy and the import rules
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 bench: $(STAMPS)/package ## measure speed; prints tables
 	$(BIN)/python -m benchmarks $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--picture '$(SOURCE)')
@@ -47,7 +49,7 @@ venv: tools $(STAMPS)/package ## only set .venv up
 export-env: $(EXPORT_VENV)/ready ## make .venv-export, for yolov8_seg export and for training (2.5 GB)
 
 clean: ## remove .venv, .venv-export and what the tools left
-	rm -rf $(VENV) $(EXPORT_VENV) build log install *.egg-info yolov8_seg_ros/core/native/*.so .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(EXPORT_VENV) build log install *.egg-info yolov8_seg_ros/native/*.so .pytest_cache .mypy_cache .ruff_cache
 
 # Always asked, since only the script knows whether .venv is still sound; it touches `ready` where it did something.
 $(STAMPS)/ready: always | no_ros

@@ -8,7 +8,7 @@ from setuptools.command.build_ext import build_ext
 
 PACKAGE = "yolov8_seg_ros"
 SHARE = f"share/{PACKAGE}"
-NATIVE = f"{PACKAGE}/core/native"
+NATIVE = f"{PACKAGE}/native"
 
 
 class BuildLibrary(build_ext):

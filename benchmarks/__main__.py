@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from yolov8_seg_ros.executables import prepare_process
-from yolov8_seg_ros.model_store import SCENE_MODEL
+from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
 
 def main() -> int:

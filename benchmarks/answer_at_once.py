@@ -17,10 +17,10 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from benchmarks.picture import picture, size_hw
-from yolov8_seg_ros.backends import open_backend
-from yolov8_seg_ros.core.color import ColorImage
-from yolov8_seg_ros.core.overlay import draw_overlay
+from yolov8_seg_ros.backends.open_backend import open_backend
+from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.media.overlay import draw_overlay
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.transport import use_large_image_profile
 

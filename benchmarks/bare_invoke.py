@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from yolov8_seg_ros.backends.tflite import load_runtime, open_interpreter
-from yolov8_seg_ros.model_store import find_model
+from yolov8_seg_ros.model_files.store import find_model
 
 
 @dataclass(frozen=True)

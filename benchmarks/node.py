@@ -17,8 +17,8 @@ from benchmarks.bare_invoke import BareInvoke, InvokeTimes
 from benchmarks.end_to_end import Feed, Measured, answering_node, measure
 from benchmarks.picture import IMAGE_HW, absolute_path, size_hw, size_text
 from yolov8_seg_ros.backends.tflite import automatic_threads
-from yolov8_seg_ros.core.model_spec import ModelError
-from yolov8_seg_ros.model_store import SCENE_MODEL
+from yolov8_seg_ros.errors import ModelError
+from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
 OUTPUTS = {
     "detections": ("detections",),

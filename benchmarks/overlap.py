@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.end_to_end import Feed, Measured, answering_node, measure
 from benchmarks.picture import absolute_path
 from benchmarks.sleeping_npu import DEVICE_MS
-from yolov8_seg_ros.model_store import SCENE_MODEL
+from yolov8_seg_ros.model_files.store import SCENE_MODEL
 from yolov8_seg_ros.node.pipeline import OVERLAPPING_LANES
 
 FAST_HZ, SLOW_HZ = 60.0, 20.0

@@ -24,11 +24,12 @@ import numpy as np
 
 from benchmarks.picture import picture, size_hw, size_text
 from benchmarks.stages import medians_ms
-from yolov8_seg_ros.backends import BackendError, open_backend
+from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.backends.tflite import load_runtime, open_interpreter
-from yolov8_seg_ros.core.model_spec import ModelError, ModelSpec
+from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import Segmenter
-from yolov8_seg_ros.model_store import DEFAULT_MODEL, find_model
+from yolov8_seg_ros.errors import BackendError, ModelError
+from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, find_model
 
 _WARM_UP_RUNS = 10
 #: Threads of Torch and LiteRT spin for a while when they have nothing to do, at the cost of whoever comes next.

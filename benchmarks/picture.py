@@ -8,8 +8,8 @@ import os
 import cv2
 import numpy as np
 
-from yolov8_seg_ros.core.color import ColorImage
-from yolov8_seg_ros.core.scene import SyntheticScene
+from yolov8_seg_ros.core.image import ColorImage
+from yolov8_seg_ros.media.scene import SyntheticScene
 
 IMAGE_HW = (480, 640)
 _SCENE_SEED, _SCENE_SHAPES = 5, 7

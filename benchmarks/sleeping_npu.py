@@ -16,8 +16,8 @@ from unittest.mock import patch
 from rclpy.lifecycle import LifecycleNode
 
 from benchmarks.picture import picture
-from yolov8_seg_ros.backends import open_backend
-from yolov8_seg_ros.core.color import ColorImage
+from yolov8_seg_ros.backends.open_backend import open_backend
+from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.core.segmenter import Backend, Segmenter
 from yolov8_seg_ros.executables import prepare_process

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from yolov8_seg_ros.backends import open_backend
-from yolov8_seg_ros.core.color import ColorImage
+from yolov8_seg_ros.backends.open_backend import open_backend
+from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.core.segmenter import Segmenter
-from yolov8_seg_ros.model_store import SCENE_MODEL
+from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
 IMAGE_SIZES_HW = ((480, 640), (720, 1280), (1080, 1920))
 OBJECT_COUNTS = (0, 1, 10, 50)

@@ -21,8 +21,8 @@ from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from yolov8_seg_ros.core.media import DEMO
-from yolov8_seg_ros.model_store import SCENE_MODEL
+from yolov8_seg_ros.media.sources import DEMO
+from yolov8_seg_ros.model_files.store import SCENE_MODEL
 from yolov8_seg_ros.node.transport import OPT_OUT_VARIABLE, use_large_image_profile
 
 PACKAGE = "yolov8_seg_ros"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tiny_dataset import DESCRIPTION, SQUARE, TRIANGLE, encoded, jpeg_turned_right, noise, write_noise
 
-from yolov8_seg_ros.dataset.finding import Kind
+from yolov8_seg_ros.tools.dataset.finding import Kind
 
 IMAGE, LABELS = "train/images/a1.png", "train/labels/a1.txt"
 BOX = "1 0.5 0.5 0.2 0.2\n"

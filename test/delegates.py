@@ -6,7 +6,7 @@ from pathlib import Path
 
 from native_library import build_shared
 
-SOURCES = Path(__file__).resolve().parent / "native"
+SOURCES = Path(__file__).resolve().parent / "delegate_sources"
 #: Builtin operations by their number in TensorFlow Lite's schema.
 CONV_2D, RESHAPE = 3, 22
 

@@ -17,12 +17,12 @@ from fakes import INT8, make_spec
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.backends.n6.client import BoardClient
-from yolov8_seg_ros.backends.n6.errors import LinkError
 from yolov8_seg_ros.backends.n6.exchange import TimeLimits
 from yolov8_seg_ros.backends.n6.simulated_board import SimulatedBoard
 from yolov8_seg_ros.backends.n6.simulated_line import LineClosed, PtyLine
 from yolov8_seg_ros.backends.n6.simulated_network import SimulatedNetwork
 from yolov8_seg_ros.core.model_spec import ModelSpec
+from yolov8_seg_ros.errors import LinkError
 
 DEADLINE_S = 60.0
 #: A test that waits for a fault to be noticed has no time for those of a real line.

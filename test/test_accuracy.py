@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from yolov8_seg_ros.cli.main import main
-from yolov8_seg_ros.evaluation.metrics import BOX, MASK, measure
-from yolov8_seg_ros.evaluation.truth import read_yolo_truth
+from yolov8_seg_ros.tools.evaluation.metrics import BOX, MASK, measure
+from yolov8_seg_ros.tools.evaluation.truth import read_yolo_truth
 
 #: COCO AP of the reference on these pictures, box and mask.
 REFERENCE_AP = {"256": (0.2469, 0.2149), "320": (0.2794, 0.2685)}

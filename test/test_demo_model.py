@@ -9,10 +9,10 @@ import pytest
 
 from training.evaluate import held_out_frames, measure
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.matching import best_iou
-from yolov8_seg_ros.core.metadata import read_metadata
-from yolov8_seg_ros.core.scene import SCENE_CLASSES, SyntheticScene, touching
+from yolov8_seg_ros.core.iou import best_iou
 from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.media.scene import SCENE_CLASSES, SyntheticScene, touching
+from yolov8_seg_ros.model_files.class_names import read_metadata
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "shapes_256x192.tflite"
 MAX_BYTES = 400_000

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.dataset.check import check_dataset
-from yolov8_seg_ros.dataset.finding import Finding
-from yolov8_seg_ros.dataset.pictures import inspect_pictures
-from yolov8_seg_ros.dataset.reader import read_dataset
+from yolov8_seg_ros.tools.dataset.check import check_dataset
+from yolov8_seg_ros.tools.dataset.finding import Finding
+from yolov8_seg_ros.tools.dataset.pictures import inspect_pictures
+from yolov8_seg_ros.tools.dataset.reader import read_dataset
 
 DESCRIPTION = "train: train/images\nval: valid/images\nnc: 2\nnames: [cat, mouse]\n"
 TRIANGLE = "0 0.1 0.1 0.5 0.1 0.5 0.5\n"

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.coco import to_coco_results
 from yolov8_seg_ros.core.head import HeadOptions
-from yolov8_seg_ros.core.scene import SCENE_CLASSES, SceneFrame, SyntheticScene
 from yolov8_seg_ros.core.segmenter import Backend, Segmenter, SegmenterOptions
-from yolov8_seg_ros.evaluation import metrics
+from yolov8_seg_ros.media.coco import to_coco_results
+from yolov8_seg_ros.media.scene import SCENE_CLASSES, SceneFrame, SyntheticScene
+from yolov8_seg_ros.tools.evaluation import metrics
 
 #: Scenes of these seeds are neither trained nor calibrated with.
 HELD_OUT_SEEDS = range(100_000)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yolov8_seg_ros.core.model_spec import STRIDES_PX
-from yolov8_seg_ros.core.scene import SCENE_CLASSES
-from yolov8_seg_ros.export.network import Network, anchor_points
+from yolov8_seg_ros.media.scene import SCENE_CLASSES
+from yolov8_seg_ros.tools.export.network import Network, anchor_points
 
 #: What the exported file says of itself.
 METADATA = {

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from yolov8_seg_ros.core.color import ColorImage
+from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.letterbox import Letterbox, NetworkInput
 from yolov8_seg_ros.core.quantization import QuantParams
-from yolov8_seg_ros.core.scene import SCENE_CLASSES, SyntheticScene
+from yolov8_seg_ros.media.scene import SCENE_CLASSES, SyntheticScene
 
 #: Training draws its scenes from these seeds on; smaller ones are left for tests and figures.
 FIRST_TRAINING_SEED = 1_000_000

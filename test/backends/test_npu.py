@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from delegates import CONV_2D, RESHAPE, build_library, recorded
 
-from yolov8_seg_ros.backends import BackendError, NpuOptions, delegate, npu_cache, open_backend
+from yolov8_seg_ros.backends import delegate, npu_cache
 from yolov8_seg_ros.backends import npu as npu_module
 from yolov8_seg_ros.backends.delegate import Share, load_delegate, share_of_graph
-from yolov8_seg_ros.backends.npu import NothingTakenError, NpuBackend
+from yolov8_seg_ros.backends.npu import NpuBackend, NpuOptions
 from yolov8_seg_ros.backends.npu_cache import NO_CACHE
+from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.segmenter import Segmenter
-from yolov8_seg_ros.model_store import find_model
+from yolov8_seg_ros.errors import BackendError, NoDelegatedOpsError
+from yolov8_seg_ros.model_files.store import find_model
 
 FAILURES = {
     "CREATE": r"libdelegate_create_22\.so cannot be created with no options; it says: no NPU was found",
@@ -282,7 +284,7 @@ def test_a_delegate_that_fails_says_where_and_why(model, library, stage):
 
 @pytest.mark.usefixtures("runtime")
 def test_a_delegate_that_takes_nothing_is_refused(model, library):
-    with pytest.raises(NothingTakenError, match=r"takes none of the 2 operations of .*: quantise the model to int8"):
+    with pytest.raises(NoDelegatedOpsError, match=r"takes none of the 2 operations of .*: quantise the model to int8"):
         NpuBackend(model, options=options(library(TAKES=0)))
 
 
@@ -318,7 +320,8 @@ def test_what_is_no_delegate_is_told(model, library, tmp_path, make, capfd):
 
 def test_a_library_that_ends_the_process_is_named_before(model, library):
     program = (
-        "import sys; from yolov8_seg_ros.backends import NpuOptions, open_backend;"
+        "import sys; from yolov8_seg_ros.backends.npu import NpuOptions;"
+        "from yolov8_seg_ros.backends.open_backend import open_backend;"
         "open_backend(sys.argv[1], 'npu', npu=NpuOptions(sys.argv[2]), tell=lambda s: print(s, flush=True))"
     )
     path = library("aborting.c")

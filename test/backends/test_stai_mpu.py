@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from tiny_models import write_segmentation_model
 
-from yolov8_seg_ros.backends import BackendError, open_backend, sidecar
+from yolov8_seg_ros.backends import sidecar
+from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.backends.stai_mpu import StaiMpuBackend
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.model_spec import ModelError
 from yolov8_seg_ros.core.segmenter import Segmenter, SegmenterOptions
+from yolov8_seg_ros.errors import BackendError, ModelError
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ import tiny_models
 from tiny_models import Tensor, input_quant, output_quant, write_detection_model, write_model, write_segmentation_model
 
 from yolov8_seg_ros.backends import tflite
-from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.backends.tflite import TfliteBackend, load_runtime
-from yolov8_seg_ros.core.model_spec import ModelError
 from yolov8_seg_ros.core.segmenter import Segmenter, SegmenterOptions
+from yolov8_seg_ros.errors import BackendError, ModelError
 
 #: What the constant outputs say, without the mask's say.
 PLAIN = SegmenterOptions(refine_boxes=False, rescore=False)
@@ -193,7 +192,7 @@ CUT_PROGRAM = """
 import sys
 from pathlib import Path
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.model_spec import ModelError
+from yolov8_seg_ros.errors import ModelError
 
 content, cut = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
 for length in map(int, sys.argv[3:]):

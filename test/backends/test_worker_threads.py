@@ -13,7 +13,7 @@ import pytest
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.backends.worker_threads import WorkerThreads, running_threads
-from yolov8_seg_ros.model_store import SCENE_MODEL, find_model
+from yolov8_seg_ros.model_files.store import SCENE_MODEL, find_model
 
 PROCESSORS = sorted(os.sched_getaffinity(0))
 needs_two_processors = pytest.mark.skipif(len(PROCESSORS) < 2, reason="this machine has one processor")

@@ -16,7 +16,7 @@ from tiny_dataset import SQUARE, content_of, write_dataset, write_pair
 from tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.cli.main import main
-from yolov8_seg_ros.evaluation import run
+from yolov8_seg_ros.tools.evaluation import run
 
 #: Places in COCOeval.stats of AP, AP50, AP75 and AR.
 STATS = {"AP": 0, "AP50": 1, "AP75": 2, "AR": 8}

@@ -10,7 +10,7 @@ import pytest
 
 from yolov8_seg_ros.cli import export
 from yolov8_seg_ros.cli.main import main
-from yolov8_seg_ros.export import environment
+from yolov8_seg_ros.tools.export import environment
 
 
 @pytest.fixture

@@ -10,13 +10,9 @@ import sys
 import pytest
 
 from yolov8_seg_ros import cli
-from yolov8_seg_ros.backends import BackendError
 from yolov8_seg_ros.cli import main as tool
 from yolov8_seg_ros.cli import model
-from yolov8_seg_ros.cli.errors import CommandError
-from yolov8_seg_ros.core.media import MediaError
-from yolov8_seg_ros.core.model_spec import ModelError
-from yolov8_seg_ros.model_download import DownloadError
+from yolov8_seg_ros.errors import BackendError, CommandError, DownloadError, MediaError, ModelError
 
 
 def help_of(*verb):

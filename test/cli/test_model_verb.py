@@ -9,10 +9,10 @@ import socket
 import pytest
 from tiny_models import write_detection_model, write_segmentation_model
 
-from yolov8_seg_ros import model_store
 from yolov8_seg_ros.cli import model as model_verb
 from yolov8_seg_ros.cli.main import main
-from yolov8_seg_ros.model_store import PUBLISHED_MODELS
+from yolov8_seg_ros.model_files import store as model_store
+from yolov8_seg_ros.model_files.store import PUBLISHED_MODELS
 
 
 @pytest.fixture(autouse=True)

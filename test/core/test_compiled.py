@@ -16,18 +16,18 @@ from native_library import SOURCES, build_postprocess, build_shared, compiler
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core import library as library_module
 from yolov8_seg_ros.core.box_mask import BoxMask
-from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.compiled import CompiledPostprocess
 from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.library import NotBuiltError, open_library
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.painting import paint
-from yolov8_seg_ros.core.picture import decode_picture
 from yolov8_seg_ros.core.postprocess import NumpyPostprocess, choose_postprocess
 from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.media.picture import decode_picture
 
 #: Not a ratio that boxes in coarse steps have by chance: at such a one, either answer is right.
 IOU_THRESHOLD = 0.693147
@@ -265,9 +265,9 @@ def test_no_byte_beyond_its_memory(tmp_path):
         LD_PRELOAD=str(sanitizer),
         ASAN_OPTIONS="detect_leaks=0",
         PYTHONMALLOC="malloc",
-        PYTHONPATH=os.pathsep.join([str(SOURCES.parents[2]), str(Path(__file__).parents[1])]),
+        PYTHONPATH=os.pathsep.join([str(SOURCES.parents[1]), str(Path(__file__).parents[1])]),
     )
-    script = Path(__file__).parents[1] / "native" / "random_outputs.py"
+    script = Path(__file__).parent / "random_outputs.py"
     done = subprocess.run([sys.executable, script, path], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "600 images" in done.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.core.color import ColorImage, ColorOrder
+from yolov8_seg_ros.core.image import ColorImage, ColorOrder
 from yolov8_seg_ros.core.letterbox import BORDER_GREY, Letterbox, NetworkInput, stored_pixels
 from yolov8_seg_ros.core.quantization import QuantParams
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from fakes import FLOAT32, INT8, UINT8, make_spec
 
-from yolov8_seg_ros.core.model_spec import ModelError, ModelSpec, TensorSpec, anchor_count
+from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec, anchor_count
 from yolov8_seg_ros.core.quantization import QuantParams
+from yolov8_seg_ros.errors import ModelError
 
 INPUT = TensorSpec("images", (1, 64, 64, 3), QuantParams(np.dtype("int8"), 1 / 255, -128))
 #: 64x64 pixels have 8 * 8 + 4 * 4 + 2 * 2 anchors; 4 + 2 classes + 4 coefficients.

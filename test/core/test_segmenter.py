@@ -9,8 +9,8 @@ from fakes import FLOAT32, INT8, UINT8, FakeBackend, make_spec, stored_outputs
 from tiny_models import default_head, default_prototypes
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.color import ColorImage, ColorOrder
 from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.image import ColorImage, ColorOrder
 from yolov8_seg_ros.core.segmenter import Segmenter, SegmenterOptions, StageTimes
 
 

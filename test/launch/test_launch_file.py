@@ -25,7 +25,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from ros_bench import DEADLINE_S, DOMAIN_ID
 from tiny_models import write_segmentation_model
 
-from yolov8_seg_ros.model_store import SCENE_MODEL
+from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "seg.launch.py"
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")

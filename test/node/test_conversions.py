@@ -15,7 +15,7 @@ from cv_bridge import CvBridge
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from yolov8_seg_ros.core.color import ColorOrder
+from yolov8_seg_ros.core.image import ColorOrder
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.conversions import ImageError, image_from_msg

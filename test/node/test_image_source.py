@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from yolov8_seg_ros.errors import MediaError, OptionError
+
 pytest.importorskip("rclpy")
 
 from cv_bridge import CvBridge
@@ -18,11 +20,10 @@ from rclpy.time import Time
 from ros_bench import DEADLINE_S, parameters, process
 from sensor_msgs.msg import CompressedImage, Image, TimeReference
 
-from yolov8_seg_ros.core.media import MediaError, MediaFrame
-from yolov8_seg_ros.core.scene import SyntheticScene
+from yolov8_seg_ros.media.scene import SyntheticScene
+from yolov8_seg_ros.media.sources import MediaFrame
 from yolov8_seg_ros.node import image_source
 from yolov8_seg_ros.node.image_source import PARAMETERS, ImageSource, frame_index
-from yolov8_seg_ros.node.parameters import ParameterError
 
 SMALL = {"width": 96, "height": 64, "rate_hz": 100.0}
 
@@ -232,11 +233,11 @@ def test_a_lost_camera_ends_with_an_error(bench, monkeypatch):
         ({"source": "no/such.png"}, MediaError, "'no/such.png': no such file or folder"),
         ({"source": ""}, MediaError, "'': no such file or folder"),
         ({"source": 99}, MediaError, "camera 99: cannot be opened"),
-        ({"source": True}, ParameterError, "source: expected a text, got True"),
-        ({"rate_hz": "fast"}, ParameterError, "rate_hz: expected a number, got 'fast'"),
-        ({"rate_hz": -1}, ParameterError, "rate_hz: expected 0.0 to 1000.0, got -1"),
-        ({"width": 1}, ParameterError, "width"),
-        ({"encoding": "bgr16"}, ParameterError, "encoding: expected one of bgr8, rgb8, .*; got 'bgr16'"),
+        ({"source": True}, OptionError, "source: expected a text, got True"),
+        ({"rate_hz": "fast"}, OptionError, "rate_hz: expected a number, got 'fast'"),
+        ({"rate_hz": -1}, OptionError, "rate_hz: expected 0.0 to 1000.0, got -1"),
+        ({"width": 1}, OptionError, "width"),
+        ({"encoding": "bgr16"}, OptionError, "encoding: expected one of bgr8, rgb8, .*; got 'bgr16'"),
     ],
     ids=["no file", "empty", "no camera", "not text", "not a number", "negative", "too small", "no encoding"],
 )

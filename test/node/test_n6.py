@@ -25,8 +25,8 @@ from test_seg_node import Camera, activate, connected, make_node, send_and_await
 from tiny_models import write_segmentation_model
 from vision_msgs.msg import Detection2DArray
 
-from yolov8_seg_ros.backends import open_backend
 from yolov8_seg_ros.backends.n6.simulated_network import LiteRtNetwork
+from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.segmenter import Segmenter
 
 NUM_PICTURES = 20

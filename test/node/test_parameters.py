@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from yolov8_seg_ros.errors import OptionError
+
 pytest.importorskip("rclpy")
 
-from yolov8_seg_ros.node.parameters import Parameter, ParameterError
+from yolov8_seg_ros.node.parameters import Parameter
 
 FLAG = Parameter("flag", False, "")
 COUNT = Parameter("count", 3, "", minimum=1, maximum=255)
@@ -56,7 +58,7 @@ def test_values_are_taken_as_they_are_meant(parameter, value, expected):
     ids=str,
 )
 def test_a_wrong_value_is_refused_with_what_was_expected(parameter, value, message):
-    with pytest.raises(ParameterError) as caught:
+    with pytest.raises(OptionError) as caught:
         parameter.check(value)
     assert str(caught.value) == message
 

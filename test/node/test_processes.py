@@ -23,7 +23,7 @@ from shared_data import shared_path
 from tiny_models import write_segmentation_model
 from vision_msgs.msg import Detection2DArray
 
-from yolov8_seg_ros.core.matching import mask_iou
+from yolov8_seg_ros.core.iou import mask_iou
 
 #: What mirrors Ultralytics' own way with the same file.
 REFERENCE_OPTIONS = {

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
+from yolov8_seg_ros.errors import RunInterruptedError
+
 pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -29,7 +31,7 @@ from test_conversions import mutated_image, mutated_picture
 from tiny_models import write_detection_model, write_segmentation_model
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from yolov8_seg_ros.backends import BACKENDS, RunInterruptedError
+from yolov8_seg_ros.backends.open_backend import BACKENDS
 from yolov8_seg_ros.node.seg_node import SegNode
 from yolov8_seg_ros.node.seg_parameters import PARAMETERS
 
@@ -319,9 +321,7 @@ def test_masks_are_computed_only_while_somebody_looks(ros, camera, model, monkey
     node = make_node(ros, model)
     activate(node)
     finish = node._session._segmenter.finish
-    monkeypatch.setattr(
-        node._session._segmenter, "finish", lambda *given: asked.append(given[-1]) or finish(*given)
-    )
+    monkeypatch.setattr(node._session._segmenter, "finish", lambda *given: asked.append(given[-1]) or finish(*given))
     send_and_await(ros, camera)
     subscription = camera.listen(Image, "instances")
     ros.until(lambda: node._session._instances.get_subscription_count(), "the mask's subscriber")

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch", reason="needs the environment of 'make expo
 from training import train as training  # noqa: E402
 from training.network import ShapesNetwork, load, save, trained  # noqa: E402
 from training.scenes import MASK_STRIDE_PX, collate, render_example  # noqa: E402
-from yolov8_seg_ros.core.scene import SCENE_CLASSES  # noqa: E402
-from yolov8_seg_ros.export.network import check_parts, measure  # noqa: E402
+from yolov8_seg_ros.media.scene import SCENE_CLASSES  # noqa: E402
+from yolov8_seg_ros.tools.export.network import check_parts, measure  # noqa: E402
 
 HW = (64, 96)
 

@@ -124,9 +124,7 @@ def test_failing_program_shows_its_words(setup_venv: ModuleType, capfd: pytest.C
     assert "why" in capfd.readouterr().err
 
 
-def test_exports_name_the_headers_of_this_machine(
-    setup_venv: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_exports_name_the_headers_of_this_machine(setup_venv: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     export = setup_venv.VENV / "share" / "std_msgs" / "cmake" / "export_std_msgsExport.cmake"
     export.parent.mkdir(parents=True)
     built_on = "/opt/python/cp313-cp313"

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.backends.tflite import one_line
+from yolov8_seg_ros.errors import BackendError
 
 #: What every external delegate exports.
 _FUNCTIONS = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")

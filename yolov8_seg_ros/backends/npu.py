@@ -19,7 +19,6 @@ from yolov8_seg_ros.backends.delegate import (
     load_delegate,
     share_of_graph,
 )
-from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.backends.npu_cache import GraphCache, graph_folder
 from yolov8_seg_ros.backends.tflite import (
     TfliteBackend,
@@ -28,16 +27,12 @@ from yolov8_seg_ros.backends.tflite import (
     load_runtime,
     one_line,
 )
-from yolov8_seg_ros.core.model_spec import ModelError
+from yolov8_seg_ros.errors import BackendError, ModelError, NoDelegatedOpsError
 
 #: Where X-LINUX-AI installs it.
 DEFAULT_DELEGATE = "/usr/lib/libvx_delegate.so.2"
 #: Where one of them is given by hand, this package leaves the cache to the user.
 _CACHE_OPTIONS = frozenset({"allowed_cache_mode", "cache_file_path"})
-
-
-class NothingTakenError(BackendError):
-    """A delegate that works, but runs nothing of the model."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ class NpuBackend(TfliteBackend):
 
     Raises:
         ModelError: if the file is not a YOLOv8-seg model.
-        NothingTakenError: if the delegate leaves all of the model to the CPU.
+        NoDelegatedOpsError: if the delegate leaves all of the model to the CPU.
         BackendError: if the delegate cannot be loaded, or fails.
     """
 
@@ -111,7 +106,7 @@ class NpuBackend(TfliteBackend):
         start = partial(self._start, runtime, model_path, num_threads or automatic_threads(), class_names, options)
         try:
             start()
-        except NothingTakenError:
+        except NoDelegatedOpsError:
             raise
         except BackendError as error:
             if self._cache is None or not self._cache.forget():
@@ -136,9 +131,7 @@ class NpuBackend(TfliteBackend):
         self.description = f"{runtime.__name__} with {options.library.name}, which runs {share}"
         self._run_first(share, options.library)
 
-    def _open(
-        self, runtime: ModuleType, model_path: Path, num_threads: int, options: NpuOptions
-    ) -> tuple[Any, Share]:
+    def _open(self, runtime: ModuleType, model_path: Path, num_threads: int, options: NpuOptions) -> tuple[Any, Share]:
         cache_options = self._cache.options if self._cache is not None else {}
         delegate = load_delegate(runtime, options.library, {**cache_options, **options.delegate_options})
         failed = f"the NPU delegate {options.library} fails at {model_path}"
@@ -153,7 +146,7 @@ class NpuBackend(TfliteBackend):
         except RuntimeError as error:
             raise BackendError(f"{failed}; it says: {one_line(error)}") from error
         if not share.taken:
-            raise NothingTakenError(
+            raise NoDelegatedOpsError(
                 f"the NPU delegate {options.library} takes none of the {share.total} operations of {model_path}: "
                 "quantise the model to int8 per tensor, or choose backend cpu"
             )

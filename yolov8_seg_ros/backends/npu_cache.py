@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from yolov8_seg_ros.model_store import cache_folder
+from yolov8_seg_ros.model_files.store import cache_folder
 
 #: As the value of `npu_cache_dir`: keep nothing.
 NO_CACHE = "none"

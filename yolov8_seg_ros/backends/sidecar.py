@@ -10,10 +10,9 @@ from typing import Any
 
 import yaml
 
-from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.metadata import read_class_names, read_model_class_names
-from yolov8_seg_ros.core.model_spec import ModelError
+from yolov8_seg_ros.errors import BackendError, ModelError
+from yolov8_seg_ros.model_files.class_names import read_class_names, read_model_class_names
 
 Shape = tuple[int, ...]
 

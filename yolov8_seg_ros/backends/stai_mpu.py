@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.backends.sidecar import SideCar, read_side_car
 from yolov8_seg_ros.backends.tflite import one_line
-from yolov8_seg_ros.core.model_spec import ModelError, ModelSpec, TensorSpec
+from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.core.segmenter import Backend
+from yolov8_seg_ros.errors import BackendError, ModelError
 
 MODULE = "stai_mpu"
 SUFFIX = ".nb"

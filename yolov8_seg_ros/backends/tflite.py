@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.backends.worker_threads import WorkerThreads, running_threads
-from yolov8_seg_ros.core.metadata import read_model_class_names
-from yolov8_seg_ros.core.model_spec import ModelError, ModelSpec, TensorSpec
+from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.core.segmenter import Backend
+from yolov8_seg_ros.errors import BackendError, ModelError
+from yolov8_seg_ros.model_files.class_names import read_model_class_names
 
 #: Newest first: LiteRT succeeds the TensorFlow Lite runtime and is about ten times faster on x86-64.
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")

@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from yolov8_seg_ros.backends import BACKENDS, DEFAULT_DELEGATE, N6Options, NpuOptions, open_backend
-from yolov8_seg_ros.cli.errors import CommandError
+from yolov8_seg_ros.backends.npu import DEFAULT_DELEGATE, NpuOptions
+from yolov8_seg_ros.backends.open_backend import BACKENDS, N6Options, open_backend
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import Backend, SegmenterOptions
-from yolov8_seg_ros.model_store import DEFAULT_MODEL
+from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.model_files.store import DEFAULT_MODEL
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from yolov8_seg_ros.cli.errors import CommandError
 from yolov8_seg_ros.cli.table import print_table
-from yolov8_seg_ros.dataset.check import check_dataset
-from yolov8_seg_ros.dataset.description import DESCRIPTION_NAME
-from yolov8_seg_ros.dataset.finding import Finding, Kind, Severity
-from yolov8_seg_ros.dataset.fix import fix_dataset
-from yolov8_seg_ros.dataset.pictures import PictureFacts, inspect_pictures
-from yolov8_seg_ros.dataset.reader import DataSet, read_dataset
-from yolov8_seg_ros.dataset.repair import Change
-from yolov8_seg_ros.dataset.summary import summary_table
+from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.tools.dataset.check import check_dataset
+from yolov8_seg_ros.tools.dataset.description import DESCRIPTION_NAME
+from yolov8_seg_ros.tools.dataset.finding import Finding, Kind, Severity
+from yolov8_seg_ros.tools.dataset.fix import fix_dataset
+from yolov8_seg_ros.tools.dataset.pictures import PictureFacts, inspect_pictures
+from yolov8_seg_ros.tools.dataset.reader import DataSet, read_dataset
+from yolov8_seg_ros.tools.dataset.repair import Change
+from yolov8_seg_ros.tools.dataset.summary import summary_table
 
 #: How many findings of a kind are listed without --all.
 _LISTED = 20

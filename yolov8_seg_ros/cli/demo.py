@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolov8_seg_ros.cli.errors import CommandError
-from yolov8_seg_ros.core.media import DEMO
-from yolov8_seg_ros.model_store import DEFAULT_MODEL, SCENE_MODEL
+from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.media.sources import DEMO
+from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, SCENE_MODEL
 
 if TYPE_CHECKING:
     from yolov8_seg_ros.node.viewer import Viewer

@@ -13,10 +13,10 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 
-from yolov8_seg_ros.core.files import VideoFile, video_file, write_picture
+from yolov8_seg_ros.core.iou import best_iou
 from yolov8_seg_ros.core.letterbox import Letterbox
-from yolov8_seg_ros.core.matching import best_iou
-from yolov8_seg_ros.core.scene import SCENE_CLASSES, SyntheticScene, touching
+from yolov8_seg_ros.media.scene import SCENE_CLASSES, SyntheticScene, touching
+from yolov8_seg_ros.media.writers import VideoFile, video_file, write_picture
 from yolov8_seg_ros.node.image_source import frame_index
 from yolov8_seg_ros.node.viewer import View, Viewer
 

@@ -17,14 +17,15 @@ from yolov8_seg_ros.cli.arguments import (
     tell_backend,
     whole_number,
 )
-from yolov8_seg_ros.cli.errors import CommandError
 from yolov8_seg_ros.cli.table import print_table
 from yolov8_seg_ros.core.segmenter import Segmenter
-from yolov8_seg_ros.dataset.description import SPLITS, VAL
-from yolov8_seg_ros.evaluation.classes import match_classes
-from yolov8_seg_ros.evaluation.coco_truth import read_coco_truth
-from yolov8_seg_ros.evaluation.metrics import Measured
-from yolov8_seg_ros.evaluation.output import (
+from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.model_files.store import find_model
+from yolov8_seg_ros.tools.dataset.description import SPLITS, VAL
+from yolov8_seg_ros.tools.evaluation.classes import match_classes
+from yolov8_seg_ros.tools.evaluation.coco_truth import read_coco_truth
+from yolov8_seg_ros.tools.evaluation.metrics import Measured
+from yolov8_seg_ros.tools.evaluation.output import (
     MASK_TRUTH_NAME,
     METRICS_NAME,
     REPORT_NAME,
@@ -33,11 +34,10 @@ from yolov8_seg_ros.evaluation.output import (
     measure_all,
     write_all,
 )
-from yolov8_seg_ros.evaluation.progress import Progress, run_key
-from yolov8_seg_ros.evaluation.report import FIGURES, TITLES, figures_of, shown_figure
-from yolov8_seg_ros.evaluation.run import Evaluated, evaluate
-from yolov8_seg_ros.evaluation.truth import TruePicture, Truth, read_yolo_truth
-from yolov8_seg_ros.model_store import find_model
+from yolov8_seg_ros.tools.evaluation.progress import Progress, run_key
+from yolov8_seg_ros.tools.evaluation.report import FIGURES, TITLES, figures_of, shown_figure
+from yolov8_seg_ros.tools.evaluation.run import Evaluated, evaluate
+from yolov8_seg_ros.tools.evaluation.truth import TruePicture, Truth, read_yolo_truth
 
 #: As COCO does it: all that might be something counts, at its score.
 SCORE_THRESHOLD = 0.001

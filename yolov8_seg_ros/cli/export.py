@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from yolov8_seg_ros.cli.arguments import whole_number
-from yolov8_seg_ros.cli.errors import CommandError
-from yolov8_seg_ros.export.environment import ENVIRONMENT, PACKAGES, quiet, require_packages
-from yolov8_seg_ros.export.pictures import DEFAULT_COUNT, find_pictures
+from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.tools.export.environment import ENVIRONMENT, PACKAGES, quiet, require_packages
+from yolov8_seg_ros.tools.export.pictures import DEFAULT_COUNT, find_pictures
 
 _DESCRIPTION = """\
 Export a trained YOLOv8 or YOLO11 segmentation network as an int8 .tflite file for the node: int8 NHWC pictures in,
@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--network",
         default="",
         metavar="MODULE:FUNCTION",
-        help="a function that reads WEIGHTS and gives a Network (see yolov8_seg_ros.export.network)",
+        help="a function that reads WEIGHTS and gives a Network (see yolov8_seg_ros.tools.export.network)",
     )
     parser.add_argument("--float", type=Path, metavar="FILE", help="write the float network too, to compare with")
     parser.add_argument("--threads", type=whole_number(1), default=1, metavar="N", help="CPU threads (default: 1)")
@@ -64,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
     pictures = find_pictures(args.data, args.pictures)
     # Imported late, since these take seconds, and quietly: some of their packages complain of what is not needed.
     with quiet():
-        from yolov8_seg_ros.export.exporter import ExportOptions, export
-        from yolov8_seg_ros.export.sources import load_network
+        from yolov8_seg_ros.tools.export.exporter import ExportOptions, export
+        from yolov8_seg_ros.tools.export.sources import load_network
 
     options = ExportOptions(args.size, args.split_head, args.per_tensor, args.threads, args.float)
     output = args.output or default_output(args.weights, options.input_hw, args.split_head, args.per_tensor)

@@ -13,6 +13,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from yolov8_seg_ros.errors import UserError
+
 PROGRAM = "yolov8_seg"
 #: Each verb, by the name of its module, with its line in the help.
 VERBS = {
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has had enough; Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except user_errors() as error:
+    except (UserError, OSError, ModuleNotFoundError) as error:
         print(f"{PROGRAM}: error: {_told(error)}", file=sys.stderr)
         return 1
 
@@ -67,21 +69,6 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         else:
             subparsers.add_parser(verb, help=summary)
     return parser
-
-
-def user_errors() -> tuple[type[Exception], ...]:
-    """Give what is told in one line rather than with a traceback."""
-    from yolov8_seg_ros.backends.errors import BackendError
-    from yolov8_seg_ros.cli.errors import CommandError
-    from yolov8_seg_ros.core.media import MediaError
-    from yolov8_seg_ros.core.model_spec import ModelError
-    from yolov8_seg_ros.dataset.description import DataSetError
-    from yolov8_seg_ros.evaluation.errors import EvaluationError
-    from yolov8_seg_ros.export.errors import ExportError
-    from yolov8_seg_ros.model_download import DownloadError
-
-    own_errors = (BackendError, CommandError, DataSetError, DownloadError, EvaluationError, ExportError)
-    return *own_errors, MediaError, ModelError, OSError, ModuleNotFoundError
 
 
 def _told(error: Exception) -> str:

@@ -7,10 +7,11 @@ import textwrap
 
 from tqdm import tqdm
 
-from yolov8_seg_ros.backends import open_backend
-from yolov8_seg_ros.core.model_spec import STRIDES_PX, HeadPart, ModelError, ModelSpec
-from yolov8_seg_ros.model_download import URL_VARIABLE, download_model, model_url
-from yolov8_seg_ros.model_store import (
+from yolov8_seg_ros.backends.open_backend import open_backend
+from yolov8_seg_ros.core.model_spec import STRIDES_PX, HeadPart, ModelSpec
+from yolov8_seg_ros.errors import ModelError
+from yolov8_seg_ros.model_files.download import URL_VARIABLE, download_model, model_url
+from yolov8_seg_ros.model_files.store import (
     FOLDERS_VARIABLE,
     PUBLISHED_MODELS,
     available_models,

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.backends.n6.client import BoardClient, RunResult
 from yolov8_seg_ros.backends.n6.device import BoardModel, Device
 from yolov8_seg_ros.backends.n6.link import LinkSettings, connect
@@ -27,8 +26,8 @@ from yolov8_seg_ros.cli.arguments import (
     number,
     whole_number,
 )
-from yolov8_seg_ros.cli.errors import CommandError
-from yolov8_seg_ros.model_store import DEFAULT_MODEL, find_model
+from yolov8_seg_ros.errors import BackendError, CommandError
+from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, find_model
 
 _MHZ = 1e6
 _NUM_PINGS = 20

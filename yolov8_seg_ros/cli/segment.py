@@ -15,10 +15,10 @@ from yolov8_seg_ros.cli.arguments import (
     segmenter_options,
     tell_backend,
 )
-from yolov8_seg_ros.cli.errors import CommandError
-from yolov8_seg_ros.core.batch import IMAGES_NAME, RESULTS_NAME, BatchSegmenter, Totals
-from yolov8_seg_ros.core.media import MediaError, open_media
 from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.errors import CommandError, MediaError
+from yolov8_seg_ros.media.sources import open_media
+from yolov8_seg_ros.tools.segment_files import IMAGES_NAME, RESULTS_NAME, BatchSegmenter, Totals
 
 _DESCRIPTION = f"""\
 Segment pictures, folders of pictures and videos. Into the output folder go annotated pictures of the

@@ -29,9 +29,7 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
     return iou
 
 
-def suppress(
-    xyxy: NDArray[np.float32], class_id: NDArray[np.int64] | None, iou_threshold: float
-) -> NDArray[np.intp]:
+def suppress(xyxy: NDArray[np.float32], class_id: NDArray[np.int64] | None, iou_threshold: float) -> NDArray[np.intp]:
     """Give the rows that greedy non-maximum suppression keeps.
 
     Args:

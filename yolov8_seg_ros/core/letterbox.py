@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.area import AreaResizer
-from yolov8_seg_ros.core.color import ColorImage, write_rgb
+from yolov8_seg_ros.core.image import ColorImage, write_rgb
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 
 #: Grey of the border, as the network saw it in training.

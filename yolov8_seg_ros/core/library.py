@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 #: What setup.py builds.
-LIBRARY = Path(__file__).parent / "native" / "libpostprocess.so"
+LIBRARY = Path(__file__).parents[1] / "native" / "libpostprocess.so"
 
 
 class NotBuiltError(Exception):

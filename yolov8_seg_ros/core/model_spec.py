@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
+from yolov8_seg_ros.errors import ModelError
 
 #: Downsampling of the three detection heads; each cell is one anchor point.
 STRIDES_PX = (8, 16, 32)
@@ -16,10 +17,6 @@ BOX_CHANNELS = 4
 #: What the head consists of, in the order of its channels, or of its outputs where each part is one.
 HEAD_PARTS = ("boxes", "scores", "coefficients")
 TENSOR_TYPES = ("int8", "uint8", "float32")
-
-
-class ModelError(ValueError):
-    """A model file that this package cannot serve; the message says why and what is expected."""
 
 
 @dataclass(frozen=True)

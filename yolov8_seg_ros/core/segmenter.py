@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.letterbox import (
     FITS,

@@ -19,9 +19,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
 
-from yolov8_seg_ros.core.color import ColorImage, ColorOrder
+from yolov8_seg_ros.core.image import ColorImage, ColorOrder
 from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.core.picture import PictureError, decode_picture
+from yolov8_seg_ros.errors import PictureError
+from yolov8_seg_ros.media.picture import decode_picture
 
 #: What a camera's topic carries.
 ImageMessage: TypeAlias = "Image | CompressedImage"

@@ -31,8 +31,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image, TimeReference
 from std_msgs.msg import Header
 
-from yolov8_seg_ros.core.media import DEMO, Media, MediaError, MediaFrame, open_media
-from yolov8_seg_ros.node.parameters import Parameter, ParameterError, declare_parameters, read_parameters
+from yolov8_seg_ros.errors import MediaError, OptionError
+from yolov8_seg_ros.media.sources import DEMO, Media, MediaFrame, open_media
+from yolov8_seg_ros.node.parameters import Parameter, declare_parameters, read_parameters
 from yolov8_seg_ros.node.process import run_node
 
 #: How bgr8 becomes each encoding.
@@ -82,7 +83,7 @@ class ImageSource(Node):
         node_options: as `rclpy.node.Node` takes them.
 
     Raises:
-        ParameterError: if a parameter is wrong.
+        OptionError: if a parameter is wrong.
         MediaError: if the source cannot be opened.
     """
 
@@ -209,7 +210,7 @@ def frame_index(reference: TimeReference, rate_hz: float) -> int:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; give the process's exit code."""
-    return run_node(ImageSource, (MediaError, ParameterError), args)
+    return run_node(ImageSource, (MediaError, OptionError), args)
 
 
 if __name__ == "__main__":

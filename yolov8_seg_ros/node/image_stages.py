@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from std_msgs.msg import Header
 
-from yolov8_seg_ros.core.color import ColorImage
+from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.core.segmenter import Prepared, Segmenter, StageTimes

@@ -10,11 +10,9 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 
+from yolov8_seg_ros.errors import OptionError
+
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-
-
-class ParameterError(ValueError):
-    """Tell in one line which parameter is wrong, and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +41,15 @@ class Parameter:
         """Give the value as the parameter's type: 30 is a number where 30.0 is, and 0 may name a camera.
 
         Raises:
-            ParameterError: if it is of another type, out of range, or none of the choices.
+            OptionError: if it is of another type, out of range, or none of the choices.
         """
         value = self._convert(value)
         if self.choices and value not in self.choices:
-            raise ParameterError(f"{self.name}: expected one of {', '.join(self.choices)}; got '{value}'")
+            raise OptionError(f"{self.name}: expected one of {', '.join(self.choices)}; got '{value}'")
         low, high = self.minimum, self.maximum
         # Written so that NaN is out of any range.
         if low is not None and high is not None and not low <= value <= high:
-            raise ParameterError(f"{self.name}: expected {low} to {high}, got {value}")
+            raise OptionError(f"{self.name}: expected {low} to {high}, got {value}")
         return value
 
     def descriptor(self) -> ParameterDescriptor:
@@ -79,7 +77,7 @@ class Parameter:
         # A bool is an int to Python, not to a person.
         if kind in (float, str) and type(value) is int:
             return kind(value)
-        raise ParameterError(f"{self.name}: expected {_TYPE_NAMES[kind]}, got {value!r}")
+        raise OptionError(f"{self.name}: expected {_TYPE_NAMES[kind]}, got {value!r}")
 
 
 def declare_parameters(node: Node, table: Iterable[Parameter], *, lifecycle: bool = False) -> None:
@@ -91,7 +89,7 @@ def declare_parameters(node: Node, table: Iterable[Parameter], *, lifecycle: boo
         lifecycle: the node itself judges values when it is configured, and guards the read-only ones from then on.
 
     Raises:
-        ParameterError: if a value given at start is out of its range.
+        OptionError: if a value given at start is out of its range.
     """
     for parameter in table:
         if lifecycle:
@@ -104,7 +102,7 @@ def _declare(node: Node, parameter: Parameter) -> None:
     try:
         node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
     except InvalidParameterValueException as error:
-        raise ParameterError(str(error)) from error
+        raise OptionError(str(error)) from error
 
 
 def _declare_unjudged(node: Node, parameter: Parameter) -> None:
@@ -112,7 +110,7 @@ def _declare_unjudged(node: Node, parameter: Parameter) -> None:
     value = node.declare_parameter(parameter.name, parameter.default, ParameterDescriptor(dynamic_typing=True)).value
     try:
         parameter.check(value)
-    except ParameterError:
+    except OptionError:
         return
     node.set_descriptor(parameter.name, parameter.descriptor())
 
@@ -121,6 +119,6 @@ def read_parameters(node: Node, table: Iterable[Parameter]) -> dict[str, Any]:
     """Give the present value of each parameter by its name.
 
     Raises:
-        ParameterError: naming the first one whose value is wrong.
+        OptionError: naming the first one whose value is wrong.
     """
     return {parameter.name: parameter.check(node.get_parameter(parameter.name).value) for parameter in table}

@@ -11,15 +11,16 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter as RclParameter
 from std_srvs.srv import SetBool
 
-from yolov8_seg_ros.backends import BackendError, N6Options, open_backend
+from yolov8_seg_ros.backends.open_backend import N6Options, open_backend
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import Backend
-from yolov8_seg_ros.core.warm_up import WarmUp
+from yolov8_seg_ros.errors import BackendError, OptionError
 from yolov8_seg_ros.node.diagnostics import DiagnosticsPublisher, Health
-from yolov8_seg_ros.node.parameters import ParameterError, declare_parameters, read_parameters
+from yolov8_seg_ros.node.parameters import declare_parameters, read_parameters
 from yolov8_seg_ros.node.process import Ending, run_node
 from yolov8_seg_ros.node.seg_parameters import PARAMETERS, head_options, npu_options, segmenter_options
 from yolov8_seg_ros.node.session import Session
+from yolov8_seg_ros.node.warm_up import WarmUp
 
 #: What a user's mistake, or a machine that lacks something, raises while the node is configured.
 _CONFIGURE_ERRORS = (BackendError, ValueError)
@@ -168,7 +169,7 @@ class SegNode(LifecycleNode):
             for change in (change for change in changes if change.name in known):
                 parameter = known[change.name]
                 if self._session is not None and parameter.read_only:
-                    raise ParameterError(f"{change.name} can be changed only while the node is unconfigured")
+                    raise OptionError(f"{change.name} can be changed only while the node is unconfigured")
                 settings[change.name] = parameter.check(change.value)
             if self._spec is not None:
                 head_options(settings, self._spec)
@@ -204,7 +205,7 @@ def make_node(ending: Ending) -> SegNode:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; give the process's exit code."""
-    return run_node(make_node, (ParameterError,), args)
+    return run_node(make_node, (OptionError,), args)
 
 
 if __name__ == "__main__":

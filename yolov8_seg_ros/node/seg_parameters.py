@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yolov8_seg_ros.backends import BACKENDS, DEFAULT_DELEGATE, N6_PROTOCOLS, NpuOptions
+from yolov8_seg_ros.backends.npu import DEFAULT_DELEGATE, NpuOptions
+from yolov8_seg_ros.backends.open_backend import BACKENDS, N6_PROTOCOLS
 from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.instances import MAX_LABELS
 from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.segmenter import SegmenterOptions
-from yolov8_seg_ros.model_store import DEFAULT_MODEL
+from yolov8_seg_ros.model_files.store import DEFAULT_MODEL
 from yolov8_seg_ros.node.parameters import Parameter
 
 TRANSPORTS = ("raw", "compressed")
@@ -38,9 +39,7 @@ PARAMETERS = (
     Parameter("pixel_rounding", "nearest", "how pixels are quantised", choices=PIXEL_ROUNDINGS),
     Parameter("score_threshold", 0.25, "lowest score kept", read_only=False, minimum=0.0, maximum=1.0),
     Parameter("iou_threshold", 0.7, "boxes that overlap more are one", read_only=False, minimum=0.0, maximum=1.0),
-    Parameter(
-        "max_instances", 100, "at most so many, the best", read_only=False, minimum=1, maximum=MAX_LABELS
-    ),
+    Parameter("max_instances", 100, "at most so many, the best", read_only=False, minimum=1, maximum=MAX_LABELS),
     Parameter("classes", "", "class names or numbers to keep, separated by commas; empty: all", read_only=False),
     Parameter("agnostic_nms", False, "let boxes of different classes suppress each other", read_only=False),
     Parameter("multi_label", True, "let one place stand for several classes", read_only=False),

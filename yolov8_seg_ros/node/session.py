@@ -16,13 +16,12 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from yolov8_seg_ros.backends import BackendError, RunInterruptedError
-from yolov8_seg_ros.core.color import ColorImage
 from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.core.overlay import draw_overlay
 from yolov8_seg_ros.core.segmenter import Backend, Segmenter, SegmenterOptions
-from yolov8_seg_ros.core.warm_up import WarmUp, warm_up
+from yolov8_seg_ros.errors import BackendError, RunInterruptedError
+from yolov8_seg_ros.media.overlay import draw_overlay
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.cdr import detections_to_cdr, installed_messages_agree
 from yolov8_seg_ros.node.diagnostics import SILENCE_S, Health, Rate
@@ -30,6 +29,7 @@ from yolov8_seg_ros.node.image_stages import ImageStages
 from yolov8_seg_ros.node.image_subscription import ImageSubscription
 from yolov8_seg_ros.node.loss_watch import LossWatch
 from yolov8_seg_ros.node.pipeline import OVERLAPPING_LANES, NewestFramePipeline
+from yolov8_seg_ros.node.warm_up import WarmUp, warm_up
 
 _RESULT_QOS = QoSProfile(depth=10)
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

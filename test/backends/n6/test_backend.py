@@ -10,12 +10,11 @@ import pytest
 from n6_bench import BoardBench, EchoNetwork
 from tiny_models import write_detection_model, write_segmentation_model
 
-from yolov8_seg_ros.backends import BackendError, N6Options, open_backend
 from yolov8_seg_ros.backends.n6 import discovery
-from yolov8_seg_ros.backends.n6.errors import LinkError
 from yolov8_seg_ros.backends.n6.link import BAUD_RATES, LinkSettings, WantedModel, open_link
 from yolov8_seg_ros.backends.n6.simulated_network import LiteRtNetwork
-from yolov8_seg_ros.core.model_spec import ModelError
+from yolov8_seg_ros.backends.open_backend import N6Options, open_backend
+from yolov8_seg_ros.errors import BackendError, LinkError, ModelError
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from n6_bench import SHORT_LIMITS, BoardBench, EchoNetwork, connect_again, frame
 
 from yolov8_seg_ros.backends.n6 import simulated_board
 from yolov8_seg_ros.backends.n6.client import BoardClient
-from yolov8_seg_ros.backends.n6.errors import BoardError, LinkError
 from yolov8_seg_ros.backends.n6.messages import Acknowledge, Command, Request, Response, State
 from yolov8_seg_ros.backends.n6.packets import GO_AHEAD, board_packets, host_packets
 from yolov8_seg_ros.backends.n6.serial_line import SerialLine
 from yolov8_seg_ros.backends.n6.simulated_board import SimulatedBoard
+from yolov8_seg_ros.errors import BoardError, LinkError
 
 
 def test_the_device_is_described(client):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from n6_bench import DEADLINE_S, SHORT_LIMITS, BoardResetError, CablePulledError, EchoNetwork, frame
 
-from yolov8_seg_ros.backends.errors import BackendError, RunInterruptedError
 from yolov8_seg_ros.backends.n6.simulated_board import BOOT_TEXT
+from yolov8_seg_ros.errors import BackendError, RunInterruptedError
 
 ROUNDS = 50
 #: These notice nothing by themselves.

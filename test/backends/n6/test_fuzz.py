@@ -10,12 +10,12 @@ import pytest
 from n6_bench import SHORT_LIMITS, BoardBench, EchoNetwork, connect_again, frame
 from test_client import ScriptedLine
 
-from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.backends.n6.client import BoardClient
 from yolov8_seg_ros.backends.n6.messages import Command, Request, Response, TensorData
 from yolov8_seg_ros.backends.n6.packets import board_packets, host_packets
 from yolov8_seg_ros.backends.n6.serial_line import SerialLine
 from yolov8_seg_ros.backends.n6.simulated_board import SimulatedBoard
+from yolov8_seg_ros.errors import BackendError
 
 NUM_PACKETS = 10_000
 PACKET_BYTES = 33

@@ -6,11 +6,10 @@ import itertools
 import threading
 import time
 
-from yolov8_seg_ros.backends.errors import BackendError, RunInterruptedError
 from yolov8_seg_ros.backends.n6.link import Link, LinkSettings, WantedModel, open_link
-from yolov8_seg_ros.core.model_spec import ModelError
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.core.segmenter import Backend
+from yolov8_seg_ros.errors import BackendError, ModelError, RunInterruptedError
 
 PAUSES_S = (0.5, 10.0)
 #: How long a run waits for a board that is being brought back into step after an interruption. That may take as long

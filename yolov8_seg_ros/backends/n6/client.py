@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from yolov8_seg_ros.backends.n6.device import BoardModel, Device
-from yolov8_seg_ros.backends.n6.errors import BoardError, LinkError
 from yolov8_seg_ros.backends.n6.exchange import Exchange, TimeLimits, error_name
 from yolov8_seg_ros.backends.n6.messages import (
     FIRST_SAMPLE,
@@ -25,6 +24,7 @@ from yolov8_seg_ros.backends.n6.serial_line import SerialLine
 from yolov8_seg_ros.backends.n6.synchronise import synchronise
 from yolov8_seg_ros.backends.n6.tensors import BoardTensor, read_description
 from yolov8_seg_ros.core.quantization import Tensor
+from yolov8_seg_ros.errors import BoardError, LinkError
 
 #: More networks are the sign of a board gone wild.
 _MAX_MODELS = 16

@@ -6,7 +6,7 @@ from typing import Any
 
 from serial.tools import list_ports
 
-from yolov8_seg_ros.backends.n6.errors import LinkError
+from yolov8_seg_ros.errors import LinkError
 
 ST_VENDOR_ID = 0x0483
 #: USB products with a virtual COM port: ST-LINK/V2-1, V3 and V3PWR, with and without their other functions.

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from yolov8_seg_ros.backends.n6.errors import BoardError, LinkError
 from yolov8_seg_ros.backends.n6.messages import (
     Acknowledge,
     Command,
@@ -23,6 +22,7 @@ from yolov8_seg_ros.backends.n6.messages import (
 )
 from yolov8_seg_ros.backends.n6.packets import PAYLOAD_BYTES, HostReceiver, PacketError, host_packets
 from yolov8_seg_ros.backends.n6.serial_line import SerialLine
+from yolov8_seg_ros.errors import BoardError, LinkError
 
 BITS_PER_BYTE = 10
 #: Longest that a request or its acknowledgement waits for the port.

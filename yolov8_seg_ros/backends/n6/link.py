@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from yolov8_seg_ros.backends.errors import BackendError
 from yolov8_seg_ros.backends.n6.client import BoardClient
 from yolov8_seg_ros.backends.n6.device import BoardModel, Device
 from yolov8_seg_ros.backends.n6.discovery import find_port
-from yolov8_seg_ros.backends.n6.errors import LinkError
 from yolov8_seg_ros.backends.n6.exchange import TimeLimits
 from yolov8_seg_ros.backends.n6.serial_line import SerialLine
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.model_spec import ModelError, ModelSpec, TensorSpec
+from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
+from yolov8_seg_ros.errors import BackendError, LinkError, ModelError
 
 #: What ST's firmware comes with, the likeliest first.
 BAUD_RATES = (921_600, 115_200)

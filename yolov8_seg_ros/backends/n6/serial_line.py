@@ -12,9 +12,8 @@ from contextlib import suppress
 
 import serial
 
-from yolov8_seg_ros.backends.errors import RunInterruptedError
-from yolov8_seg_ros.backends.n6.errors import LinkError
 from yolov8_seg_ros.backends.n6.packets import GO_AHEAD
+from yolov8_seg_ros.errors import LinkError, RunInterruptedError
 
 #: Whoever waits looks this often whether it shall stop.
 SLICE_S = 0.1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from yolov8_seg_ros.backends.n6.errors import LinkError
 from yolov8_seg_ros.backends.n6.exchange import BITS_PER_BYTE, WRITE_LIMIT_S, Exchange
 from yolov8_seg_ros.backends.n6.messages import Command, Message
 from yolov8_seg_ros.backends.n6.packets import GO_AHEAD, PAYLOAD_BYTES, packet_bytes
+from yolov8_seg_ros.errors import LinkError
 
 #: Each takes the board one step further: out of a packet, out of a message, out of a run.
 _MAX_ROUNDS = 10

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from yolov8_seg_ros.backends.n6.errors import BoardError
 from yolov8_seg_ros.backends.n6.messages import decoded, encoded
 from yolov8_seg_ros.core.model_spec import TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
+from yolov8_seg_ros.errors import BoardError
 
 _TYPE_FLOAT, _TYPE_INTEGER, _TYPE_BOOL = 1, 2, 3
 _TYPE_SHIFT, _BITS_SHIFT, _SIGNED_BIT, _FLOAT_BIT = 17, 7, 1 << 23, 1 << 24

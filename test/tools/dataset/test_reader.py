@@ -1,0 +1,198 @@
+"""Test that data sets are read in each form in which they are met."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from shared_data import shared_path
+from tiny_dataset import DESCRIPTION, SQUARE, write_dataset, write_noise, write_pair
+
+from yolov8_seg_ros.errors import DataSetError
+from yolov8_seg_ros.tools.dataset.check import count_objects
+from yolov8_seg_ros.tools.dataset.reader import expected_label_path, read_dataset
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write_dataset(tmp_path / "set")
+
+
+def names_of(dataset, split):
+    return [picture.path.name for picture in dataset.split(split).pictures]
+
+
+def is_whole(dataset):
+    return (
+        names_of(dataset, "train") == ["a0.png", "a1.png", "a2.png", "a3.png"]
+        and names_of(dataset, "val") == ["b0.png", "b1.png"]
+        and all(picture.labels and len(picture.labels.objects) == 2 for picture in dataset.all_pictures())
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(DESCRIPTION, id="plain"),
+        pytest.param(DESCRIPTION.replace("train/", "../train/").replace("valid/", "../valid/"), id="roboflow"),
+        pytest.param(DESCRIPTION.replace("train/", "./train/"), id="dot"),
+        pytest.param(DESCRIPTION.replace("val:", "valid:"), id="valid"),
+        pytest.param(DESCRIPTION.replace("val:", "validation:"), id="validation"),
+        pytest.param(DESCRIPTION.replace("[cat, mouse]", "{0: cat, 1: mouse}"), id="map"),
+        pytest.param(DESCRIPTION.replace("[cat, mouse]", "{'1': mouse, '0': cat}"), id="map-of-texts"),
+        pytest.param(DESCRIPTION.replace("[cat, mouse]", "\n- cat\n- mouse"), id="list-below"),
+        pytest.param(DESCRIPTION.replace("nc: 2\n", ""), id="no-nc"),
+        pytest.param("path: .\n" + DESCRIPTION, id="path-dot"),
+        pytest.param("path: ../set\n" + DESCRIPTION, id="path-up"),
+        pytest.param("path: /content/drive/set\n" + DESCRIPTION, id="path-of-another-machine"),
+        pytest.param(DESCRIPTION.replace("train/images", "train"), id="folder-above"),
+        pytest.param(DESCRIPTION.replace("train/images", "[train/images]"), id="list-of-folders"),
+        pytest.param(DESCRIPTION.replace("train/images", "/content/set/train/images"), id="absolute-elsewhere"),
+        pytest.param(DESCRIPTION.replace("train/images", "train\\images"), id="backslash"),
+        pytest.param("\ufeff" + DESCRIPTION.replace("\n", "\r\n"), id="mark-and-crlf"),
+        pytest.param(DESCRIPTION + "roboflow:\n  workspace: fish\n  license: CC BY 4.0\n", id="roboflow-entry"),
+    ],
+)
+def test_descriptions_as_they_are_met(path, text):
+    path.write_bytes(text.encode())
+
+    dataset = read_dataset(path)
+
+    assert is_whole(dataset)
+    assert dataset.class_names == ("cat", "mouse")
+
+
+def test_the_description_is_found_in_its_folder(path):
+    assert is_whole(read_dataset(path.parent))
+    os.rename(path, path.with_name("fish.yaml"))
+    assert is_whole(read_dataset(path.parent))
+
+
+@pytest.mark.parametrize(
+    ("train", "valid"),
+    [("train/images", "valid/images"), ("train/images", "val/images"), ("images/train", "images/val")],
+    ids=["roboflow", "val", "coco"],
+)
+def test_usual_folders_do_without_a_description(path, tmp_path, train, valid):
+    root = tmp_path / "bare"
+    for source, target in (("train", train), ("valid", valid)):
+        for kind in ("images", "labels"):
+            shutil.copytree(path.parent / source / kind, root / target.replace("images", kind))
+
+    dataset = read_dataset(root / "data.yaml")
+
+    assert is_whole(dataset)
+    assert dataset.class_names == ("class_0", "class_1")
+
+
+def test_a_list_of_pictures(path):
+    root = path.parent
+    (root / "train.txt").write_text("./train/images/a2.png\n\ntrain/images/a0.png\n")
+    path.write_text(DESCRIPTION.replace("train/images", "train.txt"))
+
+    dataset = read_dataset(path)
+
+    assert names_of(dataset, "train") == ["a0.png", "a2.png"]
+    assert all(picture.labels for picture in dataset.all_pictures())
+
+
+def test_subfolders_and_hidden_files(path):
+    root = path.parent
+    write_noise(root / "train/images/._a0.png")
+    for kind, name in (("images", "a9.png"), ("labels", "a9.txt")):
+        (root / "train" / kind / "more").mkdir()
+        (root / "train" / kind / "more" / name).write_bytes((root / "train" / kind / f"a0{name[2:]}").read_bytes())
+
+    pictures = read_dataset(path).split("train").pictures
+
+    assert [picture.path.name for picture in pictures] == ["a0.png", "a1.png", "a2.png", "a3.png", "a9.png"]
+    assert pictures[-1].labels.path == root / "train/labels/more/a9.txt"
+
+
+def test_labels_beside_pictures_and_in_other_capitals(path):
+    root = path.parent / "train"
+    os.rename(root / "labels/a0.txt", root / "images/a0.txt")
+    os.rename(root / "labels/a1.txt", root / "labels/A1.TXT")
+
+    split = read_dataset(path).split("train")
+
+    assert [picture.labels.path.name for picture in split.pictures] == ["a0.txt", "A1.TXT", "a2.txt", "a3.txt"]
+    assert split.labels_alone == ()
+
+
+def test_pictures_without_labels_are_background(path):
+    (path.parent / "train/labels/a0.txt").unlink()
+    (path.parent / "train/labels/a1.txt").write_text("")
+
+    split = read_dataset(path).split("train")
+
+    assert split.pictures[0].labels is None
+    assert split.pictures[1].labels.objects == ()
+
+
+def test_stray_files(path):
+    root = path.parent
+    for name in ("labels/z.txt", "labels/classes.txt", "labels.cache", "images/z.gif", "images/.DS_Store"):
+        (root / "train" / name).write_text(SQUARE)
+
+    split = read_dataset(path).split("train")
+
+    assert split.labels_alone == (root / "train/labels/z.txt",)
+    assert split.other_files == (root / "train/images/z.gif",)
+
+
+def test_a_label_path_replaces_the_last_images(tmp_path):
+    assert expected_label_path(tmp_path / "images/set/images/a/b.c.jpg") == tmp_path / "images/set/labels/a/b.c.txt"
+    assert expected_label_path(tmp_path / "set/b.jpg") == tmp_path / "set/b.txt"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "not there", id="missing"),
+        pytest.param("names: [cat", "cannot be used", id="damaged"),
+        pytest.param("names: [cat]", "no entry 'train' or 'val'", id="no-splits"),
+    ],
+)
+def test_no_data_set_is_told_in_one_line(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "data.yaml").write_text(content)
+
+    with pytest.raises(DataSetError, match=message) as caught:
+        read_dataset(tmp_path / "data.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &x [*x]\n", "&a [*a]", "? [a]\n: b\n", "!!python/object:os.system x", "%", "\0", "- " * 9000]
+)
+def test_hostile_descriptions_are_survived(path, text):
+    path.write_text(text)
+    assert names_of(read_dataset(path), "train")
+
+
+def test_a_missing_split_is_told(path):
+    with pytest.raises(DataSetError, match="no pictures for 'test'; there are: train, val"):
+        read_dataset(path).split("test")
+
+
+def test_reference_data_sets():
+    fish = read_dataset(shared_path("data/fish/data.yaml"))
+    coco = read_dataset(shared_path("data/coco_val/data.yaml"))
+
+    assert fish.class_names == ("fish", "redfish")
+    assert count_objects(fish.split("train")) == {0: 24, 1: 7}
+    assert count_objects(fish.split("val")) == {0: 7, 1: 7}
+    assert (len(coco.class_names), len(coco.split("val").pictures)) == (80, 40)
+    assert count_objects(coco.split("val")).total() == 241
+
+
+def test_a_picture_may_lie_in_two_splits(path):
+    path.write_text(DESCRIPTION.replace("valid/images", "[valid/images, train/images]"))
+    dataset = read_dataset(path)
+
+    assert len(dataset.split("val").pictures) == 6
+    assert len(dataset.all_pictures()) == 6
+    write_pair(path.parent / "train", "a9")
+    assert len(read_dataset(path).all_pictures()) == 7

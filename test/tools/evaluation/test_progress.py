@@ -1,0 +1,88 @@
+"""Test that an interrupted run goes on where it was, and only where it may."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.segmenter import SegmenterOptions, StageTimes
+from yolov8_seg_ros.tools.evaluation.progress import Found, Progress, run_key
+
+FOUND = Found((48, 64), StageTimes(1.5, 2.5, 3.5), [{"category_id": 1, "score": 0.5, "bbox": [1, 2, 3, 4.25]}])
+KEY = {"model_sha256": "abc", "options": {"score": 0.1}}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        path.write_bytes(b"picture")
+    return paths
+
+
+@pytest.fixture
+def path(tmp_path, pictures):
+    """Give a file that holds the first two pictures."""
+    path = tmp_path / "progress.jsonl"
+    with Progress(path, KEY) as progress:
+        for picture in pictures[:2]:
+            progress.add(picture, FOUND)
+    return path
+
+
+def test_what_was_found_comes_back(path, pictures):
+    for _ in range(2):
+        with Progress(path, KEY) as progress:
+            assert progress.count == 2
+            assert [progress.find(picture) for picture in pictures] == [FOUND, FOUND, None]
+
+
+def test_another_key_begins_anew(path, pictures):
+    with Progress(path, {**KEY, "model_sha256": "def"}) as progress:
+        assert progress.count == 0
+    with Progress(path, KEY) as progress:
+        assert progress.find(pictures[0]) is None
+
+
+def test_a_changed_picture_is_segmented_again(path, pictures):
+    pictures[0].write_bytes(b"another picture")
+    os.utime(pictures[1], ns=(5, 5))
+    with Progress(path, KEY) as progress:
+        assert [progress.find(picture) for picture in pictures[:2]] == [None, None]
+
+
+@pytest.mark.parametrize("cut", [1, 40], ids=["the line end", "half a line"])
+def test_a_line_cut_short_is_left_out(cut, path, pictures):
+    path.write_bytes(path.read_bytes()[:-cut])
+    with Progress(path, KEY) as progress:
+        assert progress.find(pictures[0]) == FOUND
+        progress.add(pictures[2], FOUND)
+    with Progress(path, KEY) as progress:
+        assert progress.find(pictures[2]) == FOUND
+
+
+def test_what_is_no_progress_is_begun_anew(path):
+    for content in (b"", b"words\n", b"[]\n5\n", b"\xff\xfe"):
+        path.write_bytes(content)
+        with Progress(path, KEY) as progress:
+            assert progress.count == 0
+
+
+def test_a_complete_run_leaves_nothing(path):
+    with Progress(path, KEY) as progress:
+        progress.remove()
+    assert not path.exists()
+
+
+def test_the_key_tells_models_and_options_apart(tmp_path):
+    model, other = tmp_path / "a.tflite", tmp_path / "b.tflite"
+    model.write_bytes(b"one")
+    other.write_bytes(b"two")
+    key = run_key(model, "cpu", SegmenterOptions())
+    assert run_key(model, "cpu", SegmenterOptions()) == key
+    assert run_key(other, "cpu", SegmenterOptions()) != key
+    assert run_key(model, "npu", SegmenterOptions()) != key
+    assert run_key(model, "cpu", SegmenterOptions(rescore=False)) != key
+    assert run_key(model, "cpu", SegmenterOptions(head=HeadOptions(classes=(1,)))) != key

@@ -1,0 +1,145 @@
+"""Test that many files become annotated files and one results file, with ids that can be traced back."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from tiny_models import DEFAULT_SCORE, write_segmentation_model
+
+from yolov8_seg_ros.backends.tflite import TfliteBackend
+from yolov8_seg_ros.core.segmenter import Segmenter, SegmenterOptions
+from yolov8_seg_ros.media.coco import from_coco_results
+from yolov8_seg_ros.media.sources import open_media
+from yolov8_seg_ros.tools.segment_files import BatchSegmenter
+
+GREY = np.full((48, 64, 3), 128, np.uint8)
+
+
+@pytest.fixture
+def segmenter(tmp_path):
+    """Give a segmenter that finds one mouse in the middle of whatever it is shown."""
+    path = write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "mouse"])
+    with TfliteBackend(path, num_threads=1) as backend:
+        yield Segmenter(backend, SegmenterOptions(refine_boxes=False, rescore=False))
+
+
+@pytest.fixture
+def run(segmenter, tmp_path):
+    """Give a function that segments sources into a folder and gives the folder, the images and the results."""
+
+    def run_batch(*sources, annotate=True):
+        output = tmp_path / "output"
+        batch = BatchSegmenter(segmenter, output, annotate)
+        for source in sources:
+            with open_media(source) as media:
+                batch.add(source, media)
+        batch.write_results()
+        listing = json.loads((output / "images.json").read_text())
+        assert listing["categories"] == [{"id": 0, "name": "cat"}, {"id": 1, "name": "mouse"}]
+        return output, listing["images"], json.loads((output / "results.json").read_text())
+
+    return run_batch
+
+
+def picture(path):
+    path.parent.mkdir(exist_ok=True)
+    assert cv2.imwrite(str(path), GREY)
+    return path
+
+
+def video(path, num_frames=3):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.5, (64, 48))
+    for _ in range(num_frames):
+        writer.write(GREY)
+    writer.release()
+    return path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_becomes_a_folder(run, tmp_path):
+    source = picture(tmp_path / "pictures" / "000000000139.jpg").parent
+    picture(source / "7.png")
+
+    output, images, results = run(source)
+
+    assert names(output) == ["000000000139.jpg", "7.png", "images.json", "results.json"]
+    assert images[0] == {
+        "id": 139,
+        "file_name": "000000000139.jpg",
+        "source": str(source / "000000000139.jpg"),
+        "width": 64,
+        "height": 48,
+    }
+    assert [result["image_id"] for result in results] == [139, 7]
+    assert not np.array_equal(cv2.imread(str(output / "7.png")), GREY)
+
+
+def test_results_hold_what_was_found(run, tmp_path):
+    _, _, results = run(picture(tmp_path / "pictures" / "a.png"))
+
+    found = from_coco_results(results, (48, 64))
+    assert found.class_id.tolist() == [1]
+    assert found.score[0] == pytest.approx(DEFAULT_SCORE, abs=0.001)
+    # The middle half of a square of 64 px, of which the picture is the middle 48; its left half is the mask.
+    assert found.xyxy[0].tolist() == pytest.approx([16, 8, 48, 40], abs=0.1)
+    assert np.flatnonzero(found.full_mask(0).any(axis=0))[[0, -1]] == pytest.approx([16, 31], abs=1)
+
+
+@pytest.mark.parametrize(
+    "file_names",
+    [["1.png", "b.png"], ["1.png", "01.png"], ["b.png", "a.png"]],
+    ids=["not_all_numbered", "number_twice", "no_number"],
+)
+def test_ids_count_where_names_do_not(file_names, run, tmp_path):
+    _, images, results = run(*(picture(tmp_path / "pictures" / name) for name in file_names))
+
+    assert [(image["id"], image["file_name"]) for image in images] == list(enumerate(file_names))
+    assert [result["image_id"] for result in results] == [0, 1]
+
+
+def test_a_video_becomes_a_video(run, tmp_path):
+    source = video(tmp_path / "12.avi")
+
+    output, images, results = run(source)
+
+    assert names(output) == ["12.mp4", "images.json", "results.json"]
+    assert [image["id"] for image in images] == [image["frame"] for image in images] == [0, 1, 2]
+    assert {image["file_name"] for image in images} == {"12.mp4"}
+    assert len(results) == 3
+    capture = cv2.VideoCapture(str(output / "12.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(12.5)
+    assert not np.allclose(capture.read()[1], GREY, atol=20)
+
+
+def test_equal_names_do_not_overwrite_each_other(run, tmp_path):
+    sources = [picture(tmp_path / folder / "a.png") for folder in ("x", "y", "z")]
+
+    output, images, _ = run(*sources)
+
+    assert names(output) == ["a.png", "a_2.png", "a_3.png", "images.json", "results.json"]
+    assert [image["source"] for image in images] == [str(source) for source in sources]
+
+
+def test_without_annotation_there_are_results_only(run, tmp_path):
+    output, images, _ = run(picture(tmp_path / "p" / "a.png"), video(tmp_path / "b.avi"), annotate=False)
+
+    assert names(output) == ["images.json", "results.json"]
+    assert len(images) == 4
+
+
+def test_totals_count_images_and_instances(segmenter, tmp_path):
+    batch = BatchSegmenter(segmenter, tmp_path / "output")
+    source = video(tmp_path / "b.avi")
+    frames = []
+    with open_media(source) as media:
+        batch.add(source, media, lambda: frames.append(1))
+
+    assert (batch.totals.images, batch.totals.instances, len(frames)) == (3, 3, 3)
+    assert batch.totals.prepare_ms > 0

@@ -1,0 +1,127 @@
+"""Open a model on the backend that is asked for, or on the best one there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolov8_seg_ros.backends.npu import NpuBackend, NpuOptions
+from yolov8_seg_ros.backends.stai_mpu import SUFFIX as COMPILED_SUFFIX
+from yolov8_seg_ros.backends.stai_mpu import StaiMpuBackend
+from yolov8_seg_ros.backends.tflite import TfliteBackend
+from yolov8_seg_ros.core.segmenter import Backend
+from yolov8_seg_ros.errors import BackendError, NoDelegatedOpsError
+from yolov8_seg_ros.model_files.class_names import read_class_names
+from yolov8_seg_ros.model_files.store import find_model
+
+#: What a user may ask for; the first is the default.
+BACKENDS = ("auto", "cpu", "npu", "n6")
+#: How an STM32N6 board is spoken to; the first is the default.
+N6_PROTOCOLS = ("stedgeai",)
+
+
+@dataclass(frozen=True)
+class N6Options:
+    """Where an STM32N6 board is, and how it is spoken to.
+
+    Attributes:
+        serial_port: the device; empty finds the ST-LINK.
+        baud_rate: tried first; 0 leaves it at the usual ones.
+        protocol: one of `N6_PROTOCOLS`.
+        header_size: of the packets of `stedgeai`, 1 or 2 bytes.
+    """
+
+    serial_port: str = ""
+    baud_rate: int = 0
+    protocol: str = N6_PROTOCOLS[0]
+    header_size: int = 1
+
+
+def open_backend(
+    model: str,
+    backend: str = BACKENDS[0],
+    *,
+    num_threads: int = 0,
+    class_names_file: str = "",
+    npu: NpuOptions | None = None,
+    tell: Callable[[str], object] = lambda line: None,
+    n6: N6Options | None = None,
+) -> Backend:
+    """Open a model on the backend asked for.
+
+    Args:
+        model: path or name of the model, as `find_model` takes it. On `n6` it names the classes, and must be what the
+            board holds; where it is empty, anything the board holds will do.
+        backend: one of `BACKENDS`; `auto` chooses, and says why in the backend's `reason`.
+        num_threads: how many threads compute on the CPU; 0 chooses by the number of processors.
+        class_names_file: a text file or `data.yaml` with a name for each class; the model's own names where empty.
+        npu: how the NPU is reached.
+        tell: called with a line before foreign code is loaded, which may end the process.
+        n6: where the board is, for `n6`.
+
+    Raises:
+        ModelError: if the model is not to be found or cannot be served, or the names do not fit it.
+        BackendError: if the backend cannot start here.
+    """
+    if backend not in BACKENDS:
+        raise BackendError(f"backend: expected one of {', '.join(BACKENDS)}; got '{backend}'")
+    if num_threads < 0:
+        raise BackendError(f"num_threads: expected 0 (automatic) or more, got {num_threads}")
+    names = read_class_names(Path(class_names_file).expanduser()) if class_names_file else None
+    if backend == "n6":
+        return _open_n6(model, names, n6 or N6Options())
+    path, npu = find_model(model), npu or NpuOptions()
+    if path.suffix == COMPILED_SUFFIX:
+        return _open_compiled(path, backend, names)
+    if backend == "cpu":
+        return TfliteBackend(path, num_threads, names)
+    if backend == "auto" and not npu.library.exists():
+        return _instead(TfliteBackend(path, num_threads, names), f"there is no NPU delegate at {npu.library}")
+    tell(f"loading {path} with the NPU delegate {npu.library}")
+    if backend == "npu":
+        return NpuBackend(path, num_threads, names, npu)
+    return _npu_or_cpu(path, num_threads, names, npu)
+
+
+def _open_compiled(path: Path, backend: str, names: Sequence[str] | None) -> Backend:
+    if backend == "cpu":
+        raise BackendError(f"{path} is compiled for the NPU: choose backend npu, or give the .tflite file")
+    opened = StaiMpuBackend(path, names)
+    if backend == "auto":
+        opened.reason = f"auto chose npu: a {COMPILED_SUFFIX} file runs nowhere else"
+    return opened
+
+
+def _npu_or_cpu(path: Path, num_threads: int, names: Sequence[str] | None, npu: NpuOptions) -> Backend:
+    """Never hide an NPU that is there and does not work: that is told as a fault for as long as the CPU stands in."""
+    try:
+        opened: Backend = NpuBackend(path, num_threads, names, npu)
+    except NoDelegatedOpsError as error:
+        instead = _instead(TfliteBackend(path, num_threads, names), str(error))
+        instead.warnings = (f"running on the CPU: {error}",)
+        return instead
+    except BackendError as error:
+        instead = _instead(TfliteBackend(path, num_threads, names), str(error))
+        instead.fault = f"running on the CPU, since the NPU is broken: {error}"
+        return instead
+    opened.reason = f"auto chose npu: {npu.library} is there and works"
+    return opened
+
+
+def _instead(cpu: Backend, why: str) -> Backend:
+    cpu.reason = f"auto chose cpu: {why}"
+    return cpu
+
+
+def _open_n6(model: str, names: Sequence[str] | None, options: N6Options) -> Backend:
+    if options.protocol not in N6_PROTOCOLS:
+        raise BackendError(f"n6_protocol: expected one of {', '.join(N6_PROTOCOLS)}; got '{options.protocol}'")
+    try:
+        # Only this backend needs pyserial and protobuf.
+        from yolov8_seg_ros.backends.n6.backend import N6Backend
+        from yolov8_seg_ros.backends.n6.link import LinkSettings, wanted_model
+    except ModuleNotFoundError as error:
+        raise BackendError(f"n6 needs the Python package {error.name}: run 'pip install pyserial protobuf'") from error
+    settings = LinkSettings(options.serial_port, options.baud_rate, options.header_size)
+    return N6Backend(settings, wanted_model(find_model(model) if model else None, names))

@@ -1,0 +1,71 @@
+"""Define what a user can put right: one kind of error, told in one line.
+
+The message says what was given, what was expected and what to do. Programs print it without a traceback.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake of the user, or something missing on the machine."""
+
+
+class OptionError(UserError, ValueError):
+    """An option, parameter or argument of a wrong type or out of its range."""
+
+
+class ModelError(UserError, ValueError):
+    """A model file that this package cannot serve."""
+
+
+class PictureError(UserError, ValueError):
+    """Data that cannot be decoded as a picture."""
+
+
+class MediaError(UserError):
+    """A picture, folder, video or camera that cannot be read."""
+
+
+class DownloadError(UserError):
+    """A download that did not succeed."""
+
+
+class DataSetError(UserError):
+    """A data set that cannot be read."""
+
+
+class EvaluationError(UserError):
+    """A model that cannot be measured on a data set."""
+
+
+class ExportError(UserError):
+    """A network that cannot be exported."""
+
+
+class CommandError(UserError):
+    """A command that cannot be carried out."""
+
+
+class BackendError(UserError):
+    """A backend that cannot start or run."""
+
+
+class RunInterruptedError(BackendError):
+    """A run that ended early because the backend was paused; nothing is wrong."""
+
+
+class NoDelegatedOpsError(BackendError):
+    """A delegate that works, but supports none of the model's operations."""
+
+
+class LinkError(BackendError):
+    """A serial line that does not carry the protocol: it has to be opened anew."""
+
+
+class BoardError(BackendError):
+    """A board that answers in the protocol, but refuses."""
+
+
+def one_line(error: BaseException | str) -> str:
+    """Return an error's text as one line; the name of its type where it has no text."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Read, write and draw images and videos; render the demo scene."""

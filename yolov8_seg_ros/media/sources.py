@@ -1,0 +1,259 @@
+"""Read frames from a picture, a folder of pictures, a video file, a camera or the built-in scene."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.errors import MediaError, PictureError
+from yolov8_seg_ros.media.picture import decode_picture
+from yolov8_seg_ros.media.scene import SyntheticScene
+
+#: The source that stands for the built-in scene.
+DEMO = "demo"
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+#: A frame rate outside this range is a broken header's.
+_FPS_RANGE = (0.1, 1000.0)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MediaFrame:
+    """Hold one frame.
+
+    Attributes:
+        image: bgr8 (height, width, 3); belongs to the source, so copy it before drawing into it.
+        name: of the picture's file, or made of the source's name and the index.
+        index: position in the source, from 0; a skipped picture keeps its number.
+        truth: what is to be seen, where the source knows it.
+    """
+
+    image: NDArray[np.uint8]
+    name: str
+    index: int
+    truth: Instances | None = None
+
+
+class Media(ABC):
+    """Give the frames of a source, from the beginning each time it is iterated; a context manager.
+
+    Attributes:
+        frame_count: number of frames, as far as known beforehand; a video's header may be a little wrong.
+        fps: frames a second, where the source has a rate of its own.
+        is_live: whether the source sets the pace: asking early means waiting, asking late loses frames.
+        is_video: whether the frames are those of one video file.
+    """
+
+    frame_count: int | None = None
+    fps: float | None = None
+    is_live: bool = False
+    is_video: bool = False
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[MediaFrame]:
+        """Give the frames in order; raises MediaError if the source fails on the way."""
+
+    def close(self) -> None:  # noqa: B027 - most sources hold nothing
+        """Release the device or file."""
+
+    def __enter__(self) -> Media:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_media(
+    source: str | Path,
+    *,
+    image_hw: tuple[int, int] = (480, 640),
+    seed: int = 0,
+    max_rate_hz: float = math.inf,
+    on_skip: Callable[[MediaError], None] = lambda error: _log.warning("%s", error),
+) -> Media:
+    """Open a source of frames.
+
+    Args:
+        source: "demo", the number or /dev path of a camera, or the path of a picture, folder or video file.
+            A folder gives its own pictures, sorted by name.
+        image_hw: size of the scene's pictures; asked of a camera, which may give another.
+        seed: which scene.
+        max_rate_hz: leave out frames of a camera that come faster than this.
+        on_skip: called with the error of each picture of a folder that cannot be read; the others follow.
+
+    Raises:
+        MediaError: if there is no such source, or nothing in it can be read.
+    """
+    text = str(source)
+    if text == DEMO:
+        return _Scene(image_hw, seed)
+    if text.isdecimal() or text.startswith("/dev/"):
+        return _Camera(text, image_hw, max_rate_hz)
+    path = Path(text).expanduser()
+    if text and path.is_dir():
+        return _Folder(path, on_skip)
+    if not path.is_file():
+        raise MediaError(
+            f"'{text}': no such file or folder; give a picture, a folder of pictures, a video, "
+            f"a camera (0 or /dev/video0) or {DEMO}"
+        )
+    return _Picture(path) if _is_picture(path) else _Video(path)
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """Read a picture file as bgr8 (height, width, 3), turned upright as its EXIF data say.
+
+    Raises:
+        MediaError: if it cannot be read, is no picture, or is cut short.
+    """
+    try:
+        return decode_picture(path.read_bytes())
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
+    except PictureError as error:
+        raise MediaError(f"{path}: {error}") from error
+
+
+def _is_picture(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in PICTURE_SUFFIXES or (not suffix and cv2.haveImageReader(str(path)))
+
+
+class _Scene(Media):
+    def __init__(self, image_hw: tuple[int, int], seed: int) -> None:
+        try:
+            self._scene = SyntheticScene(image_hw, seed)
+        except ValueError as error:
+            raise MediaError(f"{DEMO}: {error}") from error
+
+    def __iter__(self) -> Iterator[MediaFrame]:
+        for index in itertools.count():
+            frame = self._scene.frame(index)
+            yield MediaFrame(frame.image, f"{DEMO}_{index:06d}", index, frame.truth)
+
+
+class _Picture(Media):
+    frame_count = 1
+
+    def __init__(self, path: Path) -> None:
+        # Kept, so that a source that repeats one picture decodes it once.
+        self._frame = MediaFrame(read_picture(path), path.name, 0)
+
+    def __iter__(self) -> Iterator[MediaFrame]:
+        yield self._frame
+
+
+class _Folder(Media):
+    def __init__(self, folder: Path, on_skip: Callable[[MediaError], None]) -> None:
+        self._folder = folder
+        self._on_skip = on_skip
+        self._paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+        self.frame_count = len(self._paths)
+        if not self._paths:
+            raise MediaError(f"{folder}: no picture in this folder; expected {' '.join(sorted(PICTURE_SUFFIXES))}")
+
+    def __iter__(self) -> Iterator[MediaFrame]:
+        skipped = 0
+        for index, path in enumerate(self._paths):
+            try:
+                image = read_picture(path)
+            except MediaError as error:
+                skipped += 1
+                self._on_skip(error)
+                continue
+            yield MediaFrame(image, path.name, index)
+        if skipped == len(self._paths):
+            raise MediaError(f"{self._folder}: none of the {skipped} pictures in this folder can be read")
+
+
+class _Video(Media):
+    is_video = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._capture = self._open()
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if _FPS_RANGE[0] <= fps <= _FPS_RANGE[1] else None
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.frame_count = int(count) if count > 0 else None
+        if not self._capture.grab():
+            self.close()
+            raise self._undecodable()
+
+    def __iter__(self) -> Iterator[MediaFrame]:
+        # Seeking is inexact with many codecs, opening again is not.
+        self.close()
+        self._capture = self._open()
+        for index in itertools.count():
+            read, image = self._capture.read()
+            if not read and not index:
+                raise self._undecodable()
+            if not read:
+                return
+            yield MediaFrame(np.asarray(image, np.uint8), f"{self._path.stem}_{index:06d}", index)
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(str(self._path))
+        if not capture.isOpened():
+            raise self._undecodable()
+        return capture
+
+    def _undecodable(self) -> MediaError:
+        return MediaError(
+            f"{self._path}: neither a picture nor a video OpenCV can decode; convert it, say to H.264 MP4"
+        )
+
+
+class _Camera(Media):
+    is_live = True
+
+    def __init__(self, device: str, image_hw: tuple[int, int], max_rate_hz: float) -> None:
+        self._device = device
+        self._period_s = 1 / max_rate_hz
+        self._capture = cv2.VideoCapture(int(device) if device.isdecimal() else device)
+        if not self._capture.isOpened():
+            found = " ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
+            raise MediaError(
+                f"camera {device}: cannot be opened; cameras found: {found}; "
+                "check the number, the cable, and that this user may read it (group video)"
+            )
+        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, image_hw[0])
+        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, image_hw[1])
+        # An old frame is worth nothing to a robot.
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if _FPS_RANGE[0] <= fps <= _FPS_RANGE[1] else None
+
+    def __iter__(self) -> Iterator[MediaFrame]:
+        due_s, index = -math.inf, 0
+        # Frames not wanted are fetched too, or the driver would hand out old ones later.
+        while self._capture.grab():
+            now_s = time.monotonic()
+            if now_s < due_s:
+                continue
+            # One period of credit, so that jitter at the camera's own rate loses nothing.
+            due_s = max(due_s, now_s - self._period_s) + self._period_s
+            read, image = self._capture.retrieve()
+            if not read:
+                break
+            yield MediaFrame(np.asarray(image, np.uint8), f"camera_{index:06d}", index)
+            index += 1
+        raise MediaError(f"camera {self._device}: delivers no more pictures; was it unplugged?")
+
+    def close(self) -> None:
+        self._capture.release()

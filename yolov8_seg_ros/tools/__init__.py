@@ -1,0 +1,1 @@
+"""Work for a workstation rather than a robot: data sets, evaluation, export, segmenting files."""

@@ -1,0 +1,166 @@
+"""Segment files one after the other into annotated files and one COCO results file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.core.segmenter import Segmenter, StageTimes
+from yolov8_seg_ros.media.coco import CocoResult, image_ids, to_coco_results
+from yolov8_seg_ros.media.overlay import draw_overlay
+from yolov8_seg_ros.media.sources import PICTURE_SUFFIXES, Media, MediaFrame
+from yolov8_seg_ros.media.writers import VIDEO_SUFFIX, VideoFile, video_file, write_json, write_picture
+
+RESULTS_NAME = "results.json"
+IMAGES_NAME = "images.json"
+#: For a video whose header does not tell.
+FALLBACK_FPS = 25.0
+
+
+@dataclass
+class Totals:
+    """What a run amounted to.
+
+    Attributes:
+        images: pictures and frames segmented.
+        instances: found in them.
+        prepare_ms: sum over the images; `infer_ms` and `finish_ms` likewise.
+    """
+
+    images: int = 0
+    instances: int = 0
+    prepare_ms: float = 0.0
+    infer_ms: float = 0.0
+    finish_ms: float = 0.0
+
+    def add(self, instances: Instances, times: StageTimes) -> None:
+        """Count one image."""
+        self.images += 1
+        self.instances += len(instances)
+        self.prepare_ms += times.prepare_ms
+        self.infer_ms += times.infer_ms
+        self.finish_ms += times.finish_ms
+
+
+@dataclass
+class CocoRecorder:
+    """Collect the instances of many images, and number the images when all are known.
+
+    An image's id is the number that its file is called by, as in COCO, where every file has one of its own; else its
+    place in the run, from 0.
+    """
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    _results: list[list[CocoResult]] = field(default_factory=list)
+
+    def add(self, image: dict[str, Any], instances: Instances) -> None:
+        """Add an image, as its entry in COCO's list of images without its id, and what is in it."""
+        height, width = instances.image_hw
+        self.images.append({**image, "width": width, "height": height})
+        self._results.append(to_coco_results(instances, image_id=len(self._results)))
+
+    def number(self) -> tuple[list[dict[str, Any]], list[CocoResult]]:
+        """Give the list of images and the list of results, with ids."""
+        ids = self._image_ids()
+        images = [{"id": image_id, **image} for image_id, image in zip(ids, self.images, strict=True)]
+        results = [{**result, "image_id": ids[result["image_id"]]} for found in self._results for result in found]
+        return images, results
+
+    def _image_ids(self) -> list[int]:
+        if any("frame" in image for image in self.images):
+            return list(range(len(self.images)))
+        return image_ids([image["file_name"] for image in self.images])
+
+
+class BatchSegmenter:
+    """Segment sources of frames into a folder.
+
+    Args:
+        segmenter: what finds the instances.
+        folder: made where it does not exist; files of the same names are replaced.
+        annotate: whether to write annotated pictures and videos, or results only.
+    """
+
+    def __init__(self, segmenter: Segmenter, folder: Path, annotate: bool = True) -> None:
+        self._segmenter = segmenter
+        self._folder = folder
+        self._annotate = annotate
+        self._names: set[str] = set()
+        self._recorder = CocoRecorder()
+        self.totals = Totals()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, source: Path, media: Media, on_frame: Callable[[], None] = lambda: None) -> None:
+        """Segment all frames of a source.
+
+        Args:
+            source: the file or folder that `media` was opened from.
+            media: its frames.
+            on_frame: called after each frame.
+
+        Raises:
+            MediaError: if the source fails on the way; what was segmented so far is kept.
+            OSError: if a file cannot be written.
+        """
+        if media.is_video:
+            self._add_video(source, media, on_frame)
+            return
+        for frame in media:
+            instances = self._segment(frame)
+            name = self._unused_name(_picture_name(frame.name))
+            path = source / frame.name if source.is_dir() else source
+            self._recorder.add({"file_name": name, "source": str(path)}, instances)
+            if self._annotate:
+                write_picture(self._folder / name, self._drawn(frame, instances))
+            on_frame()
+
+    def write_results(self) -> None:
+        """Write the instances as COCO results, and beside them which image and category each number stands for.
+
+        Raises:
+            OSError: if a file cannot be written.
+        """
+        images, results = self._recorder.number()
+        names = self._segmenter.spec.class_names
+        categories = [{"id": index, "name": name} for index, name in enumerate(names)]
+        write_json(self._folder / RESULTS_NAME, results)
+        write_json(self._folder / IMAGES_NAME, {"images": images, "categories": categories})
+
+    def _add_video(self, source: Path, media: Media, on_frame: Callable[[], None]) -> None:
+        name = self._unused_name(source.stem + VIDEO_SUFFIX)
+        with ExitStack() as stack:
+            video: VideoFile | None = None
+            if self._annotate:
+                video = stack.enter_context(video_file(self._folder / name, media.fps or FALLBACK_FPS))
+            for frame in media:
+                instances = self._segment(frame)
+                self._recorder.add({"file_name": name, "source": str(source), "frame": frame.index}, instances)
+                if video is not None:
+                    video.write(self._drawn(frame, instances))
+                on_frame()
+
+    def _segment(self, frame: MediaFrame) -> Instances:
+        instances = self._segmenter.segment(frame.image)
+        self.totals.add(instances, self._segmenter.times)
+        return instances
+
+    def _drawn(self, frame: MediaFrame, instances: Instances) -> Any:
+        return draw_overlay(frame.image, instances, self._segmenter.spec.class_names)
+
+    def _unused_name(self, name: str) -> str:
+        """Give the name, or one like it where an earlier input had it too."""
+        path, unused, count = Path(name), name, 1
+        while unused in self._names:
+            count += 1
+            unused = f"{path.stem}_{count}{path.suffix}"
+        self._names.add(unused)
+        return unused
+
+
+def _picture_name(name: str) -> str:
+    # OpenCV chooses the format by the suffix.
+    return name if Path(name).suffix.lower() in PICTURE_SUFFIXES else f"{name}.png"
