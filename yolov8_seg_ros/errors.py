@@ -18,6 +18,10 @@ class ModelError(UserError, ValueError):
     """A model file that this package cannot serve."""
 
 
+class NoDecodedHeadError(UserError):
+    """A model file without a decoded head that could be cut off; it can be run as it is."""
+
+
 class PictureError(UserError, ValueError):
     """Data that cannot be decoded as a picture."""
 
