@@ -7,11 +7,13 @@ import hashlib
 import socket
 
 import pytest
-from tiny_models import write_detection_model, write_segmentation_model
+from head_graphs import head_graph
+from tiny_models import append_metadata, write_detection_model, write_segmentation_model
 
 from yolov8_seg_ros.cli import model as model_verb
 from yolov8_seg_ros.cli.main import main
 from yolov8_seg_ros.model_files import store as model_store
+from yolov8_seg_ros.model_files.class_names import read_metadata
 from yolov8_seg_ros.model_files.store import PUBLISHED_MODELS
 
 
@@ -120,3 +122,60 @@ def test_download_without_network_is_one_line(capsys, monkeypatch):
 def test_download_of_an_unknown_model_names_the_known_ones(capsys):
     assert main(["model", "download", "yolov9"]) == 1
     assert "'yolov9' is not a published model; expected one of yolov8n_256, yolov8n_320" in capsys.readouterr().err
+
+
+@pytest.fixture
+def decoded(tmp_path):
+    path = tmp_path / "decoded.tflite"
+    path.write_bytes(head_graph().pack())
+    append_metadata(path, "{'task': 'segment'}")
+    return path
+
+
+def test_raw_writes_the_model_and_says_what_changed(decoded, tmp_path, capsys):
+    output = tmp_path / "raw.tflite"
+
+    assert main(["model", "raw", "decoded", "-o", str(output)]) == 0
+
+    lines = [line.split("  ", 1) for line in capsys.readouterr().out.splitlines()]
+    texts = [text.strip() for _, text in lines]
+    assert texts[0] == f"{output}  ({output.stat().st_size} bytes)"
+    assert texts[1] == "13, before 52"
+    assert texts[2] == "boxes_8  int8  1x8x12x64  scale 0.08, zero point 0"
+    assert texts[11] == "prototypes  int8  1x16x24x8  scale 0.02, zero point 0"
+    assert read_metadata(output) == {"task": "segment"}
+
+
+@pytest.mark.parametrize("size", ["256", "320"])
+def test_raw_of_the_published_models(size, tmp_path, capsys, request):
+    path = request.getfixturevalue(f"st_model_{size}")
+
+    assert main(["model", "raw", str(path), "-o", str(tmp_path / "raw.tflite")]) == 0
+    assert "257, before 293" in capsys.readouterr().out
+    assert read_metadata(tmp_path / "raw.tflite")["task"] == "segment"
+
+
+@pytest.mark.parametrize("output", ["decoded.tflite", "link.tflite"])
+def test_raw_does_not_overwrite_its_model(output, decoded, tmp_path, capsys):
+    content = decoded.read_bytes()
+    (tmp_path / "link.tflite").symlink_to(decoded)
+
+    assert main(["model", "raw", str(decoded), "-o", str(tmp_path / output)]) == 1
+    assert "is the model itself" in capsys.readouterr().err
+    assert decoded.read_bytes() == content
+
+
+def test_raw_of_a_raw_model_is_refused_and_writes_nothing(decoded, tmp_path, capsys):
+    main(["model", "raw", str(decoded), "-o", str(tmp_path / "raw.tflite")])
+    there = sorted(tmp_path.iterdir())
+    capsys.readouterr()
+
+    assert main(["model", "raw", str(tmp_path / "raw.tflite"), "-o", str(tmp_path / "again.tflite")]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("there is no decoded head to cut off: the head is raw already; use the file as it is")
+    assert sorted(tmp_path.iterdir()) == there
+
+
+def test_raw_that_cannot_be_written_is_one_line(decoded, tmp_path, capsys):
+    assert main(["model", "raw", str(decoded), "-o", str(tmp_path / "none" / "raw.tflite")]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,16 +1,19 @@
-"""Verb `model`: show what a model is, download the published ones, list what is there."""
+"""Verb `model`: show what a model is, download the published ones, list what is there, write a raw head."""
 
 from __future__ import annotations
 
 import argparse
 import textwrap
+from pathlib import Path
 
 from tqdm import tqdm
 
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.model_spec import STRIDES_PX, HeadPart, ModelSpec
-from yolov8_seg_ros.errors import ModelError
+from yolov8_seg_ros.errors import CommandError, ModelError, NoDecodedHeadError
+from yolov8_seg_ros.media.writers import replacing
 from yolov8_seg_ros.model_files.download import URL_VARIABLE, download_model, model_url
+from yolov8_seg_ros.model_files.raw_head import expose, summarize
 from yolov8_seg_ros.model_files.store import (
     FOLDERS_VARIABLE,
     PUBLISHED_MODELS,
@@ -26,11 +29,12 @@ _TEXT_COLUMNS = 100
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb and its own verbs."""
-    parser = subparsers.add_parser("model", description="Show, download and list models.")
+    parser = subparsers.add_parser("model", description="Show, download, list and cut models.")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_info(verbs)
     _add_download(verbs)
     _add_list(verbs)
+    _add_raw(verbs)
 
 
 def _add_info(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,6 +74,21 @@ def _add_list(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.set_defaults(run=run_list)
 
 
+def _add_raw(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = verbs.add_parser(
+        "raw",
+        help="write a model without the operators that decode its head",
+        description=(
+            "Write a model without the operators that decode its head: its outputs are the logits before, which are "
+            "finer. cpu and npu do this by themselves when they load a model; the file is for ST's compilers."
+        ),
+        epilog="example: yolov8_seg model raw yolov8n_256 -o yolov8n_256_raw.tflite",
+    )
+    parser.add_argument("model", metavar="FILE", help="path or name of a model")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write it")
+    parser.set_defaults(run=run_raw)
+
+
 def run_info(args: argparse.Namespace) -> int:
     """Print a model's description."""
     path = find_model(args.model)
@@ -107,6 +126,32 @@ def run_list(args: argparse.Namespace) -> int:
     ]
     _print_table(rows)
     print("looked in " + ", ".join(map(str, model_folders())))
+    return 0
+
+
+def run_raw(args: argparse.Namespace) -> int:
+    """Write a model with a raw head, and print what changed."""
+    path, output = find_model(args.model), args.output
+    if output.exists() and output.samefile(path):
+        raise CommandError(f"{output} is the model itself, which is not overwritten; name another file")
+    content = path.read_bytes()
+    try:
+        raw = expose(content)
+        before, after = summarize(content), summarize(raw)
+    except NoDecodedHeadError as error:
+        raise NoDecodedHeadError(
+            f"{path}: there is no decoded head to cut off: {error}; use the file as it is"
+        ) from error
+    with replacing(output) as temporary:
+        temporary.write_bytes(raw)
+    _print_table(
+        [
+            ("file", f"{output}  ({len(raw)} bytes)"),
+            ("operators", f"{after.num_operators}, before {before.num_operators}"),
+            ("outputs", str(after.outputs[0])),
+            *(("", str(tensor)) for tensor in after.outputs[1:]),
+        ]
+    )
     return 0
 
 
