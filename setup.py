@@ -1,32 +1,63 @@
 """Install yolov8_seg_ros, with colcon (ament_python) as with pip."""
 
+import re
 from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 PACKAGE = "yolov8_seg_ros"
 SHARE = f"share/{PACKAGE}"
-NATIVE = f"{PACKAGE}/native"
+NATIVE = Path(PACKAGE, "native")
+#: The module that cffi generates from seg.h: its types and functions, without an extension module.
+BINDING = "_seg"
 
 
-class BuildLibrary(build_ext):
-    """Build a plain library, which serves any Python: it is opened by core/library.py, not imported."""
+class BuildNative(build_ext):
+    """Build the C library plainly, so that it serves any Python, and beside it the module that declares it."""
 
     def get_ext_filename(self, ext_name):
-        """Give the library's path, without a tag of this Python's."""
+        """Return the library's path, without a tag of this Python's version."""
         return str(Path(*ext_name.split(".")).with_suffix(".so"))
 
+    def build_extension(self, ext):
+        """Compile the library and generate the module."""
+        try:
+            super().build_extension(ext)
+        except (CCompilerError, ExecError) as error:
+            raise PlatformError(
+                f"the decoder needs a C compiler: run 'apt install gcc', build again ({error})"
+            ) from error
+        write_binding(Path(self.get_ext_fullpath(ext.name)).with_name(f"{BINDING}.py"))
 
-POSTPROCESS = Extension(
-    f"{NATIVE}/libpostprocess".replace("/", "."),
-    sources=sorted(glob(f"{NATIVE}/*.c")),
-    depends=glob(f"{NATIVE}/*.h"),
+    def copy_extensions_to_source(self):
+        """Copy the library into the checkout, and generate the module there."""
+        super().copy_extensions_to_source()
+        write_binding(NATIVE / f"{BINDING}.py")
+
+
+def write_binding(path):
+    """Write the module that declares what seg.h declares."""
+    try:
+        from cffi import FFI
+    except ModuleNotFoundError as error:
+        raise PlatformError("the build needs the Python package cffi: run 'apt install python3-cffi'") from error
+    ffi = FFI()
+    # cffi knows no preprocessor.
+    ffi.cdef(re.sub(r"^#.*$", "", (NATIVE / "seg.h").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    ffi.set_source(f"{PACKAGE}.native.{BINDING}", None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ffi.emit_python_code(str(path))
+
+
+LIBRARY = Extension(
+    f"{PACKAGE}.native.libseg",
+    sources=sorted(map(str, NATIVE.glob("*.c"))),
+    depends=sorted(map(str, NATIVE.glob("*.h"))),
     extra_compile_args=["-std=c99", "-O3"],
     libraries=["m"],
-    # A machine without a compiler does without it, and the node says so.
-    optional=True,
 )
 
 setup(
@@ -39,8 +70,8 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={PACKAGE: ["py.typed"]},
-    cmdclass={"build_ext": BuildLibrary},
-    ext_modules=[POSTPROCESS],
+    cmdclass={"build_ext": BuildNative},
+    ext_modules=[LIBRARY],
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (SHARE, ["package.xml"]),
@@ -48,7 +79,7 @@ setup(
         (f"{SHARE}/launch", glob("launch/*.launch.py")),
         (f"{SHARE}/models", glob("models/*")),
     ],
-    install_requires=["setuptools"],
+    install_requires=["setuptools", "cffi"],
     # By this `colcon test` knows which tests these are.
     extras_require={"test": ["pytest"]},
     zip_safe=False,

@@ -17,9 +17,10 @@ from rclpy.lifecycle import LifecycleNode
 
 from benchmarks.picture import picture
 from yolov8_seg_ros.backends.open_backend import open_backend
+from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.quantization import Tensor
-from yolov8_seg_ros.core.segmenter import Backend, Segmenter
+from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.executables import prepare_process
 from yolov8_seg_ros.node import pipeline, seg_node, session
 from yolov8_seg_ros.node.process import Ending, run_node
@@ -36,7 +37,10 @@ class SleepingNpu(Backend):
     def __init__(self, model: str, image: ColorImage, device_ms: float, is_accelerator: bool) -> None:
         with open_backend(model, "cpu") as backend:
             segmenter = Segmenter(backend)
-            self._outputs = segmenter.infer(segmenter.prepare(image))
+            frame = segmenter.new_frame()
+            segmenter.preprocess(frame, image)
+            segmenter.infer(frame)
+            self._outputs = frame.outputs
             self.spec = backend.spec
         self.description = f"an NPU made of {device_ms} ms of sleep"
         self.reason = ""

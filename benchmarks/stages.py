@@ -69,16 +69,16 @@ def _row(segmenter: Segmenter, image_hw: tuple[int, int], count: int, runs: int)
     prepared = segmenter.prepare(image)
     outputs = outputs_with(segmenter.spec, count, rng)
     instances = segmenter.finish(outputs, prepared.letterbox)
-    prepare_ms, infer_ms, finish_ms, labels_ms = medians_ms(
+    preprocess_ms, inference_ms, postprocess_ms, labels_ms = medians_ms(
         runs,
         lambda: segmenter.prepare(image),
         lambda: segmenter.infer(prepared),
         lambda: segmenter.finish(outputs, prepared.letterbox),
         instances.label_image,
     )
-    ratio = (prepare_ms + infer_ms + finish_ms + labels_ms) / infer_ms
+    ratio = (preprocess_ms + inference_ms + postprocess_ms + labels_ms) / inference_ms
     size = f"{image_hw[1]}x{image_hw[0]}"
-    times = " ".join(f"{stage_ms:8.2f}" for stage_ms in (prepare_ms, infer_ms, finish_ms, labels_ms))
+    times = " ".join(f"{stage_ms:8.2f}" for stage_ms in (preprocess_ms, inference_ms, postprocess_ms, labels_ms))
     return f"{size:>10} {len(instances):>8} {times} {ratio:>12.2f}"
 
 

@@ -76,11 +76,12 @@ class HeadGraph:
         for buffer, data in zip(moved, content, strict=True):
             # What is 0 is not stored, and the size of the flatbuffer depends on it.
             buffer.data, buffer.offset, buffer.size = None, 1 << 32, len(data)
-        packed = _pack(self.model)
+        end, behind = len(_pack(self.model)), b""
         for buffer, data in zip(moved, content, strict=True):
-            buffer.offset = -(-len(packed) // 16) * 16
-            packed = packed.ljust(buffer.offset, b"\0") + data
-        return _pack(self.model) + packed[len(_pack(self.model)) :] if moved else packed
+            behind += bytes(-(end + len(behind)) % 16)
+            buffer.offset = end + len(behind)
+            behind += data
+        return _pack(self.model) + behind
 
 
 def _pack(model: Any) -> bytes:

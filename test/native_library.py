@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from yolov8_seg_ros.core.library import LIBRARY
+from yolov8_seg_ros.core.native import LIBRARY
 
 #: Of the package's own library.
 SOURCES = LIBRARY.parent

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.head import HeadOptions
-from yolov8_seg_ros.core.segmenter import Backend, Segmenter, SegmenterOptions
+from yolov8_seg_ros.core.backend import Backend
+from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
+from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.media.coco import to_coco_results
 from yolov8_seg_ros.media.scene import SCENE_CLASSES, SceneFrame, SyntheticScene
 from yolov8_seg_ros.tools.evaluation import metrics
@@ -17,7 +18,7 @@ from yolov8_seg_ros.tools.evaluation import metrics
 #: Scenes of these seeds are neither trained nor calibrated with.
 HELD_OUT_SEEDS = range(100_000)
 SCENE_HW = (480, 640)
-_OPTIONS = SegmenterOptions(head=HeadOptions(score_threshold=0.001))
+_OPTIONS = SegmenterOptions(detection=DetectionOptions(score_threshold=0.001))
 
 
 class Accuracy(NamedTuple):

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from yolov8_seg_ros.core.image import ColorImage
-from yolov8_seg_ros.core.letterbox import Letterbox, NetworkInput
+from yolov8_seg_ros.core.letterbox import Letterbox
+from yolov8_seg_ros.core.preprocess import Preprocessor
 from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.media.scene import SCENE_CLASSES, SyntheticScene
 
@@ -81,9 +82,11 @@ def render_example(seed: int, input_hw: tuple[int, int]) -> Example:
     frame = SyntheticScene(size_hw, seed).frame(int(rng.integers(MAX_FRAME)))
     image, masks = frame.image, [frame.truth.full_mask(index) for index in range(len(frame.truth))]
     letterbox = Letterbox.fit(size_hw, input_hw)
-    stored = NetworkInput(input_hw, QuantParams(np.dtype("float32"))).fill(ColorImage(image), letterbox)
+    preprocessor = Preprocessor(input_hw, QuantParams(np.dtype("float32")))
+    tensor = preprocessor.new_tensor()
+    preprocessor.write(ColorImage(image), letterbox, tensor)
     return Example(
-        image=stored[0].transpose(2, 0, 1),
+        image=tensor[0].transpose(2, 0, 1),
         class_id=frame.truth.class_id,
         xyxy=letterbox.boxes_to_network(frame.truth.xyxy) / np.array(input_hw[::-1] * 2, np.float32),
         masks=_network_masks(masks, letterbox),

@@ -17,7 +17,7 @@ from yolov8_seg_ros.backends import sidecar
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.backends.stai_mpu import StaiMpuBackend
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.segmenter import Segmenter, SegmenterOptions
+from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import BackendError, ModelError
 
 
@@ -39,8 +39,7 @@ def graph(tmp_path):
 
 
 def segmented(backend):
-    options = SegmenterOptions(refine_boxes=False, rescore=False)
-    return Segmenter(backend, options).segment(np.zeros((64, 64, 3), np.uint8))
+    return Segmenter(backend).segment(np.zeros((64, 64, 3), np.uint8))
 
 
 def assert_same_as_the_model(graph, rtol=1e-6):
@@ -68,7 +67,8 @@ def test_float_outputs_will_do(stand_in, graph, dtype):
 def test_fixed_point_outputs_are_read(stand_in, graph):
     stand_in.fixed_point_pos = 6
     with StaiMpuBackend(graph) as backend:
-        assert (backend.spec.scores.quant.scale, backend.spec.scores.quant.zero_point) == (1 / 64, 0)
+        scores = backend.spec.levels[0].scores.quant
+        assert (scores.scale, scores.zero_point) == (1 / 64, 0)
 
 
 def test_outputs_are_the_callers_own(stand_in, graph):

@@ -12,8 +12,7 @@ from tiny_models import write_detection_model, write_segmentation_model
 
 from yolov8_seg_ros.cli.arguments import segmenter_options
 from yolov8_seg_ros.cli.main import build_parser, main
-from yolov8_seg_ros.core.head import HeadOptions
-from yolov8_seg_ros.core.segmenter import SegmenterOptions
+from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
 
 GREY = np.full((64, 96, 3), 128, np.uint8)
 
@@ -63,8 +62,7 @@ def test_options_reach_the_segmenter(segment, pictures, tmp_path):
     assert segment(pictures, "--classes", "cat") == 0
     assert results(tmp_path) == []
 
-    plain = ("--no-refine-boxes", "--no-rescore")
-    assert segment(pictures, "--classes", "cat, mouse", "--fit", "stretch", "--interpolation", "linear", *plain) == 0
+    assert segment(pictures, "--classes", "cat, mouse", "--fit", "stretch", "--decoding", "ultralytics") == 0
     assert results(tmp_path)[0]["bbox"] == pytest.approx([24, 16, 48, 32], abs=0.1)
 
 
@@ -78,13 +76,12 @@ def test_every_option_reaches_the_segmenter():
         fit="stretch",
         interpolation="linear",
         pixel_rounding="toward_zero",
-        refine_boxes=False,
-        rescore=False,
-        head=HeadOptions(0.5, 0.6, 7, (1,), agnostic_nms=True, multi_label=False, vote_boxes=False),
+        detection=DetectionOptions(
+            0.5, 0.6, 7, (1,), agnostic_nms=True, multi_label=False, vote_boxes=False, mask_threshold=0.5
+        ),
     )
-    written = "--fit stretch --interpolation linear --pixel-rounding toward_zero --no-refine-boxes --no-rescore"
-    head = "--score 0.5 --iou 0.6 --max-instances 7 --classes 1 --agnostic-nms --no-multi-label --no-vote-boxes"
-    args = build_parser(["segment"]).parse_args(["segment", "x", *written.split(), *head.split()])
+    written = "--fit stretch --score 0.5 --iou 0.6 --max-instances 7 --classes 1 --agnostic-nms --decoding ultralytics"
+    args = build_parser(["segment"]).parse_args(["segment", "x", *written.split()])
     assert segmenter_options(args, make_spec()) == options
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from fakes import make_spec
-
 from yolov8_seg_ros.core.compiled import CompiledPostprocess
 from yolov8_seg_ros.core.head import HeadOptions
-from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.library import open_library
+
+from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.quantization import QuantParams
 
 NUM_IMAGES = 600

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle_codec
 
-from yolov8_seg_ros.core.box_mask import BoxMask
-from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.core.instances import BoxMask, Instances
 from yolov8_seg_ros.media.coco import from_coco_results, image_ids, to_coco_results
 
 IMAGE_HW = (20, 30)

@@ -7,8 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.core.box_mask import BoxMask
-from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.core.instances import BoxMask, Instances
 from yolov8_seg_ros.media.overlay import MASK_OPACITY, class_color_bgr, draw_overlay
 
 NAMES = ("cat", "dog")

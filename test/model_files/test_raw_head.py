@@ -46,6 +46,7 @@ VARIANTS = {
     "classes gathered in order": {"class_order": (0, 1, 2)},
     "tall": {"input_hw": (96, 32), "dtype": "float32"},
 }
+FLOAT_VARIANTS = {title: options for title, options in VARIANTS.items() if options.get("dtype") == "float32"}
 #: Read from the graphs of the two published files, in the order of `NAMES`.
 PUBLISHED_TENSORS = (448, 455, 438, 411, 418, 402, 385, 392, 376, 431)
 #: All of them by hand, few where time counts.
@@ -70,9 +71,7 @@ def test_the_outputs_are_those_of_the_convolutions_bit_for_bit(graph, rng):
         np.testing.assert_array_equal(output, tensor, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "options", [x for x in VARIANTS.values() if x.get("dtype") == "float32"], ids=lambda options: str(options)
-)
+@pytest.mark.parametrize("options", FLOAT_VARIANTS.values(), ids=FLOAT_VARIANTS.keys())
 def test_decoding_the_raw_head_gives_what_the_file_decodes_itself(options, rng):
     options = {**options, "split_head": False, "anchors_first": False}
     graph = head_graph(**options)
@@ -163,6 +162,23 @@ def _second_graph(graph: HeadGraph) -> None:
     graph.model.subgraphs *= 2
 
 
+def _other_types(graph: HeadGraph) -> None:
+    graph.model.subgraphs[0].tensors[graph.raw["scores_16"]].type = schema.TensorType.INT16
+
+
+def _gain_not_undone(graph: HeadGraph) -> None:
+    graph.model.subgraphs[0].outputs[1] = graph.raw["prototypes"]
+
+
+def _huge(graph: HeadGraph) -> None:
+    tensors = graph.model.subgraphs[0].tensors
+    tensors[0].shape = [1, 1 << 30, 1 << 30, 3]
+    for name, tensor in graph.raw.items():
+        for size in STRIDES_PX:
+            if name.endswith(f"_{size}"):
+                tensors[tensor].shape = [1, (1 << 30) // size, (1 << 30) // size, 64]
+
+
 def _cyclic(graph: HeadGraph) -> None:
     [graph_] = graph.model.subgraphs
     last = graph_.operators[-1]
@@ -196,6 +212,13 @@ REFUSALS: dict[str, tuple[dict, Callable[[HeadGraph], None], str]] = {
     "classes left out": ({"class_order": (0, 1, 1)}, _nothing, "in another order"),
     "coefficients through a logistic function": ({"logistic_coefficients": True}, _nothing, "and 0 through none"),
     "bins of a side apart": ({"bins_first": True}, _nothing, "not taken over the bins of one side of a box"),
+    "numbers of another type": ({}, _other_types, "scores_16 would be int16, expected int8, uint8, float32"),
+    "gain of coefficients alone": (
+        {"gain": 4.0},
+        _gain_not_undone,
+        "multiplied by 0.25, prototypes by 1, expected the inverse",
+    ),
+    "huge": ({}, _huge, "more than 67108864 numbers"),
     "a cycle": ({}, _cyclic, "(used before|not yield)"),
     "out of order": ({}, _out_of_order, "used before it is computed"),
     "no convolution": ({}, _without_convolutions, "depend on the network's input by no convolution"),

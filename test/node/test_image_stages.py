@@ -14,8 +14,9 @@ from fakes import FLOAT32, FakeBackend, make_spec, stored_outputs
 from sensor_msgs.msg import Image
 from tiny_models import default_head, default_prototypes
 
+from yolov8_seg_ros.core.options import SegmenterOptions
 from yolov8_seg_ros.core.quantization import QuantParams
-from yolov8_seg_ros.core.segmenter import Segmenter, SegmenterOptions
+from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.node.conversions import _ENCODINGS, ENCODINGS
 from yolov8_seg_ros.node.image_stages import ImageStages
 
@@ -31,7 +32,7 @@ def make_stages(input_quant=None, options=None):
     outputs = stored_outputs(spec, default_head(2, 4, NETWORK_HW), default_prototypes(4, NETWORK_HW))
     backend = FakeBackend(spec, outputs)
     published = []
-    segmenter = Segmenter(backend, options, LANES)
+    segmenter = Segmenter(backend, options)
     stages = ImageStages(segmenter, LANES, lambda: True, lambda *result: published.append(result), pytest.fail)
     return stages, published
 
@@ -75,10 +76,10 @@ def test_lanes_do_not_disturb_each_other(rng, encoding):
     stages, _ = make_stages()
     one, other = message_of(encoding, rng), message_of(encoding, rng)
     first = stages.prepare(one, 0)
-    tensor, pixels = first.prepared.network_input.copy(), first.image.pixels.copy()
+    tensor, pixels = first.network_input.copy(), first.image.pixels.copy()
     second = stages.prepare(other, 1)
-    assert (second.prepared.network_input != tensor).any()
-    np.testing.assert_array_equal(first.prepared.network_input, tensor)
+    assert (second.network_input != tensor).any()
+    np.testing.assert_array_equal(first.network_input, tensor)
     np.testing.assert_array_equal(first.image.pixels, pixels)
 
 
@@ -92,4 +93,4 @@ def test_results_go_out_with_their_image(rng):
     assert image.hw == HW
     assert len(instances) == 1
     assert instances.masks is not None
-    assert min(stages.times.prepare_ms, stages.times.infer_ms, stages.times.finish_ms) > 0
+    assert min(stages.times.preprocess_ms, stages.times.inference_ms, stages.times.postprocess_ms) > 0

@@ -26,12 +26,7 @@ from vision_msgs.msg import Detection2DArray
 from yolov8_seg_ros.core.iou import mask_iou
 
 #: What mirrors Ultralytics' own way with the same file.
-REFERENCE_OPTIONS = {
-    "interpolation": "linear",
-    "pixel_rounding": "toward_zero",
-    "max_instances": 255,
-    **dict.fromkeys(("multi_label", "vote_boxes", "refine_boxes", "rescore"), False),
-}
+REFERENCE_OPTIONS = {"decoding": "ultralytics", "max_instances": 255}
 REFERENCE_MIN_SCORE = 0.4
 MIN_IOU = 0.85
 COUNTS = ("received", "processed", "dropped for newer ones")

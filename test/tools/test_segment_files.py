@@ -10,7 +10,7 @@ import pytest
 from tiny_models import DEFAULT_SCORE, write_segmentation_model
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.segmenter import Segmenter, SegmenterOptions
+from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.media.coco import from_coco_results
 from yolov8_seg_ros.media.sources import open_media
 from yolov8_seg_ros.tools.segment_files import BatchSegmenter
@@ -23,7 +23,7 @@ def segmenter(tmp_path):
     """Give a segmenter that finds one mouse in the middle of whatever it is shown."""
     path = write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "mouse"])
     with TfliteBackend(path, num_threads=1) as backend:
-        yield Segmenter(backend, SegmenterOptions(refine_boxes=False, rescore=False))
+        yield Segmenter(backend)
 
 
 @pytest.fixture
@@ -142,4 +142,4 @@ def test_totals_count_images_and_instances(segmenter, tmp_path):
         batch.add(source, media, lambda: frames.append(1))
 
     assert (batch.totals.images, batch.totals.instances, len(frames)) == (3, 3, 3)
-    assert batch.totals.prepare_ms > 0
+    assert batch.totals.preprocess_ms > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from yolov8_seg_ros.backends.tflite import one_line
+from yolov8_seg_ros.backends.tflite import runtime_message
 from yolov8_seg_ros.errors import BackendError
 
 #: What every external delegate exports.
@@ -50,7 +50,7 @@ def load_delegate(runtime: ModuleType, library: Path, options: Mapping[str, str]
     try:
         return runtime.load_delegate(str(library), dict(options))
     except ValueError as error:
-        said = one_line(error).partition(str(library))[2].strip() or "nothing more"
+        said = runtime_message(error).partition(str(library))[2].strip() or "nothing more"
         raise BackendError(
             f"the NPU delegate {library} cannot be created with {_in_words(options)}; it says: {said}"
         ) from error
@@ -69,7 +69,8 @@ def check_library(library: Path) -> None:
         opened = ctypes.CDLL(str(library))
     except OSError as error:
         raise BackendError(
-            f"the NPU delegate {library} cannot be loaded: {one_line(error)}; install it anew, with what it needs"
+            f"the NPU delegate {library} cannot be loaded: {runtime_message(error)}; "
+            "install it anew, with what it needs"
         ) from error
     _brought_along.setdefault(library.resolve(), frozenset(_loaded_libraries() - before))
     missing = [name for name in _FUNCTIONS if not hasattr(opened, name)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,11 +20,13 @@ from yolov8_seg_ros.backends.delegate import (
 )
 from yolov8_seg_ros.backends.npu_cache import GraphCache, graph_folder
 from yolov8_seg_ros.backends.tflite import (
+    ModelFile,
     TfliteBackend,
     automatic_threads,
-    check_is_tflite,
+    first_that_opens,
     load_runtime,
-    one_line,
+    read_model,
+    runtime_message,
 )
 from yolov8_seg_ros.errors import BackendError, ModelError, NoDelegatedOpsError
 
@@ -82,6 +83,7 @@ class NpuBackend(TfliteBackend):
         num_threads: how many threads compute what the NPU leaves; 0 chooses by the number of processors.
         class_names: a name for each class; the model's own metadata where None.
         options: how the NPU is reached.
+        raw_head: whether to cut a decoded head off, so that its logits are decoded here.
 
     Raises:
         ModelError: if the file is not a YOLOv8-seg model.
@@ -97,57 +99,74 @@ class NpuBackend(TfliteBackend):
         num_threads: int = 0,
         class_names: Sequence[str] | None = None,
         options: NpuOptions | None = None,
+        raw_head: bool = True,
     ) -> None:
         options = options or NpuOptions()
         runtime = load_runtime()
-        check_is_tflite(model_path)
+        models = read_model(model_path, raw_head)
         check_library(options.library)
-        self._cache = _graph_cache(options, model_path)
-        start = partial(self._start, runtime, model_path, num_threads or automatic_threads(), class_names, options)
+        self._cache: GraphCache | None = None
+
+        def start(model: ModelFile) -> str:
+            self._start(runtime, model, num_threads or automatic_threads(), class_names, options)
+            return self.description
+
+        model, _ = first_that_opens(models, start)
+        self.head = model.head
+
+    def _start(
+        self,
+        runtime: ModuleType,
+        model: ModelFile,
+        num_threads: int,
+        class_names: Sequence[str] | None,
+        options: NpuOptions,
+    ) -> None:
+        """Open and run a model once; where a graph in the cache is to blame for a failure, once more without it."""
+        self._cache = _graph_cache(options, model.content)
         try:
-            start()
+            self._open_and_run(runtime, model, num_threads, class_names, options)
         except NoDelegatedOpsError:
             raise
         except BackendError as error:
             if self._cache is None or not self._cache.forget():
                 raise
-            # The graph that was kept may be to blame: without it there is another try.
-            start()
+            self._open_and_run(runtime, model, num_threads, class_names, options)
             self.warnings += (f"the kept graph did not run, it was compiled anew: {error}",)
         finally:
             if self._cache is not None:
                 self._cache.discard()
 
-    def _start(
+    def _open_and_run(
         self,
         runtime: ModuleType,
-        model_path: Path,
+        model: ModelFile,
         num_threads: int,
         class_names: Sequence[str] | None,
         options: NpuOptions,
     ) -> None:
-        interpreter, share = self._open(runtime, model_path, num_threads, options)
-        self._take(interpreter, model_path, class_names)
+        interpreter, share = self._open(runtime, model, num_threads, options)
+        self._take(interpreter, model, class_names)
         self.description = f"{runtime.__name__} with {options.library.name}, which runs {share}"
         self._run_first(share, options.library)
 
-    def _open(self, runtime: ModuleType, model_path: Path, num_threads: int, options: NpuOptions) -> tuple[Any, Share]:
+    def _open(self, runtime: ModuleType, model: ModelFile, num_threads: int, options: NpuOptions) -> tuple[Any, Share]:
         cache_options = self._cache.options if self._cache is not None else {}
         delegate = load_delegate(runtime, options.library, {**cache_options, **options.delegate_options})
-        failed = f"the NPU delegate {options.library} fails at {model_path}"
+        failed = f"the NPU delegate {options.library} fails at {model.path}"
         try:
             interpreter = runtime.Interpreter(
-                model_path=str(model_path), num_threads=num_threads, experimental_delegates=[delegate]
+                model_content=model.content, num_threads=num_threads, experimental_delegates=[delegate]
             )
             share = share_of_graph(interpreter)
             interpreter.allocate_tensors()
         except ValueError as error:
-            raise ModelError(f"{model_path}: the model cannot be loaded: {one_line(error)}") from error
+            raise ModelError(f"{model.path}: the model cannot be loaded: {runtime_message(error)}") from error
         except RuntimeError as error:
-            raise BackendError(f"{failed}; it says: {one_line(error)}") from error
+            raise BackendError(f"{failed}; it says: {runtime_message(error)}") from error
         if not share.taken:
             raise NoDelegatedOpsError(
-                f"the NPU delegate {options.library} takes none of the {share.total} operations of {model_path}: "
+                f"the NPU delegate {options.library} takes none of the {share.total} operations of {model.path}: "
                 "quantise the model to int8 per tensor, or choose backend cpu"
             )
         return interpreter, share
@@ -176,12 +195,12 @@ class NpuBackend(TfliteBackend):
             self.warnings = (f"the NPU's compiled graph is not kept, each start compiles: {self._cache.problem}",)
 
 
-def _graph_cache(options: NpuOptions, model_path: Path) -> GraphCache | None:
+def _graph_cache(options: NpuOptions, content: bytes) -> GraphCache | None:
     folder = graph_folder(options.cache_dir)
     given = options.delegate_options
     if folder is None or _CACHE_OPTIONS & set(given):
         return None
-    return GraphCache(folder, model_path, library_identity(options.library), given)
+    return GraphCache(folder, content, library_identity(options.library), given)
 
 
 def _key_and_value(pair: str) -> tuple[str, str]:

@@ -30,7 +30,7 @@ class GraphCache:
 
     Args:
         folder: where files are kept; made if need be.
-        model_path: the model.
+        content: the bytes of the model that runs.
         delegate_identity: text that changes with the delegate and its driver.
         options: all others that the delegate is given.
 
@@ -40,12 +40,12 @@ class GraphCache:
         problem: why it cannot be kept; empty where it can.
     """
 
-    def __init__(self, folder: Path, model_path: Path, delegate_identity: str, options: Mapping[str, str]) -> None:
-        self.file = folder / _file_name(model_path, delegate_identity, options)
+    def __init__(self, folder: Path, content: bytes, delegate_identity: str, options: Mapping[str, str]) -> None:
+        self.file = folder / _file_name(content, delegate_identity, options)
         self.is_warm = self.file.is_file()
         self.problem = ""
         self._compiling_folder: Path | None = None
-        self._model_bytes = model_path.stat().st_size
+        self._model_bytes = len(content)
         if not self.is_warm:
             self._prepare()
 
@@ -116,8 +116,8 @@ def _cache_options(file: Path) -> dict[str, str]:
     return {"allowed_cache_mode": "true", "cache_file_path": str(file.absolute())}
 
 
-def _file_name(model_path: Path, delegate_identity: str, options: Mapping[str, str]) -> str:
-    model = hashlib.sha256(model_path.read_bytes())
+def _file_name(content: bytes, delegate_identity: str, options: Mapping[str, str]) -> str:
+    model = hashlib.sha256(content)
     rest = hashlib.sha256(json.dumps([delegate_identity, sorted(options.items())]).encode())
     return f"{model.hexdigest()[:32]}-{rest.hexdigest()[:32]}{SUFFIX}"
 

@@ -10,7 +10,7 @@ from yolov8_seg_ros.backends.npu import NpuBackend, NpuOptions
 from yolov8_seg_ros.backends.stai_mpu import SUFFIX as COMPILED_SUFFIX
 from yolov8_seg_ros.backends.stai_mpu import StaiMpuBackend
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.segmenter import Backend
+from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.errors import BackendError, NoDelegatedOpsError
 from yolov8_seg_ros.model_files.class_names import read_class_names
 from yolov8_seg_ros.model_files.store import find_model
@@ -44,6 +44,7 @@ def open_backend(
     *,
     num_threads: int = 0,
     class_names_file: str = "",
+    raw_head: bool = True,
     npu: NpuOptions | None = None,
     tell: Callable[[str], object] = lambda line: None,
     n6: N6Options | None = None,
@@ -56,6 +57,8 @@ def open_backend(
         backend: one of `BACKENDS`; `auto` chooses, and says why in the backend's `reason`.
         num_threads: how many threads compute on the CPU; 0 chooses by the number of processors.
         class_names_file: a text file or `data.yaml` with a name for each class; the model's own names where empty.
+        raw_head: whether a decoded head is cut off a .tflite file, so that its logits are decoded here; False runs the
+            file as it was published.
         npu: how the NPU is reached.
         tell: called with a line before foreign code is loaded, which may end the process.
         n6: where the board is, for `n6`.
@@ -75,13 +78,13 @@ def open_backend(
     if path.suffix == COMPILED_SUFFIX:
         return _open_compiled(path, backend, names)
     if backend == "cpu":
-        return TfliteBackend(path, num_threads, names)
+        return TfliteBackend(path, num_threads, names, raw_head)
     if backend == "auto" and not npu.library.exists():
-        return _instead(TfliteBackend(path, num_threads, names), f"there is no NPU delegate at {npu.library}")
+        return _instead(TfliteBackend(path, num_threads, names, raw_head), f"there is no NPU delegate at {npu.library}")
     tell(f"loading {path} with the NPU delegate {npu.library}")
     if backend == "npu":
-        return NpuBackend(path, num_threads, names, npu)
-    return _npu_or_cpu(path, num_threads, names, npu)
+        return NpuBackend(path, num_threads, names, npu, raw_head)
+    return _npu_or_cpu(path, num_threads, names, npu, raw_head)
 
 
 def _open_compiled(path: Path, backend: str, names: Sequence[str] | None) -> Backend:
@@ -93,16 +96,16 @@ def _open_compiled(path: Path, backend: str, names: Sequence[str] | None) -> Bac
     return opened
 
 
-def _npu_or_cpu(path: Path, num_threads: int, names: Sequence[str] | None, npu: NpuOptions) -> Backend:
+def _npu_or_cpu(path: Path, num_threads: int, names: Sequence[str] | None, npu: NpuOptions, raw_head: bool) -> Backend:
     """Never hide an NPU that is there and does not work: that is told as a fault for as long as the CPU stands in."""
     try:
-        opened: Backend = NpuBackend(path, num_threads, names, npu)
+        opened: Backend = NpuBackend(path, num_threads, names, npu, raw_head)
     except NoDelegatedOpsError as error:
-        instead = _instead(TfliteBackend(path, num_threads, names), str(error))
+        instead = _instead(TfliteBackend(path, num_threads, names, raw_head), str(error))
         instead.warnings = (f"running on the CPU: {error}",)
         return instead
     except BackendError as error:
-        instead = _instead(TfliteBackend(path, num_threads, names), str(error))
+        instead = _instead(TfliteBackend(path, num_threads, names, raw_head), str(error))
         instead.fault = f"running on the CPU, since the NPU is broken: {error}"
         return instead
     opened.reason = f"auto chose npu: {npu.library} is there and works"

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from yolov8_seg_ros.backends.sidecar import SideCar, read_side_car
-from yolov8_seg_ros.backends.tflite import one_line
+from yolov8_seg_ros.backends.tflite import runtime_message
+from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
-from yolov8_seg_ros.core.segmenter import Backend
 from yolov8_seg_ros.errors import BackendError, ModelError
 
 MODULE = "stai_mpu"
@@ -53,7 +53,6 @@ class StaiMpuBackend(Backend):
             raise ModelError(f"{model_path}: {error}") from error
         self._input_dtype = _dtype(self._network.get_input_infos()[0])
         self.description = f"{MODULE} on the NPU"
-        self.reason = ""
         started = time.perf_counter()
         self.run(np.zeros(self.spec.input.shape, self.spec.input.quant.dtype))
         self.first_run_ms = (time.perf_counter() - started) * 1e3
@@ -69,7 +68,7 @@ class StaiMpuBackend(Backend):
             self._network.run()
             return tuple(self._output(index, tensor) for index, tensor in enumerate(self.spec.outputs))
         except _RUNTIME_ERRORS as error:
-            raise BackendError(f"{MODULE} cannot run the network: {one_line(error)}") from error
+            raise BackendError(f"{MODULE} cannot run the network: {runtime_message(error)}") from error
 
     def close(self) -> None:
         """Release the model."""
@@ -98,7 +97,7 @@ def _open_network(module: ModuleType, model_path: Path) -> Any:
         engine = network.get_backend_engine()
     except _RUNTIME_ERRORS as error:
         raise BackendError(
-            f"{MODULE} cannot load {model_path}: {one_line(error)}; compile it for this board and its driver"
+            f"{MODULE} cannot load {model_path}: {runtime_message(error)}; compile it for this board and its driver"
         ) from error
     if int(getattr(engine, "value", engine)) not in _NPU_ENGINES:
         raise BackendError(f"{MODULE} runs {model_path} on {engine}, not on the NPU; look at the board's driver")

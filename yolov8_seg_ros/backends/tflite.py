@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from yolov8_seg_ros.backends.worker_threads import WorkerThreads, running_threads
+from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
-from yolov8_seg_ros.core.segmenter import Backend
-from yolov8_seg_ros.errors import BackendError, ModelError
+from yolov8_seg_ros.errors import BackendError, ModelError, NoDecodedHeadError, one_line
 from yolov8_seg_ros.model_files.class_names import read_model_class_names
+from yolov8_seg_ros.model_files.raw_head import expose
 
 #: Newest first: LiteRT succeeds the TensorFlow Lite runtime and is about ten times faster on x86-64.
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
@@ -24,6 +26,25 @@ RUNTIMES = ("ai_edge_litert", "tflite_runtime")
 FILE_IDENTIFIER = b"TFL3"
 #: More threads than this do not make a network of this size faster.
 MAX_AUTOMATIC_THREADS = 4
+
+Opened = TypeVar("Opened")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file that was read, and how its head is used.
+
+    Attributes:
+        path: the file.
+        content: the bytes that run: those of the file, or those with the decoded head's operations cut off.
+        head: what became of the head, for a person.
+        is_cut: whether the decoded head was cut off.
+    """
+
+    path: Path
+    content: bytes
+    head: str
+    is_cut: bool
 
 
 class TfliteBackend(Backend):
@@ -33,45 +54,90 @@ class TfliteBackend(Backend):
         model_path: the .tflite file.
         num_threads: how many threads compute; 0 chooses by the number of processors.
         class_names: a name for each class; the model's own metadata where None.
+        raw_head: whether to cut a decoded head off, so that its logits are decoded here.
 
     Raises:
         ModelError: if the file is not a YOLOv8-seg model.
         BackendError: if no runtime is installed, or it does not work.
     """
 
-    def __init__(self, model_path: Path, num_threads: int = 0, class_names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        model_path: Path,
+        num_threads: int = 0,
+        class_names: Sequence[str] | None = None,
+        raw_head: bool = True,
+    ) -> None:
         runtime = load_runtime()
         threads = num_threads or automatic_threads()
         running = running_threads()
-        interpreter = open_interpreter(runtime, model_path, threads)
-        self._take(interpreter, model_path, class_names, running_threads() - running)
+        model, interpreter = first_that_opens(
+            read_model(model_path, raw_head), lambda model: new_interpreter(runtime, model, threads)
+        )
+        self._take(interpreter, model, class_names, running_threads() - running)
         self.description = f"{runtime.__name__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"
 
     def _take(
-        self, interpreter: Any, model_path: Path, class_names: Sequence[str] | None, thread_ids: Iterable[int] = ()
+        self, interpreter: Any, model: ModelFile, class_names: Sequence[str] | None, thread_ids: Iterable[int] = ()
     ) -> None:
         self._interpreter = interpreter
+        # The interpreter computes with weights that lie in these bytes.
+        self._content = model.content
         self._workers = WorkerThreads(thread_ids)
-        self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model_path, class_names)
-        self.reason = ""
+        self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model.path, class_names)
+        self.head = model.head
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
-        """Run the network on one stored input; give its stored outputs, the caller's own.
+        """Run the network on one quantized input; return its quantized outputs, the caller's own.
 
         Raises:
-            BackendError: if the runtime fails at it.
+            BackendError: if the runtime fails.
         """
         self._interpreter.set_tensor(self._input_index, network_input)
         self._workers.make_way()
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
-            raise BackendError(f"the network does not run: {one_line(error)}") from error
+            raise BackendError(f"the network does not run: {runtime_message(error)}") from error
         return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
 
     def close(self) -> None:
         """Release the model."""
         self._interpreter = None
+
+
+def read_model(model_path: Path, raw_head: bool = True) -> list[ModelFile]:
+    """Read a model file; return it as it is, and before it the same model with a raw head where it can be had.
+
+    Raises:
+        ModelError: if the file cannot be read, or is not a .tflite file.
+    """
+    content = _read_tflite(model_path)
+    if not raw_head:
+        return [ModelFile(model_path, content, "as published, as asked for", False)]
+    try:
+        cut = ModelFile(model_path, expose(content), "raw, cut out of the published file", True)
+    except NoDecodedHeadError as error:
+        return [ModelFile(model_path, content, f"as published: {error}", False)]
+    return [cut, ModelFile(model_path, content, "as published", False)]
+
+
+def first_that_opens(
+    models: Sequence[ModelFile], open_model: Callable[[ModelFile], Opened]
+) -> tuple[ModelFile, Opened]:
+    """Open the first of several forms of a model; the next one where a runtime or a delegate refuses it.
+
+    Raises:
+        UserError: what the last form raises.
+    """
+    *preferred, last = models
+    reason = ""
+    for model in preferred:
+        try:
+            return model, open_model(model)
+        except (ModelError, BackendError) as error:
+            reason = f", since its raw head does not run here: {one_line(error)}"
+    return replace(last, head=last.head + reason), open_model(last)
 
 
 def load_runtime() -> ModuleType:
@@ -90,41 +156,48 @@ def load_runtime() -> ModuleType:
 
 
 def automatic_threads() -> int:
-    """Give the number of threads that serves best on this machine."""
+    """Return the number of threads that serves best on this machine."""
     return min(MAX_AUTOMATIC_THREADS, len(os.sched_getaffinity(0)))
 
 
-def one_line(error: Exception) -> str:
-    """Give what a runtime said, as one line."""
+def runtime_message(error: Exception) -> str:
+    """Return a runtime's message as one line."""
     # The runtime joins its messages without a space, and adds what helps nobody.
-    said = str(error).replace("Restored original execution plan after delegate application failure.", "")
-    return " ".join(said.replace("Node number", " Node number").split())
+    message = str(error).replace("Restored original execution plan after delegate application failure.", "")
+    return one_line(message.replace("Node number", " Node number"))
 
 
 def open_interpreter(runtime: ModuleType, model_path: Path, num_threads: int) -> Any:
-    """Give an interpreter that is ready to run.
+    """Return an interpreter of a file as published, ready to run.
 
     Raises:
-        ModelError: if the file is no model that the runtime can load.
+        ModelError: if the file cannot be read, or the runtime cannot load it.
     """
-    check_is_tflite(model_path)
+    return new_interpreter(runtime, read_model(model_path, raw_head=False)[0], num_threads)
+
+
+def new_interpreter(runtime: ModuleType, model: ModelFile, num_threads: int) -> Any:
+    """Return an interpreter that is ready to run.
+
+    Raises:
+        ModelError: if the runtime cannot load the model.
+    """
     try:
-        interpreter = runtime.Interpreter(model_path=str(model_path), num_threads=num_threads)
+        interpreter = runtime.Interpreter(model_content=model.content, num_threads=num_threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"{model_path}: the model cannot be loaded: {one_line(error)}") from error
+        raise ModelError(f"{model.path}: the model cannot be loaded: {runtime_message(error)}") from error
     return interpreter
 
 
-def check_is_tflite(model_path: Path) -> None:
-    """Raise ModelError where a file cannot be read or is something else."""
+def _read_tflite(model_path: Path) -> bytes:
     try:
-        with model_path.open("rb") as file:
-            head = file.read(8)
+        content = model_path.read_bytes()
     except OSError as error:
         raise ModelError(f"{model_path}: the model cannot be read: {error.strerror}") from error
-    if head[4:] != FILE_IDENTIFIER:
+    if content[4:8] != FILE_IDENTIFIER:
         raise ModelError(f"{model_path}: this is no TensorFlow Lite model; give a .tflite file")
+    return content
 
 
 def _read_spec(

@@ -5,15 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
 
 from yolov8_seg_ros.backends.npu import DEFAULT_DELEGATE, NpuOptions
 from yolov8_seg_ros.backends.open_backend import BACKENDS, N6Options, open_backend
-from yolov8_seg_ros.core.head import HeadOptions
-from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
+from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.segmenter import Backend, SegmenterOptions
+from yolov8_seg_ros.core.options import (
+    DECODINGS,
+    FITS,
+    INTERPOLATIONS,
+    PIXEL_ROUNDINGS,
+    DetectionOptions,
+    SegmenterOptions,
+)
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL
+
+Choice = TypeVar("Choice")
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,21 +98,24 @@ def n6_options(args: argparse.Namespace) -> N6Options:
 
 def add_segmenter_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `segmenter_options` reads."""
-    head, segmenter = HeadOptions(), SegmenterOptions()
+    detection, segmenter = DetectionOptions(), SegmenterOptions()
     group = parser.add_argument_group("segmentation")
     group.add_argument(
-        "--score", type=fraction, default=head.score_threshold, help="lowest score kept, 0 to 1 (default: %(default)s)"
+        "--score",
+        type=fraction,
+        default=detection.score_threshold,
+        help="lowest score kept, 0 to 1 (default: %(default)s)",
     )
     group.add_argument(
         "--iou",
         type=fraction,
-        default=head.iou_threshold,
+        default=detection.iou_threshold,
         help="two boxes that overlap by more are one object, 0 to 1 (default: %(default)s)",
     )
     group.add_argument(
         "--max-instances",
         type=whole_number(1),
-        default=head.max_instances,
+        default=detection.max_instances,
         metavar="N",
         help="keep at most so many a picture, the best (default: %(default)s)",
     )
@@ -112,7 +125,7 @@ def add_segmenter_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--agnostic-nms",
         action="store_true",
-        default=head.agnostic_nms,
+        default=detection.agnostic_nms,
         help="let boxes of different classes suppress each other",
     )
     group.add_argument(
@@ -122,24 +135,25 @@ def add_segmenter_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep the picture's aspect, or fill the network's input (default: %(default)s)",
     )
     group.add_argument(
-        "--interpolation",
-        choices=list(INTERPOLATIONS),
-        default=segmenter.interpolation,
-        help="how the picture is resized (default: %(default)s)",
+        "--decoding",
+        choices=DECODINGS,
+        default=DECODINGS[0],
+        help="ultralytics: the file as published, decoded as by its predict(), for comparisons (default: %(default)s)",
     )
-    group.add_argument(
-        "--pixel-rounding",
-        choices=PIXEL_ROUNDINGS,
-        default=segmenter.pixel_rounding,
-        help="how pixels are quantised; toward_zero as Ultralytics does it (default: %(default)s)",
-    )
-    for name, default, text in (
-        ("multi-label", head.multi_label, "let one place stand for several classes"),
-        ("vote-boxes", head.vote_boxes, "average each box with those it suppresses"),
-        ("refine-boxes", segmenter.refine_boxes, "average each box with the extent of its mask"),
-        ("rescore", segmenter.rescore, "multiply each score by the mask's mean probability"),
+
+
+def add_ablation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add single switches of the decoding, to measure what each of them brings; they overrule --decoding."""
+    group = parser.add_argument_group("single switches of the decoding, to measure what each brings")
+    group.add_argument("--interpolation", choices=INTERPOLATIONS, help="how the picture is resized")
+    group.add_argument("--pixel-rounding", choices=PIXEL_ROUNDINGS, help="how pixels are quantized")
+    group.add_argument("--mask-threshold", type=fraction, help="lowest probability of a pixel of a mask")
+    for name, text in (
+        ("raw-head", "cut a decoded head off the file"),
+        ("multi-label", "let an anchor stand for several classes"),
+        ("vote-boxes", "average each box with those that overlap it"),
     ):
-        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=default, help=text)
+        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=text)
 
 
 def open_backend_of(args: argparse.Namespace) -> Backend:
@@ -154,6 +168,7 @@ def open_backend_of(args: argparse.Namespace) -> Backend:
         args.backend,
         num_threads=args.threads,
         class_names_file=args.class_names,
+        raw_head=_chosen(args, "raw_head", args.decoding == "accurate"),
         npu=NpuOptions(args.npu_delegate, args.npu_cache_dir, args.npu_device_id, args.npu_options),
         n6=n6_options(args),
     )
@@ -163,6 +178,8 @@ def tell_backend(backend: Backend) -> None:
     """Print what runs the model, and why."""
     reason = f" ({backend.reason})" if backend.reason else ""
     print(f"{backend.description}{reason}")
+    if backend.head:
+        print(f"head: {backend.head}")
     for line in filter(None, (*backend.warnings, backend.fault)):
         print(line, file=sys.stderr)
     if not backend.spec.names_given:
@@ -175,23 +192,31 @@ def segmenter_options(args: argparse.Namespace, spec: ModelSpec) -> SegmenterOpt
     Raises:
         CommandError: for a class that the model does not have.
     """
-    head = HeadOptions(
+    detection = DetectionOptions(
         score_threshold=args.score,
         iou_threshold=args.iou,
         max_instances=args.max_instances,
         classes=_class_indices(args.classes, spec),
         agnostic_nms=args.agnostic_nms,
-        multi_label=args.multi_label,
-        vote_boxes=args.vote_boxes,
     )
-    return SegmenterOptions(
-        fit=args.fit,
-        interpolation=args.interpolation,
-        pixel_rounding=args.pixel_rounding,
-        refine_boxes=args.refine_boxes,
-        rescore=args.rescore,
-        head=head,
+    options = SegmenterOptions(fit=args.fit, detection=detection).with_decoding(args.decoding)
+    return replace(
+        options,
+        interpolation=_chosen(args, "interpolation", options.interpolation),
+        pixel_rounding=_chosen(args, "pixel_rounding", options.pixel_rounding),
+        detection=replace(
+            options.detection,
+            multi_label=_chosen(args, "multi_label", options.detection.multi_label),
+            vote_boxes=_chosen(args, "vote_boxes", options.detection.vote_boxes),
+            mask_threshold=_chosen(args, "mask_threshold", options.detection.mask_threshold),
+        ),
     )
+
+
+def _chosen(args: argparse.Namespace, name: str, default: Choice) -> Choice:
+    """Return an argument that only some verbs have, or its default."""
+    value: Choice | None = getattr(args, name, None)
+    return default if value is None else value
 
 
 def fraction(text: str) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from yolov8_seg_ros.cli.arguments import (
+    add_ablation_arguments,
     add_backend_arguments,
     add_segmenter_arguments,
     open_backend_of,
@@ -43,8 +44,9 @@ from yolov8_seg_ros.tools.evaluation.truth import TruePicture, Truth, read_yolo_
 SCORE_THRESHOLD = 0.001
 MAX_INSTANCES = 300
 PROGRESS_NAME = "progress.jsonl"
-_SWITCHES = ("agnostic_nms", "multi_label", "vote_boxes", "refine_boxes", "rescore")
-_OPTIONS = ("score", "iou", "max_instances", "classes", "fit", "interpolation", "pixel_rounding")
+#: Shown where they are given.
+_SWITCHES = ("raw_head", "interpolation", "pixel_rounding", "multi_label", "vote_boxes", "mask_threshold")
+_OPTIONS = ("score", "iou", "max_instances", "classes", "fit", "agnostic_nms", "decoding")
 _DESCRIPTION = f"""\
 Measure a model on a data set whose truth is known: average precision (AP) and recall (AR) of boxes and masks, by
 pycocotools. DATA is the data.yaml, or the folder, of a data set in YOLO's form, or a COCO annotations file (.json).
@@ -85,6 +87,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_backend_arguments(parser)
     add_segmenter_arguments(parser)
+    add_ablation_arguments(parser)
     parser.set_defaults(run=run, score=SCORE_THRESHOLD, max_instances=MAX_INSTANCES)
 
 
@@ -95,8 +98,7 @@ def run(args: argparse.Namespace) -> int:
     with open_backend_of(args) as backend:
         tell_backend(backend)
         segmenter = Segmenter(backend, segmenter_options(args, backend.spec))
-        print(f"postprocessing: {segmenter.postprocessing}")
-        categories = match_classes(truth, backend.spec, segmenter.options.head.classes)
+        categories = match_classes(truth, backend.spec, segmenter.options.detection.classes)
         args.output.mkdir(parents=True, exist_ok=True)
         key = run_key(find_model(args.model), backend.description, segmenter.options)
         with Progress(args.output / PROGRESS_NAME, key) as progress:
@@ -150,15 +152,19 @@ def _evaluate_all(
 
 def _facts(args: argparse.Namespace, backend: str, evaluated: Evaluated) -> list[tuple[str, str]]:
     times, skipped = evaluated.mean_times, evaluated.skipped
-    prepare, infer, finish = times.prepare_ms, times.infer_ms, times.finish_ms
+    prepare, infer, finish = times.preprocess_ms, times.inference_ms, times.postprocess_ms
     return [
         ("data", str(args.data) if _is_coco(args.data) else f"{args.data}, {args.split}"),
         ("pictures", f"{len(evaluated.images)}" + (f", {skipped} skipped" if skipped else "")),
         ("model", args.model),
         ("runs on", backend),
         ("time a picture", f"{prepare:.1f} ms to prepare, {infer:.1f} ms to infer, {finish:.1f} ms to finish"),
-        ("options", ", ".join(f"{name} {_shown(getattr(args, name))}" for name in (*_OPTIONS, *_SWITCHES))),
+        ("options", ", ".join(f"{name} {_shown(getattr(args, name))}" for name in _shown_options(args))),
     ]
+
+
+def _shown_options(args: argparse.Namespace) -> list[str]:
+    return [*_OPTIONS, *(name for name in _SWITCHES if getattr(args, name) is not None)]
 
 
 def _is_coco(path: Path) -> bool:

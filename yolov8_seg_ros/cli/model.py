@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from yolov8_seg_ros.backends.open_backend import open_backend
-from yolov8_seg_ros.core.model_spec import STRIDES_PX, HeadPart, ModelSpec
+from yolov8_seg_ros.core.model_spec import HEAD_PARTS, STRIDES_PX, HeadPart, Level, ModelSpec
 from yolov8_seg_ros.errors import CommandError, ModelError, NoDecodedHeadError
 from yolov8_seg_ros.media.writers import replacing
 from yolov8_seg_ros.model_files.download import URL_VARIABLE, download_model, model_url
@@ -159,17 +159,27 @@ def describe(spec: ModelSpec) -> list[tuple[str, str]]:
     """Give the rows of a table that says what a model is."""
     height, width = spec.input_hw
     rows, columns, count = spec.prototypes.shape[1:]
-    strides = ", ".join(map(str, STRIDES_PX))
     return [
         ("input", f"{width}x{height} RGB"),
         ("tensors", f"input {spec.input}"),
         *(("", f"output {tensor}") for tensor in spec.outputs),
-        ("anchors", f"{spec.num_anchors} (strides {strides} px)"),
-        ("boxes", f"{_part(spec.boxes)}{_step(spec.boxes, max(height, width), ' px of the input')}"),
-        ("scores", f"{_part(spec.scores)}{_step(spec.scores, 1, '')}"),
-        ("coefficients", _part(spec.coefficients)),
+        ("head", f"raw, {spec.box_bins} bins a side" if spec.is_raw else "decoded"),
+        ("anchors", f"{spec.num_anchors} (strides {', '.join(map(str, STRIDES_PX))} px)"),
+        *(row for level in spec.levels for row in _level_rows(level, max(height, width))),
         ("prototypes", f"{count} of {columns}x{rows} cells"),
         ("classes", _classes(spec)),
+    ]
+
+
+def _level_rows(level: Level, size_px: int) -> list[tuple[str, str]]:
+    """Return where the parts of a level are; of a decoded head also how coarse its steps are."""
+    if level.stride_px:
+        parts = ", ".join(f"{name} output {getattr(level, name).output_index}" for name in HEAD_PARTS)
+        return [(f"stride {level.stride_px}", parts)]
+    return [
+        ("boxes", f"{_part(level.boxes)}{_step(level.boxes, size_px, ' px of the input')}"),
+        ("scores", f"{_part(level.scores)}{_step(level.scores, 1, '')}"),
+        ("coefficients", _part(level.coefficients)),
     ]
 
 
@@ -179,7 +189,7 @@ def _part(part: HeadPart) -> str:
 
 
 def _step(part: HeadPart, factor: int, unit: str) -> str:
-    """Tell how coarse quantisation makes a number: useful to know before blaming the decoding."""
+    """Return how coarse quantization makes a number."""
     return "" if part.quant.is_float else f", in steps of {part.quant.scale * factor:.2g}{unit}"
 
 

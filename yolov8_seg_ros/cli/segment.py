@@ -64,7 +64,6 @@ def run(args: argparse.Namespace) -> int:
     with open_backend_of(args) as backend:
         tell_backend(backend)
         segmenter = Segmenter(backend, segmenter_options(args, backend.spec))
-        print(f"postprocessing: {segmenter.postprocessing}")
         batch = BatchSegmenter(segmenter, args.output, annotate=not args.no_pictures)
         skipped = _segment_all(batch, inputs)
     if not batch.totals.images:
@@ -110,7 +109,9 @@ def _segment_all(batch: BatchSegmenter, inputs: list[Path]) -> int:
 
 
 def _summary(totals: Totals, skipped: int, output: Path) -> str:
-    prepare, infer, finish = (total / totals.images for total in (totals.prepare_ms, totals.infer_ms, totals.finish_ms))
+    prepare, infer, finish = (
+        total / totals.images for total in (totals.preprocess_ms, totals.inference_ms, totals.postprocess_ms)
+    )
     left_out = f", {skipped} skipped" if skipped else ""
     return (
         f"{totals.images} pictures, {totals.instances} instances{left_out}; a picture took "

@@ -1,4 +1,4 @@
-"""Hold the instances found in one image: the one result type of the package."""
+"""The instances of one image: the one result type of the package."""
 
 from __future__ import annotations
 
@@ -8,16 +8,35 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.box_mask import BoxMask
-from yolov8_seg_ros.core.painting import paint
+from yolov8_seg_ros.core.native import paint
 
 #: A mono8 label image numbers instances from 1 to 255; 0 is background.
 MAX_LABELS = 255
 
 
 @dataclass(frozen=True)
+class BoxMask:
+    """The pixels of one instance: a bitmap cropped to its box.
+
+    Attributes:
+        origin_xy: column and row, in image pixels, of the bitmap's top left pixel.
+        bitmap: bool (height, width), True where the instance is.
+    """
+
+    origin_xy: tuple[int, int]
+    bitmap: NDArray[np.bool_]
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Return the rows and columns of the image that the bitmap covers."""
+        x, y = self.origin_xy
+        height, width = self.bitmap.shape
+        return slice(y, y + height), slice(x, x + width)
+
+
+@dataclass(frozen=True)
 class Instances:
-    """What was found in one image, best score first; empty is a valid value.
+    """The instances of one image, best score first; empty is a valid value.
 
     Attributes:
         image_hw: height and width of the image, in pixels.
@@ -63,7 +82,7 @@ class Instances:
 
     @classmethod
     def empty(cls, image_hw: tuple[int, int], masks: bool = True) -> Instances:
-        """Give the result of an image in which nothing was found; `masks` says whether they were asked for."""
+        """Return the result of an image without instances; `masks` says whether masks were asked for."""
         return cls(
             image_hw=image_hw,
             xyxy=np.empty((0, 4), np.float32),
@@ -76,7 +95,7 @@ class Instances:
     def from_full_masks(
         cls, full_masks: Iterable[NDArray[np.bool_]], class_id: Iterable[int], image_hw: tuple[int, int]
     ) -> Instances:
-        """Build instances of score 1 from bool (height, width) masks, such as a truth; empty masks are left out."""
+        """Build instances of score 1 from bool (height, width) masks, such as ground truth, without empty ones."""
         kept = [(mask, index) for mask, index in zip(full_masks, class_id, strict=True) if mask.any()]
         boxes = [_extent_xyxy(mask) for mask, _ in kept]
         masks = tuple(
@@ -94,7 +113,7 @@ class Instances:
         return len(self.score)
 
     def __getitem__(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Instances:
-        """Keep the rows that a boolean mask (n,) or an index array names."""
+        """Return the rows that a boolean mask (n,) or an index array selects."""
         rows = np.arange(len(self))[keep]
         return replace(
             self,
@@ -106,7 +125,7 @@ class Instances:
         )
 
     def iter_masks(self) -> Iterator[BoxMask]:
-        """Give the masks in order.
+        """Return the masks in order.
 
         Raises:
             ValueError: if masks were not asked for when these instances were made.
@@ -116,14 +135,14 @@ class Instances:
         return iter(self.masks)
 
     def full_mask(self, index: int) -> NDArray[np.bool_]:
-        """Give instance `index` as a bool mask (height, width) of the whole image."""
+        """Return instance `index` as a bool mask (height, width) of the whole image."""
         mask = list(self.iter_masks())[index]
         full = np.zeros(self.image_hw, np.bool_)
         full[mask.region] = mask.bitmap
         return full
 
     def label_image(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Give uint8 (height, width): k + 1 where instance k is visible, 0 background; painted over `out` where given.
+        """Return uint8 (height, width): k + 1 where instance k is visible, 0 background; painted over `out` if given.
 
         Where masks overlap, the instance of the better score is the visible one.
 
@@ -135,7 +154,7 @@ class Instances:
         return self._paint(np.arange(1, len(self) + 1), out)
 
     def semantic_image(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Give uint8 (height, width): class index + 1 where an instance of that class is visible, 0 background.
+        """Return uint8 (height, width): class index + 1 where an instance of that class is visible, 0 background.
 
         It is painted over `out` where that is given.
 
@@ -150,7 +169,8 @@ class Instances:
         image = np.empty(self.image_hw, np.uint8) if out is None else out
         image[:] = 0
         # Worst first, so that the better score ends on top.
-        paint(image, list(self.iter_masks())[::-1], values[::-1].tolist())
+        masks = reversed(tuple(self.iter_masks()))
+        paint(image, [(mask.bitmap, mask.origin_xy) for mask in masks], values[::-1].tolist())
         return image
 
 

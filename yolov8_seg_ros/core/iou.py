@@ -1,4 +1,4 @@
-"""Hold what was found against what is there."""
+"""Compare boxes and masks by intersection over union (IoU)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def box_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the IoU (n, m) of boxes (n, 4) and (m, 4), xyxy; 0 where both boxes have no area."""
+    start, end = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    overlap = np.prod(np.clip(end - start, 0, None), axis=2)
+    union = np.prod(a[:, 2:] - a[:, :2], axis=1)[:, None] + np.prod(b[:, 2:] - b[:, :2], axis=1) - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+
 def mask_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Give the intersection over union of two bool masks of one size; 0 where both are empty."""
+    """Return the IoU of two bool masks of one size; 0 where both are empty."""
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 0.0
 
 
 def best_iou(truth: NDArray[np.bool_], label_image: NDArray[np.uint8], labels: NDArray[np.bool_]) -> float:
-    """Give the IoU of a true mask with the best of the instances that may stand for it.
+    """Return the IoU of a ground-truth mask with the best of the instances that may stand for it.
 
     Args:
         truth: bool (height, width).

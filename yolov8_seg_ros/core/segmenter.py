@@ -4,195 +4,147 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.image import ColorImage
-from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.core.letterbox import (
-    FITS,
-    INTERPOLATIONS,
-    PIXEL_ROUNDINGS,
-    Letterbox,
-    NetworkInput,
-    require_choice,
-)
+from yolov8_seg_ros.core.instances import BoxMask, Instances
+from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.postprocess import choose_postprocess
+from yolov8_seg_ros.core.native import Decoder
+from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
+from yolov8_seg_ros.core.preprocess import Preprocessor
 from yolov8_seg_ros.core.quantization import Tensor
-
-
-class Backend(Protocol):
-    """What runs a network. A context manager that closes it.
-
-    A backend that computes in this process derives from this class and leaves the rest as it is here.
-
-    Attributes:
-        spec: what its tensors mean.
-        description: what it is and where it runs, for a person.
-        reason: why it was chosen among others; empty where it was asked for by name.
-        fault: what is wrong with it, or with the better one that it stands in for; empty where nothing is.
-        needs_warm_up: whether its first run takes longer than the others.
-        warnings: what a person should know about it although it runs.
-        is_accelerator: whether the processor is free for other work while it runs.
-        first_run_ms: how long its first run took, where that was made when it was opened.
-    """
-
-    spec: ModelSpec
-    description: str
-    reason: str
-    fault: str = ""
-    needs_warm_up: bool = True
-    warnings: tuple[str, ...] = ()
-    is_accelerator: bool = False
-    first_run_ms: float | None = None
-
-    def run(self, network_input: Tensor) -> Sequence[Tensor]:
-        """Run the network on one stored input; give its stored outputs in the order of `spec.outputs`.
-
-        The outputs are the caller's own: a later run does not change them.
-        """
-
-    def pause(self) -> None:
-        """Give up a run that takes long, and let runs fail until `resume`; from any thread."""
-        return
-
-    def resume(self) -> None:
-        """Allow runs again; from any thread."""
-        return
-
-    def close(self) -> None:
-        """Release what the backend holds; it cannot run afterwards."""
-
-    def __enter__(self) -> Backend:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-@dataclass(frozen=True)
-class SegmenterOptions:
-    """How images are segmented.
-
-    Attributes:
-        fit: `letterbox` keeps the image's aspect, `stretch` fills the network's input.
-        interpolation: how the image is resized, `linear` or `area`.
-        pixel_rounding: how a pixel becomes a stored number, `nearest` or `toward_zero` (as Ultralytics does it).
-        head: which instances are kept.
-
-    Raises:
-        ValueError: for an option that is none of these.
-    """
-
-    fit: str = "letterbox"
-    interpolation: str = "area"
-    pixel_rounding: str = "nearest"
-    refine_boxes: bool = True
-    rescore: bool = True
-    head: HeadOptions = field(default_factory=HeadOptions)
-
-    def __post_init__(self) -> None:
-        require_choice("fit", self.fit, FITS)
-        require_choice("interpolation", self.interpolation, INTERPOLATIONS)
-        require_choice("pixel_rounding", self.pixel_rounding, PIXEL_ROUNDINGS)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An image on its way into the network: the stored input and how it came about."""
-
-    network_input: Tensor
-    letterbox: Letterbox
 
 
 @dataclass(frozen=True)
 class StageTimes:
     """Milliseconds that the stages of one image took."""
 
-    prepare_ms: float = 0.0
-    infer_ms: float = 0.0
-    finish_ms: float = 0.0
+    preprocess_ms: float = 0.0
+    inference_ms: float = 0.0
+    postprocess_ms: float = 0.0
+
+
+@dataclass
+class Frame:
+    """An image on its way through the stages, with the memory for it. One thread at a time uses a frame; it is reused.
+
+    Attributes:
+        network_input: quantized, 1 x height x width x 3 in RGB; written by `preprocess`.
+        letterbox: how the image was fitted into it; None before the first image.
+        outputs: quantized; written by `infer`.
+        instances: written by `postprocess`.
+        times: of the stages.
+        image: the image itself.
+        header: whatever the owner wants to find again with the result.
+    """
+
+    network_input: Tensor
+    letterbox: Letterbox | None = None
+    outputs: Sequence[Tensor] = ()
+    instances: Instances | None = None
+    times: StageTimes = StageTimes()
+    image: ColorImage | None = None
+    header: Any = None
 
 
 class Segmenter:
     """Turn images into instances with one backend.
 
-    `segment` runs the three stages in a row. They can be called apart by a pipeline that overlaps them; each
-    is used by one thread at a time.
+    `segment` runs the three stages in a row. An engine may call them apart, on several frames, so that they overlap;
+    each stage is used by one thread at a time.
 
     Args:
         backend: what runs the network; the caller keeps and closes it.
-        options: how; the head's options may be replaced at any time.
-        lanes: how many images may be on their way at the same time.
-
-    Attributes:
-        postprocessing: what turns outputs into instances, and why, for a person.
-        times: of the last image that went through `segment`.
+        options: how; those of the detection may be replaced at any time.
     """
 
-    def __init__(self, backend: Backend, options: SegmenterOptions | None = None, lanes: int = 1) -> None:
+    def __init__(self, backend: Backend, options: SegmenterOptions | None = None) -> None:
         self._backend = backend
         self.options = options or SegmenterOptions()
         spec = backend.spec
-        self._network_input = NetworkInput(
-            spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding, lanes
+        self._preprocessor = Preprocessor(
+            spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding
         )
-        self._letterbox: Letterbox | None = None
-        self._postprocess, self.postprocessing = choose_postprocess(
-            spec, self.options.refine_boxes, self.options.rescore
-        )
-        self.times = StageTimes()
+        self._decoder = Decoder(spec)
+        self._frame = self.new_frame()
 
     @property
     def spec(self) -> ModelSpec:
-        """Give what the backend's tensors mean."""
+        """Return what the backend's tensors mean."""
         return self._backend.spec
 
-    def set_head_options(self, head: HeadOptions) -> None:
+    @property
+    def times(self) -> StageTimes:
+        """Return the times of the last image that went through `segment`."""
+        return self._frame.times
+
+    def set_detection(self, detection: DetectionOptions) -> None:
         """Keep other instances from the next image on."""
-        self.options = replace(self.options, head=head)
+        self.options = replace(self.options, detection=detection)
 
     def segment(self, image: ColorImage | NDArray[np.uint8], masks: bool = True) -> Instances:
         """Find the instances of one image.
 
         Args:
             image: an image, or bare uint8 (height, width, 3) pixels in BGR order.
-            masks: whether to assemble masks too.
+            masks: whether to draw masks too.
+        """
+        frame = self._frame
+        self.preprocess(frame, image if isinstance(image, ColorImage) else ColorImage(image))
+        self.infer(frame)
+        return self.postprocess(frame, masks)
+
+    def new_frame(self) -> Frame:
+        """Return a frame with memory for the network's input."""
+        return Frame(self._preprocessor.new_tensor())
+
+    def preprocess(self, frame: Frame, image: ColorImage) -> None:
+        """Fit an image into the frame's network input."""
+        started = time.perf_counter()
+        frame.image = image
+        if frame.letterbox is None or frame.letterbox.image_hw != image.hw:
+            frame.letterbox = Letterbox.fit(image.hw, self.spec.input_hw, self.options.fit)
+            self._preprocessor.write_border(frame.network_input)
+        self._preprocessor.write(image, frame.letterbox, frame.network_input)
+        frame.times = StageTimes(preprocess_ms=_ms_since(started))
+
+    def infer(self, frame: Frame) -> None:
+        """Run the network on the frame's input.
+
+        Raises:
+            BackendError: if the backend fails.
         """
         started = time.perf_counter()
-        prepared = self.prepare(image if isinstance(image, ColorImage) else ColorImage(image))
-        inferred_from = time.perf_counter()
-        outputs = self.infer(prepared)
-        finished_from = time.perf_counter()
-        instances = self.finish(outputs, prepared.letterbox, masks)
-        ended = time.perf_counter()
-        self.times = StageTimes(
-            prepare_ms=(inferred_from - started) * 1e3,
-            infer_ms=(finished_from - inferred_from) * 1e3,
-            finish_ms=(ended - finished_from) * 1e3,
+        frame.outputs = self._backend.run(frame.network_input)
+        frame.times = replace(frame.times, inference_ms=_ms_since(started))
+
+    def postprocess(self, frame: Frame, masks: bool = True) -> Instances:
+        """Find the instances in the frame's outputs; they are the frame's, too."""
+        started = time.perf_counter()
+        frame.instances = self._decode(frame, masks)
+        frame.times = replace(frame.times, postprocess_ms=_ms_since(started))
+        return frame.instances
+
+    def _decode(self, frame: Frame, masks: bool) -> Instances:
+        assert frame.letterbox is not None
+        detection = self.options.detection
+        count = self._decoder.decode(frame.outputs, detection)
+        instances, placements = self._decoder.place(count, frame.letterbox)
+        bitmaps = self._decoder.draw_masks(placements, detection.mask_threshold) if masks else None
+        return Instances(
+            image_hw=frame.letterbox.image_hw,
+            xyxy=placements["xyxy_px"].copy(),
+            score=instances["score"].copy(),
+            class_id=instances["class_id"].astype(np.int64),
+            masks=None if bitmaps is None else tuple(BoxMask(origin, bitmap) for bitmap, origin in bitmaps),
         )
-        return instances
 
-    def prepare(self, image: ColorImage, lane: int = 0) -> Prepared:
-        """Fit an image into the network's input; the next call with the same lane overwrites that input."""
-        letterbox = self._letterbox
-        if letterbox is None or letterbox.image_hw != image.hw:
-            letterbox = Letterbox.fit(image.hw, self.spec.input_hw, self.options.fit)
-            self._letterbox = letterbox
-        return Prepared(self._network_input.fill(image, letterbox, lane), letterbox)
 
-    def infer(self, prepared: Prepared) -> Sequence[Tensor]:
-        """Run the network."""
-        return self._backend.run(prepared.network_input)
-
-    def finish(self, outputs: Sequence[Tensor], letterbox: Letterbox, masks: bool = True) -> Instances:
-        """Turn the network's outputs into instances of the image."""
-        return self._postprocess(outputs, letterbox, self.options.head, masks)
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1e3

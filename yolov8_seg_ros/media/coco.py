@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle_codec
 
-from yolov8_seg_ros.core.box_mask import BoxMask
-from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.core.instances import BoxMask, Instances
 
 #: Of a pixel; finer than any network here resolves.
 BOX_DECIMALS = 2

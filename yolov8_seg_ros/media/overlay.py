@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.box_mask import BoxMask
-from yolov8_seg_ros.core.instances import MAX_LABELS, Instances
+from yolov8_seg_ros.core.instances import MAX_LABELS, BoxMask, Instances
 
 #: How much of the colour shows inside a mask, 0 to 1.
 MASK_OPACITY = 0.45

@@ -125,7 +125,7 @@ class HeadTrace:
             operator = self._graph.producers.get(tensor)
             if operator is None:
                 self._require_constant(tensor)
-            elif self._is_head_convolution(operator):
+            elif self._is_head_convolution(operator, tensor):
                 self._add_convolution(tensor)
             else:
                 tail[operator.table.position] = operator
@@ -145,13 +145,13 @@ class HeadTrace:
             raise NoDecodedHeadError(f"{_name(operator)} has {len(numbers)} inputs, {len(operator.outputs)} outputs")
         return numbers
 
-    def _is_head_convolution(self, operator: Operator) -> bool:
+    def _is_head_convolution(self, operator: Operator, output: int) -> bool:
         if operator.kind != Op.CONV_2D or not operator.inputs:
             return False
         source = self.source(operator.inputs[0])
         # The convolution behind the softmax averages distances.
         is_average = source is not None and source.kind == Op.SOFTMAX
-        return not is_average and self._is_head_map(self._graph.shape(operator.outputs[0]))
+        return not is_average and self._is_head_map(self._graph.shape(output))
 
     def _add_convolution(self, tensor: int) -> None:
         shape = self._graph.shape(tensor)
@@ -162,6 +162,7 @@ class HeadTrace:
             raise NoDecodedHeadError(
                 f"the outputs come from more than {MAX_CONVOLUTIONS} convolutions, 3 for each stride"
             )
+        self._count([shape])
         first = number * CONVOLUTION
         self.convolutions.append(tensor)
         self.gains[number] = 1.0
@@ -177,12 +178,15 @@ class HeadTrace:
             raise NoDecodedHeadError(f"tensor {tensor} is used before it is computed")
         return self._labels[tensor]
 
-    def _follow(self, operator: Operator) -> None:
-        inputs = [self._known(tensor) for tensor in self._numbers(operator)]
-        shapes = [self._graph.shape(tensor) for tensor in operator.outputs]
+    def _count(self, shapes: Sequence[tuple[int, ...]]) -> None:
         self._num_labels += sum(map(math.prod, shapes))
         if self._num_labels > _MAX_LABELS:
             raise NoDecodedHeadError(f"the head has more than {_MAX_LABELS} numbers")
+
+    def _follow(self, operator: Operator) -> None:
+        inputs = [self._known(tensor) for tensor in self._numbers(operator)]
+        shapes = [self._graph.shape(tensor) for tensor in operator.outputs]
+        self._count(shapes)
         if operator.kind in _REARRANGED_INPUTS:
             results = self._rearranged(operator, inputs, shapes)
         elif operator.kind == Op.SOFTMAX:
@@ -197,10 +201,11 @@ class HeadTrace:
 
     def _softmax(self, operator: Operator, labels: Labels) -> Labels:
         """Take the softmax over the bins of one side of the box for what makes box logits."""
-        bins = labels.shape[-1]
-        first = labels[..., :1]
-        in_order = (first % CONVOLUTION % bins == 0).all() and (labels == first + np.arange(bins)).all()
-        if labels.min() < 0 or labels.max() >= SCORE or not in_order:
+        if not labels.ndim or labels.min() < 0 or labels.max() >= SCORE:
+            raise NoDecodedHeadError("the softmax is applied to something else than logits")
+        first, bins = labels[..., :1], labels.shape[-1]
+        in_order = labels == first + np.arange(bins, dtype=np.int32)
+        if (first % CONVOLUTION % bins).any() or not in_order.all():
             raise NoDecodedHeadError("the softmax is not taken over the bins of one side of a box, as in YOLOv8")
         if operator.option(0, "<f", 0.0) != 1.0:
             raise NoDecodedHeadError("the softmax has a factor, expected none")
@@ -217,30 +222,32 @@ class HeadTrace:
         raw = [labels for labels in inputs if labels.max() > DECODED]
         if not raw:
             return _decoded(shape)
-        factor = self.factor(operator)
-        if factor is None or raw[0].min() < 0 or raw[0].max() >= SCORE:
+        factor, _ = self.factor(operator)
+        if factor == 0 or raw[0].min() < 0 or raw[0].max() >= SCORE:
             raise NoDecodedHeadError(f"{_name(operator)} changes logits, scores or coefficients, not by one factor")
         for convolution in convolutions_of(raw[0]):
             self.gains[convolution] *= factor
         return raw[0]
 
-    def factor(self, operator: Operator | None) -> float | None:
-        """Return the constant that an operator multiplies all numbers of its other input by; None if it does not."""
-        if operator is None or operator.kind not in (Op.MUL, Op.DIV) or len(operator.inputs) != 2:
-            return None
+    def factor(self, operator: Operator | None) -> tuple[float, int]:
+        """Return the constant above 0 by which an operator multiplies a tensor, and the tensor; 0 if it does not."""
+        nothing = (0.0, ABSENT)
         # A fused activation function would be the first option.
-        if operator.option(0, "<b"):
-            return None
-        constants = [self._graph.constant(tensor) for tensor in operator.inputs]
-        number = 1 if constants[0] is None else 0
-        content = constants[number]
-        if content is None or np.ptp(content) != 0 or (operator.kind == Op.DIV and number == 0):
-            return None
-        scale, zero_point = self._graph.quantization(operator.inputs[number]) or (1.0, 0)
+        if operator is None or operator.kind not in (Op.MUL, Op.DIV) or operator.option(0, "<b"):
+            return nothing
+        if len(operator.inputs) != 2 or ABSENT in operator.inputs:
+            return nothing
+        source, number = operator.inputs
+        if operator.kind == Op.MUL and self._graph.constant(number) is None:
+            source, number = number, source
+        content = self._graph.constant(number)
+        if content is None or (content != content.flat[0]).any():
+            return nothing
+        scale, zero_point = self._graph.quantization(number) or (1.0, 0)
         value = scale * (float(content.flat[0]) - zero_point)
-        if value <= 0 or not math.isfinite(value):
-            return None
-        return 1 / value if operator.kind == Op.DIV else value
+        if not 0 < value < math.inf:
+            return nothing
+        return (1 / value if operator.kind == Op.DIV else value), source
 
     def _rearranged(
         self, operator: Operator, inputs: Sequence[Labels], shapes: Sequence[tuple[int, ...]]

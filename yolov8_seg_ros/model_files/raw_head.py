@@ -2,6 +2,8 @@
 
 A published file rounds boxes to 5 px and scores to 0.02 in its last thirty operators, since one scale serves them all.
 The convolutions before know both finer. A head is recognised by what its operators do, never by names.
+
+Source of the boxes' bins: Li et al., Generalized Focal Loss, https://arxiv.org/abs/2006.04388
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.errors import NoDecodedHeadError
 from yolov8_seg_ros.model_files.flatbuffer import FlatBufferError
 from yolov8_seg_ros.model_files.head_trace import CONVOLUTION, SCORE, HeadTrace, Labels, Op, convolutions_of
-from yolov8_seg_ros.model_files.tflite_graph import Graph, Operator
+from yolov8_seg_ros.model_files.tflite_graph import ABSENT, Graph, Operator
 
 #: The outputs of a raw head: these for each stride, finest first, as in `boxes_8`, then `PROTOTYPES`.
 MAPS = ("boxes", "scores", "coefficients")
@@ -213,10 +215,11 @@ def _prototypes(graph: Graph, trace: HeadTrace, output: int, gain: float, shape:
     """
     tensor = _before_conversion(graph, output)
     if gain != 1.0:
-        factor = trace.factor(graph.producers.get(tensor)) or 1.0
-        if abs(gain * factor - 1) > _GAIN_TOLERANCE:
-            raise NoDecodedHeadError(f"coefficients are multiplied by {gain:.3g}, prototypes not by {1 / gain:.3g}")
-        [source] = [x for x in graph.producers[tensor].inputs if graph.constant(x) is None]
+        factor, source = trace.factor(graph.producers.get(tensor))
+        if not abs(gain * factor - 1) < _GAIN_TOLERANCE:
+            raise NoDecodedHeadError(
+                f"coefficients are multiplied by {gain:.3g}, prototypes by {factor or 1:.3g}, expected the inverse"
+            )
         tensor = _before_conversion(graph, source)
     if graph.shape(tensor) != shape:
         raise NoDecodedHeadError(f"the prototypes have the shape {graph.shape(tensor)}, expected {shape} (NHWC)")
@@ -227,13 +230,15 @@ def _before_conversion(graph: Graph, tensor: int) -> int:
     """Return the tensor that is dequantized, or transposed to channels first, to make the given one."""
     for _ in graph.operators:
         operator = graph.producers.get(tensor)
-        if operator is None or not operator.inputs or not _is_conversion(graph, operator):
+        if operator is None or not _is_conversion(graph, operator):
             break
         tensor = operator.inputs[0]
     return tensor
 
 
 def _is_conversion(graph: Graph, operator: Operator) -> bool:
+    if ABSENT in operator.inputs or not operator.inputs:
+        return False
     if operator.kind == Op.DEQUANTIZE:
         return True
     if operator.kind != Op.TRANSPOSE or len(operator.inputs) != 2:

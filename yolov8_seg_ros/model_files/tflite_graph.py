@@ -150,7 +150,7 @@ class Graph:
 
     def constant(self, tensor: int) -> NDArray[Any] | None:
         """Return the quantized numbers of a constant tensor, in its shape; None for one that is computed or given."""
-        if tensor in self.producers or tensor in self.inputs:
+        if tensor == ABSENT or tensor in self.producers or tensor in self.inputs:
             return None
         content = self._content(self._buffer_index(self._tensors[tensor]))
         shape, dtype = self.shape(tensor), self.dtype(tensor)

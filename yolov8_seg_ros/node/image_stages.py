@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 
 from std_msgs.msg import Header
 
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.core.quantization import Tensor
-from yolov8_seg_ros.core.segmenter import Prepared, Segmenter, StageTimes
+from yolov8_seg_ros.core.segmenter import Frame, Segmenter, StageTimes
 from yolov8_seg_ros.node.conversions import ImageMessage, PixelBuffer, image_from_msg
-
-
-@dataclass(frozen=True)
-class PreparedImage:
-    """An image on its way into the network."""
-
-    header: Header
-    image: ColorImage
-    prepared: Prepared
-    prepare_ms: float
-
-
-@dataclass(frozen=True)
-class InferredImage:
-    """An image and what the network makes of it."""
-
-    source: PreparedImage
-    outputs: Sequence[Tensor]
-    infer_ms: float
 
 
 class ImageStages:
@@ -57,32 +37,30 @@ class ImageStages:
         report: Callable[[Exception], None],
     ) -> None:
         self._segmenter = segmenter
+        self._frames = [segmenter.new_frame() for _ in range(lanes)]
         self._buffers = [PixelBuffer() for _ in range(lanes)]
         self._wants_masks = wants_masks
         self._publish = publish
         self.report = report
         self.times = StageTimes()
 
-    def prepare(self, message: ImageMessage, lane: int) -> PreparedImage:
+    def prepare(self, message: ImageMessage, lane: int) -> Frame:
         """Fit the message's image into the network's input."""
         started = time.perf_counter()
-        image = image_from_msg(message, self._buffers[lane])
-        prepared = self._segmenter.prepare(image, lane)
-        return PreparedImage(message.header, image, prepared, _ms_since(started))
+        frame = self._frames[lane]
+        frame.header = message.header
+        self._segmenter.preprocess(frame, image_from_msg(message, self._buffers[lane]))
+        frame.times = replace(frame.times, preprocess_ms=(time.perf_counter() - started) * 1e3)
+        return frame
 
-    def infer(self, source: PreparedImage) -> InferredImage:
+    def infer(self, frame: Frame) -> Frame:
         """Run the network."""
-        started = time.perf_counter()
-        return InferredImage(source, self._segmenter.infer(source.prepared), _ms_since(started))
+        self._segmenter.infer(frame)
+        return frame
 
-    def finish(self, inferred: InferredImage) -> None:
-        """Decode and publish."""
-        started = time.perf_counter()
-        source = inferred.source
-        instances = self._segmenter.finish(inferred.outputs, source.prepared.letterbox, self._wants_masks())
-        self.times = StageTimes(source.prepare_ms, inferred.infer_ms, _ms_since(started))
-        self._publish(source.header, source.image, instances)
-
-
-def _ms_since(started: float) -> float:
-    return (time.perf_counter() - started) * 1e3
+    def finish(self, frame: Frame) -> None:
+        """Postprocess and publish."""
+        instances = self._segmenter.postprocess(frame, self._wants_masks())
+        self.times = frame.times
+        assert frame.image is not None
+        self._publish(frame.header, frame.image, instances)

@@ -12,13 +12,13 @@ from rclpy.parameter import Parameter as RclParameter
 from std_srvs.srv import SetBool
 
 from yolov8_seg_ros.backends.open_backend import N6Options, open_backend
+from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.segmenter import Backend
 from yolov8_seg_ros.errors import BackendError, OptionError
 from yolov8_seg_ros.node.diagnostics import DiagnosticsPublisher, Health
 from yolov8_seg_ros.node.parameters import declare_parameters, read_parameters
 from yolov8_seg_ros.node.process import Ending, run_node
-from yolov8_seg_ros.node.seg_parameters import PARAMETERS, head_options, npu_options, segmenter_options
+from yolov8_seg_ros.node.seg_parameters import PARAMETERS, detection_options, npu_options, segmenter_options
 from yolov8_seg_ros.node.session import Session
 from yolov8_seg_ros.node.warm_up import WarmUp
 
@@ -108,6 +108,7 @@ class SegNode(LifecycleNode):
             backend=settings["backend"],
             num_threads=settings["num_threads"],
             class_names_file=settings["class_names_file"],
+            raw_head=settings["decoding"] == "accurate",
             npu=npu_options(settings),
             tell=self.get_logger().info,
             n6=N6Options(
@@ -126,9 +127,9 @@ class SegNode(LifecycleNode):
         except BackendError:
             self._close_session()
             raise
-        self._greet(settings["model"], backend, times, self._session.postprocessing)
+        self._log_start(settings["model"], backend, times)
 
-    def _greet(self, model: str, backend: Backend, times: WarmUp | None, postprocessing: str) -> None:
+    def _log_start(self, model: str, backend: Backend, times: WarmUp | None) -> None:
         assert self._spec is not None
         height, width = self._spec.input_hw
         if backend.reason:
@@ -136,7 +137,7 @@ class SegNode(LifecycleNode):
         self.get_logger().info(
             f"{model}: {width}x{height}, {len(self._spec.class_names)} classes; {backend.description}"
             + (f"; {times}" if times is not None else "")
-            + f"; postprocessing: {postprocessing}"
+            + (f"; head: {backend.head}" if backend.head else "")
         )
         for warning in backend.warnings:
             self.get_logger().warning(warning)
@@ -172,7 +173,7 @@ class SegNode(LifecycleNode):
                     raise OptionError(f"{change.name} can be changed only while the node is unconfigured")
                 settings[change.name] = parameter.check(change.value)
             if self._spec is not None:
-                head_options(settings, self._spec)
+                detection_options(settings, self._spec)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -180,9 +181,9 @@ class SegNode(LifecycleNode):
     def _apply_changes(self, changes: list[RclParameter[Any]]) -> None:
         if self._session is None or self._spec is None:
             return
-        head = head_options(read_parameters(self, PARAMETERS), self._spec)
-        if head != self._session.options.head:
-            self._session.set_head_options(head)
+        detection = detection_options(read_parameters(self, PARAMETERS), self._spec)
+        if detection != self._session.options.detection:
+            self._session.set_detection(detection)
 
     def _health(self) -> Health:
         if self._session is not None:

@@ -7,11 +7,9 @@ from typing import Any
 
 from yolov8_seg_ros.backends.npu import DEFAULT_DELEGATE, NpuOptions
 from yolov8_seg_ros.backends.open_backend import BACKENDS, N6_PROTOCOLS
-from yolov8_seg_ros.core.head import HeadOptions
 from yolov8_seg_ros.core.instances import MAX_LABELS
-from yolov8_seg_ros.core.letterbox import FITS, INTERPOLATIONS, PIXEL_ROUNDINGS
 from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.segmenter import SegmenterOptions
+from yolov8_seg_ros.core.options import DECODINGS, FITS, DetectionOptions, SegmenterOptions
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL
 from yolov8_seg_ros.node.parameters import Parameter
 
@@ -35,17 +33,12 @@ PARAMETERS = (
     Parameter("image_transport", "raw", "type of the image topic", choices=TRANSPORTS),
     Parameter("image_reliability", "auto", "of the image subscription; auto: as offered", choices=RELIABILITIES),
     Parameter("fit", "letterbox", "how the image is fitted into the network's input", choices=FITS),
-    Parameter("interpolation", "area", "how the image is resized", choices=tuple(INTERPOLATIONS)),
-    Parameter("pixel_rounding", "nearest", "how pixels are quantised", choices=PIXEL_ROUNDINGS),
+    Parameter("decoding", DECODINGS[0], "ultralytics: as its predict(), for comparisons", choices=DECODINGS),
     Parameter("score_threshold", 0.25, "lowest score kept", read_only=False, minimum=0.0, maximum=1.0),
     Parameter("iou_threshold", 0.7, "boxes that overlap more are one", read_only=False, minimum=0.0, maximum=1.0),
     Parameter("max_instances", 100, "at most so many, the best", read_only=False, minimum=1, maximum=MAX_LABELS),
     Parameter("classes", "", "class names or numbers to keep, separated by commas; empty: all", read_only=False),
     Parameter("agnostic_nms", False, "let boxes of different classes suppress each other", read_only=False),
-    Parameter("multi_label", True, "let one place stand for several classes", read_only=False),
-    Parameter("vote_boxes", True, "average each box with those it suppresses", read_only=False),
-    Parameter("refine_boxes", True, "average each box with the extent of its mask"),
-    Parameter("rescore", True, "multiply each score by the mask's mean probability"),
     Parameter("autostart", True, "configure and activate at start"),
 )
 
@@ -64,35 +57,28 @@ def npu_options(settings: Mapping[str, Any]) -> NpuOptions:
     )
 
 
-def head_options(settings: Mapping[str, Any], spec: ModelSpec) -> HeadOptions:
-    """Tell which instances to keep.
+def detection_options(settings: Mapping[str, Any], spec: ModelSpec) -> DetectionOptions:
+    """Return which instances are kept.
 
     Raises:
-        ValueError: for a class that the model does not have.
+        OptionError: for a class that the model does not have.
     """
     names = [name.strip() for name in settings["classes"].split(",") if name.strip()]
-    return HeadOptions(
+    detection = DetectionOptions(
         score_threshold=settings["score_threshold"],
         iou_threshold=settings["iou_threshold"],
         max_instances=settings["max_instances"],
         classes=spec.class_indices(names) if names else None,
         agnostic_nms=settings["agnostic_nms"],
-        multi_label=settings["multi_label"],
-        vote_boxes=settings["vote_boxes"],
     )
+    return SegmenterOptions(detection=detection).with_decoding(settings["decoding"]).detection
 
 
 def segmenter_options(settings: Mapping[str, Any], spec: ModelSpec) -> SegmenterOptions:
-    """Tell how images are segmented.
+    """Return how images are segmented.
 
     Raises:
-        ValueError: for a class that the model does not have.
+        OptionError: for a class that the model does not have.
     """
-    return SegmenterOptions(
-        fit=settings["fit"],
-        interpolation=settings["interpolation"],
-        pixel_rounding=settings["pixel_rounding"],
-        refine_boxes=settings["refine_boxes"],
-        rescore=settings["rescore"],
-        head=head_options(settings, spec),
-    )
+    options = SegmenterOptions(fit=settings["fit"], detection=detection_options(settings, spec))
+    return options.with_decoding(settings["decoding"])

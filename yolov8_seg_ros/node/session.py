@@ -16,10 +16,11 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.core.segmenter import Backend, Segmenter, SegmenterOptions
+from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
+from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import BackendError, RunInterruptedError
 from yolov8_seg_ros.media.overlay import draw_overlay
 from yolov8_seg_ros.node import conversions
@@ -57,7 +58,7 @@ class Session:
         self._model = settings["model"]
         # A processor that runs the network itself gains nothing by overlap, and the frames would wait for each other.
         lanes = OVERLAPPING_LANES if backend.is_accelerator else 1
-        self._segmenter = Segmenter(backend, options, lanes)
+        self._segmenter = Segmenter(backend, options)
         self._detections = node.create_lifecycle_publisher(Detection2DArray, "~/detections", _RESULT_QOS)
         self._instances = node.create_lifecycle_publisher(Image, "~/instances", _RESULT_QOS)
         self._semantic = node.create_lifecycle_publisher(Image, "~/semantic", _RESULT_QOS)
@@ -84,11 +85,6 @@ class Session:
         """Give how images are segmented now."""
         return self._segmenter.options
 
-    @property
-    def postprocessing(self) -> str:
-        """Give what turns the network's outputs into instances, and why."""
-        return self._segmenter.postprocessing
-
     def warm_up(self) -> WarmUp | None:
         """Segment a picture, so that the first real one meets no delay; tell how long it took, if that is of use.
 
@@ -113,15 +109,15 @@ class Session:
             self._losses.restart(self._pipeline.counts.received)
             self._backend.pause()
 
-    def set_head_options(self, head: HeadOptions) -> None:
+    def set_detection(self, detection: DetectionOptions) -> None:
         """Keep other instances from the next image on."""
-        self._segmenter.set_head_options(head)
+        self._segmenter.set_detection(detection)
         self.tell_labels()
 
     def tell_labels(self) -> None:
         """Publish what the pixel values of the semantic image mean."""
         header = Header(stamp=self._node.get_clock().now().to_msg())
-        threshold = self.options.head.score_threshold
+        threshold = self.options.detection.score_threshold
         self._label_info.publish(conversions.label_info(self._segmenter.spec.class_names, threshold, header))
 
     def close(self) -> None:
@@ -141,14 +137,14 @@ class Session:
         values = {
             "backend": self._backend.description,
             "choice of backend": self._backend.reason or "as asked for",
-            "postprocessing": self.postprocessing,
+            "head": self._backend.head,
             "model": self._model,
             "image topic": self._subscription.topic,
             "input rate (Hz)": f"{input_hz:.1f}",
             "output rate (Hz)": f"{output_hz:.1f}",
-            "prepare (ms)": f"{times.prepare_ms:.2f}",
-            "infer (ms)": f"{times.infer_ms:.2f}",
-            "decode and masks (ms)": f"{times.finish_ms:.2f}",
+            "preprocess (ms)": f"{times.preprocess_ms:.2f}",
+            "inference (ms)": f"{times.inference_ms:.2f}",
+            "postprocess (ms)": f"{times.postprocess_ms:.2f}",
             "age of the last result (ms)": f"{self._age_ms:.1f}",
             "frames received": str(counts.received),
             "frames lost in transport": str(self._losses.lost),

@@ -28,22 +28,22 @@ class Totals:
     Attributes:
         images: pictures and frames segmented.
         instances: found in them.
-        prepare_ms: sum over the images; `infer_ms` and `finish_ms` likewise.
+        preprocess_ms: sum over the images; `inference_ms` and `postprocess_ms` likewise.
     """
 
     images: int = 0
     instances: int = 0
-    prepare_ms: float = 0.0
-    infer_ms: float = 0.0
-    finish_ms: float = 0.0
+    preprocess_ms: float = 0.0
+    inference_ms: float = 0.0
+    postprocess_ms: float = 0.0
 
     def add(self, instances: Instances, times: StageTimes) -> None:
         """Count one image."""
         self.images += 1
         self.instances += len(instances)
-        self.prepare_ms += times.prepare_ms
-        self.infer_ms += times.infer_ms
-        self.finish_ms += times.finish_ms
+        self.preprocess_ms += times.preprocess_ms
+        self.inference_ms += times.inference_ms
+        self.postprocess_ms += times.postprocess_ms
 
 
 @dataclass

@@ -50,7 +50,7 @@ def test_results_are_those_of_the_cpu(serve, tmp_path, dtype, prototypes_first):
             assert on_board.flags.writeable
         assert board.spec.class_names == ("cat", "dog")
         assert board.spec.outputs[0].shape == cpu.spec.outputs[0].shape
-        assert board.spec.boxes == cpu.spec.boxes
+        assert board.spec.levels == cpu.spec.levels
         assert "STM32N6 on" in board.description
         assert "network 'tiny'" in board.description
 

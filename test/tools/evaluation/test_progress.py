@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from yolov8_seg_ros.core.head import HeadOptions
-from yolov8_seg_ros.core.segmenter import SegmenterOptions, StageTimes
+from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
+from yolov8_seg_ros.core.segmenter import StageTimes
 from yolov8_seg_ros.tools.evaluation.progress import Found, Progress, run_key
 
 FOUND = Found((48, 64), StageTimes(1.5, 2.5, 3.5), [{"category_id": 1, "score": 0.5, "bbox": [1, 2, 3, 4.25]}])
@@ -84,5 +84,5 @@ def test_the_key_tells_models_and_options_apart(tmp_path):
     assert run_key(model, "cpu", SegmenterOptions()) == key
     assert run_key(other, "cpu", SegmenterOptions()) != key
     assert run_key(model, "npu", SegmenterOptions()) != key
-    assert run_key(model, "cpu", SegmenterOptions(rescore=False)) != key
-    assert run_key(model, "cpu", SegmenterOptions(head=HeadOptions(classes=(1,)))) != key
+    assert run_key(model, "cpu", SegmenterOptions(interpolation="linear")) != key
+    assert run_key(model, "cpu", SegmenterOptions(detection=DetectionOptions(classes=(1,)))) != key

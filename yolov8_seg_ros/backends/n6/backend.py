@@ -7,8 +7,8 @@ import threading
 import time
 
 from yolov8_seg_ros.backends.n6.link import Link, LinkSettings, WantedModel, open_link
+from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.quantization import Tensor
-from yolov8_seg_ros.core.segmenter import Backend
 from yolov8_seg_ros.errors import BackendError, ModelError, RunInterruptedError
 
 PAUSES_S = (0.5, 10.0)

@@ -91,7 +91,7 @@ def _metrics(
         **dict(facts),
         "num_pictures": len(evaluated.images),
         "num_skipped": evaluated.skipped,
-        "mean_ms": {"prepare": times.prepare_ms, "infer": times.infer_ms, "finish": times.finish_ms},
+        "mean_ms": {"prepare": times.preprocess_ms, "infer": times.inference_ms, "finish": times.postprocess_ms},
         **{TITLES[kind]: _figures(one) for kind, one in measured.items()},
     }
 

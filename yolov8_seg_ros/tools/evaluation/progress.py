@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from yolov8_seg_ros.core.segmenter import SegmenterOptions, StageTimes
+from yolov8_seg_ros.core.options import SegmenterOptions
+from yolov8_seg_ros.core.segmenter import StageTimes
 from yolov8_seg_ros.media.coco import CocoResult
 
 _CHUNK_BYTES = 1 << 20
@@ -96,7 +97,7 @@ class Progress:
             "picture": str(picture),
             "stamp": _stamp(picture),
             "image_hw": found.image_hw,
-            "times_ms": [times.prepare_ms, times.infer_ms, times.finish_ms],
+            "times_ms": [times.preprocess_ms, times.inference_ms, times.postprocess_ms],
             "results": found.results,
         }
         self._found[str(picture)] = line

@@ -65,7 +65,7 @@ class Evaluated:
     @property
     def mean_times(self) -> StageTimes:
         """The mean of the pictures' times."""
-        table = np.array([(times.prepare_ms, times.infer_ms, times.finish_ms) for times in self.times])
+        table = np.array([(times.preprocess_ms, times.inference_ms, times.postprocess_ms) for times in self.times])
         return StageTimes(*table.mean(axis=0).tolist())
 
     def add(

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.head import HeadOptions
+from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.iou import mask_iou
-from yolov8_seg_ros.core.segmenter import Backend, Segmenter, SegmenterOptions
+from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
+from yolov8_seg_ros.core.segmenter import Segmenter
 
 #: An instance of the float network counts from this score on.
 SCORE_THRESHOLD = 0.25
@@ -117,7 +118,7 @@ def compare(expected: Backend, examined: Backend, pictures: Iterable[NDArray[np.
         examined: the int8 one.
         pictures: bgr8 (height, width, 3).
     """
-    options = SegmenterOptions(head=HeadOptions(score_threshold=SCORE_THRESHOLD - SCORE_SLACK))
+    options = SegmenterOptions(detection=DetectionOptions(score_threshold=SCORE_THRESHOLD - SCORE_SLACK))
     segmenters = [Segmenter(backend, options) for backend in (expected, examined)]
     agreement = Agreement()
     for picture in pictures:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.image import ColorImage
-from yolov8_seg_ros.core.letterbox import Letterbox, NetworkInput
+from yolov8_seg_ros.core.letterbox import Letterbox
+from yolov8_seg_ros.core.preprocess import Preprocessor
 from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.errors import ExportError
 from yolov8_seg_ros.media.scene import SyntheticScene
@@ -80,10 +81,12 @@ def find_pictures(data: str, count: int = DEFAULT_COUNT) -> Sequence[NDArray[np.
 
 def network_inputs(pictures: Sequence[NDArray[np.uint8]], input_hw: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
     """Give float32 (1, height, width, 3), RGB, 0 to 1, of each picture."""
-    network_input = NetworkInput(input_hw, QuantParams(np.dtype("float32")))
+    preprocessor = Preprocessor(input_hw, QuantParams(np.dtype("float32")))
     for picture in pictures:
         letterbox = Letterbox.fit((picture.shape[0], picture.shape[1]), input_hw)
-        yield network_input.fill(ColorImage(picture), letterbox).copy()
+        tensor = preprocessor.new_tensor()
+        preprocessor.write(ColorImage(picture), letterbox, tensor)
+        yield tensor
 
 
 def _pictures_of(folder: Path) -> list[Path]:

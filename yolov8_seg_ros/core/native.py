@@ -1,0 +1,294 @@
+"""Call the C library: decode a network's outputs, draw masks, paint them. `native/seg.h` is its manual."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolov8_seg_ros.core.letterbox import Letterbox
+from yolov8_seg_ros.core.model_spec import HeadPart, ModelSpec, TensorSpec
+from yolov8_seg_ros.core.options import DetectionOptions
+from yolov8_seg_ros.core.quantization import QuantParams, Tensor
+from yolov8_seg_ros.errors import ModelError, UserError
+
+LIBRARY = Path(__file__).parents[1] / "native" / "libseg.so"
+#: So many boxes are compared with each other, the best ones. At a score of 0.001 a picture has some thousands.
+MAX_CANDIDATES = 16384
+#: A bitmap, uint8 or bool (height, width), and the column and row of its first pixel.
+Stamp = tuple[NDArray[Any], tuple[int, int]]
+
+
+class NativeLibraryError(UserError):
+    """The C library is missing or cannot be loaded."""
+
+
+class Native:
+    """The library and what its header declares.
+
+    Args:
+        path: the library.
+
+    Raises:
+        NativeLibraryError: if it is missing or cannot be loaded.
+    """
+
+    def __init__(self, path: Path = LIBRARY) -> None:
+        remedy = "build this package again, with a C compiler and cffi (apt install gcc python3-cffi)"
+        try:
+            self.ffi: Any = import_module("yolov8_seg_ros.native._seg").ffi
+            self.lib: Any = self.ffi.dlopen(str(path))
+        except (ImportError, OSError) as error:
+            raise NativeLibraryError(f"the C library {path} cannot be loaded: {error}; {remedy}") from error
+        self.instance = self._dtype("struct seg_instance")
+        self.placement = self._dtype("struct seg_placement")
+        self.errors: dict[int, str] = self.ffi.typeof("enum seg_error").elements
+        self.types: dict[str, int] = self.ffi.typeof("enum seg_type").relements
+        self.limits: dict[str, int] = self.ffi.typeof("enum seg_limit").relements
+
+    def address(self, array: NDArray[Any]) -> Any:
+        """Return a pointer to an array's first element; the array must outlive it."""
+        return self.ffi.cast("void *", array.__array_interface__["data"][0])
+
+    def _dtype(self, name: str) -> np.dtype[Any]:
+        """Return the NumPy type of a structure of numbers and arrays of numbers."""
+        fields = self.ffi.typeof(name).fields
+        formats = {"float": np.float32, "int32_t": np.int32}
+        return np.dtype(
+            {
+                "names": [field for field, _ in fields],
+                "formats": [
+                    (formats[kind.item.cname], (kind.length,)) if kind.kind == "array" else formats[kind.cname]
+                    for kind in (field.type for _, field in fields)
+                ],
+                "offsets": [field.offset for _, field in fields],
+                "itemsize": self.ffi.sizeof(name),
+            }
+        )
+
+
+@lru_cache(maxsize=1)
+def native() -> Native:
+    """Return the library that was built with this package.
+
+    Raises:
+        NativeLibraryError: if it is missing or cannot be loaded.
+    """
+    return Native()
+
+
+class Decoder:
+    """Find the instances in the outputs of one model. Used by one thread at a time.
+
+    The outputs of the last `decode` are needed until its masks are drawn.
+
+    Args:
+        spec: what the outputs mean.
+        max_candidates: so many boxes are compared with each other, the best ones.
+        library: the C library.
+
+    Raises:
+        ModelError: for a model beyond the limits of the library.
+        NativeLibraryError: if the library is missing or cannot be loaded.
+    """
+
+    def __init__(self, spec: ModelSpec, max_candidates: int = MAX_CANDIDATES, library: Native | None = None) -> None:
+        self._native = library or native()
+        self._ffi, self._lib = self._native.ffi, self._native.lib
+        self._outputs_spec = spec.outputs
+        self._num_classes = len(spec.class_names)
+        self._max_instances = spec.num_anchors * self._num_classes
+        self._outputs = self._ffi.new("void *[]", len(spec.outputs))
+        self._workspace = self._new_workspace(spec, max_candidates)
+        self._detection: DetectionOptions | None = None
+        self._fitted: Letterbox | None = None
+        self._letterbox = self._ffi.new("struct seg_letterbox *")
+        self._held: list[Tensor] = []
+
+    def decode(self, outputs: Sequence[Tensor], options: DetectionOptions) -> int:
+        """Find the instances of one image; return their number.
+
+        Args:
+            outputs: quantized, in the order and of the shapes of the model's outputs.
+            options: which instances are kept.
+
+        Raises:
+            ValueError: for outputs that are not those of the model.
+        """
+        # They must stay where they are while they are pointed at.
+        self._held = [_checked(output, spec) for output, spec in zip(outputs, self._outputs_spec, strict=True)]
+        for index, output in enumerate(self._held):
+            self._outputs[index] = self._native.address(output)
+        if options != self._detection:
+            self._set_options(options)
+        count = self._lib.seg_decode(self._workspace, self._outputs, self._options, self._instances)
+        assert count >= 0, self._native.errors[count]
+        return int(count)
+
+    def place(self, count: int, letterbox: Letterbox) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Map the instances of the last `decode` into the image.
+
+        Returns:
+            Structured arrays of the instances that lie in the image and of their placements, as seg.h declares them;
+            they change with the next image.
+        """
+        if letterbox != self._fitted:
+            self._set_letterbox(letterbox)
+        count = self._lib.seg_place(self._letterbox, self._instances, count, self._placements)
+        instances = np.frombuffer(self._ffi.buffer(self._instances), self._native.instance, count)
+        return instances, np.frombuffer(self._ffi.buffer(self._placements), self._native.placement, count)
+
+    def draw_masks(self, placements: NDArray[Any], mask_threshold: float) -> list[Stamp]:
+        """Return the bitmap, bool (height, width), and the origin of each placed instance.
+
+        Args:
+            placements: what `place` returned last.
+            mask_threshold: a pixel is True where its probability is above this, 0 to 1.
+        """
+        sizes = list(zip(placements["width_px"].tolist(), placements["height_px"].tolist(), strict=True))
+        bitmaps = np.empty(sum(width * height for width, height in sizes), np.bool_)
+        self._lib.seg_draw_masks(
+            self._workspace,
+            self._outputs,
+            self._letterbox,
+            _logit(mask_threshold),
+            self._instances,
+            self._placements,
+            len(sizes),
+            self._native.address(bitmaps),
+        )
+        stamps: list[Stamp] = []
+        start = 0
+        origins = zip(placements["left_px"].tolist(), placements["top_px"].tolist(), strict=True)
+        for (width, height), origin_xy in zip(sizes, origins, strict=True):
+            stamps.append((bitmaps[start : start + width * height].reshape(height, width), origin_xy))
+            start += width * height
+        return stamps
+
+    def _new_workspace(self, spec: ModelSpec, max_candidates: int) -> Any:
+        model = self._ffi.new("struct seg_model *", _model(spec, self._native.types))
+        size = self._lib.seg_workspace_size(model, max_candidates)
+        if size < 0:
+            limits = ", ".join(f"{name.removeprefix('SEG_')} {limit}" for name, limit in self._native.limits.items())
+            raise ModelError(f"the model is beyond the decoder's limits ({self._native.errors[size]}; {limits})")
+        # Not cleared: pages that are never used take no memory.
+        memory = self._ffi.new_allocator(should_clear_after_alloc=False)("uint64_t[]", -(-size // 8))
+        self._memory = memory
+        workspace = self._ffi.cast("struct seg_workspace *", memory)
+        result = self._lib.seg_init(workspace, size, model, max_candidates)
+        assert result == 0, self._native.errors[result]
+        return workspace
+
+    def _set_options(self, options: DetectionOptions) -> None:
+        wanted = np.ones(self._num_classes, np.uint8)
+        if options.classes is not None:
+            wanted[:] = 0
+            wanted[list(options.classes)] = 1
+        self._wanted = wanted
+        max_instances = min(options.max_instances, self._max_instances)
+        self._options = self._ffi.new(
+            "struct seg_options *",
+            {
+                "score_threshold": options.score_threshold,
+                "iou_threshold": options.iou_threshold,
+                "max_instances": max_instances,
+                "agnostic_nms": options.agnostic_nms,
+                "multi_label": options.multi_label,
+                "vote_boxes": options.vote_boxes,
+                "is_class_wanted": self._native.address(wanted),
+            },
+        )
+        self._instances = self._ffi.new("struct seg_instance[]", max_instances)
+        self._placements = self._ffi.new("struct seg_placement[]", max_instances)
+        self._detection = options
+
+    def _set_letterbox(self, letterbox: Letterbox) -> None:
+        target = self._letterbox
+        (target.scale_x, target.scale_y), (target.pad_x_px, target.pad_y_px) = letterbox.scale_xy, letterbox.pad_xy
+        target.image_height_px, target.image_width_px = letterbox.image_hw
+        self._fitted = letterbox
+
+
+def paint(image: NDArray[np.uint8], stamps: Sequence[Stamp], values: Sequence[int]) -> None:
+    """Paint a value where a bitmap is set; later bitmaps end on top.
+
+    Args:
+        image: uint8 (height, width), its pixels side by side in a row.
+        stamps: bitmaps and their origins, inside the image.
+        values: one for each, 0 to 255.
+    """
+    seg = native()
+    held = [np.ascontiguousarray(bitmap) for bitmap, _ in stamps]
+    structs = [
+        (seg.address(bitmap), bitmap.strides[0], *origin_xy, *bitmap.shape[::-1], value)
+        for bitmap, (_, origin_xy), value in zip(held, stamps, values, strict=True)
+    ]
+    array = seg.ffi.new("struct seg_stamp[]", structs)
+    seg.lib.seg_paint(seg.address(image), image.strides[0], array, len(structs))
+
+
+def _logit(probability: float) -> float:
+    """Return the logit of a probability, 0 to 1."""
+    if not 0 < probability < 1:
+        return math.inf if probability > 0 else -math.inf
+    return math.log(probability / (1 - probability))
+
+
+def _model(spec: ModelSpec, types: dict[str, int]) -> dict[str, Any]:
+    """Return the fields of `struct seg_model`."""
+    height, width = spec.input_hw
+    grid_rows, grid_columns, count = spec.prototypes.shape[1:]
+    return {
+        "input_width_px": width,
+        "input_height_px": height,
+        "num_classes": len(spec.class_names),
+        "num_coefficients": count,
+        "box_bins": spec.box_bins,
+        "num_levels": len(spec.levels),
+        "levels": [
+            {
+                "boxes": _part(level.boxes, types),
+                "scores": _part(level.scores, types),
+                "coefficients": _part(level.coefficients, types),
+                "stride_px": level.stride_px,
+                "columns": level.grid_hw[1],
+                "rows": level.grid_hw[0],
+            }
+            for level in spec.levels
+        ],
+        "prototypes": {
+            "output": spec.prototypes_index,
+            "channel_step": 1,
+            "anchor_step": count,
+            "quant": _quant(spec.prototypes.quant, types),
+        },
+        "prototype_columns": grid_columns,
+        "prototype_rows": grid_rows,
+    }
+
+
+def _part(part: HeadPart, types: dict[str, int]) -> dict[str, Any]:
+    return {
+        "output": part.output_index,
+        "first": part.channels.start * part.channel_step,
+        "channel_step": part.channel_step,
+        "anchor_step": part.anchor_step,
+        "quant": _quant(part.quant, types),
+    }
+
+
+def _quant(quant: QuantParams, types: dict[str, int]) -> dict[str, Any]:
+    kind = types[f"SEG_{quant.dtype.name.upper()}"]
+    return {"type": kind, "scale": quant.scale, "zero_point": quant.zero_point}
+
+
+def _checked(output: Tensor, spec: TensorSpec) -> Tensor:
+    if output.shape != spec.shape or output.dtype != spec.quant.dtype:
+        raise ValueError(f"expected {spec}, got {output.dtype.name} {'x'.join(map(str, output.shape))}")
+    return np.ascontiguousarray(output)

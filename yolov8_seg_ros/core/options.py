@@ -1,0 +1,99 @@
+"""Define how images are segmented: what a user may choose, with its limits and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from yolov8_seg_ros.errors import OptionError
+
+FITS = ("letterbox", "stretch")
+INTERPOLATIONS = ("area", "linear")
+PIXEL_ROUNDINGS = ("nearest", "toward_zero")
+#: Ways to decode: the most accurate one, and the one of Ultralytics' `predict`, for comparisons.
+DECODINGS = ("accurate", "ultralytics")
+
+
+def require_choice(name: str, value: str, choices: Collection[str]) -> None:
+    """Raise OptionError where an option is none of its choices."""
+    if value not in choices:
+        raise OptionError(f"{name}: expected one of {', '.join(choices)}, got '{value}'")
+
+
+@dataclass(frozen=True)
+class DetectionOptions:
+    """Which instances are kept.
+
+    Attributes:
+        score_threshold: lowest score kept, 0 to 1.
+        iou_threshold: boxes that overlap by more than this are one object, 0 to 1.
+        max_instances: the largest number of instances of an image; the best are kept.
+        classes: indices of the classes that are kept; None keeps all.
+        agnostic_nms: whether boxes of different classes suppress each other.
+        multi_label: whether an anchor stands for each class above the threshold rather than for its best one.
+        vote_boxes: whether a box is averaged with all boxes that overlap it as one object.
+        mask_threshold: a pixel of a box belongs to the mask where its probability is above this, 0 to 1.
+
+    Raises:
+        OptionError: for a number out of its range.
+    """
+
+    score_threshold: float = 0.25
+    iou_threshold: float = 0.7
+    max_instances: int = 100
+    classes: tuple[int, ...] | None = None
+    agnostic_nms: bool = False
+    multi_label: bool = True
+    vote_boxes: bool = True
+    mask_threshold: float = 0.62
+
+    def __post_init__(self) -> None:
+        for name in ("score_threshold", "iou_threshold", "mask_threshold"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise OptionError(f"{name}: expected 0.0 to 1.0, got {value}")
+        if self.max_instances < 1:
+            raise OptionError(f"max_instances: expected 1 or more, got {self.max_instances}")
+
+
+@dataclass(frozen=True)
+class SegmenterOptions:
+    """How images are segmented.
+
+    Attributes:
+        fit: `letterbox` keeps the image's aspect, `stretch` fills the network's input.
+        interpolation: how the image is resized, `area` or `linear`.
+        pixel_rounding: how a pixel is quantized, `nearest` or `toward_zero`.
+        detection: which instances are kept.
+
+    Raises:
+        OptionError: for an option that is not one of its choices.
+    """
+
+    fit: str = "letterbox"
+    interpolation: str = "area"
+    pixel_rounding: str = "nearest"
+    detection: DetectionOptions = field(default_factory=DetectionOptions)
+
+    def __post_init__(self) -> None:
+        require_choice("fit", self.fit, FITS)
+        require_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        require_choice("pixel_rounding", self.pixel_rounding, PIXEL_ROUNDINGS)
+
+    def with_decoding(self, decoding: str) -> SegmenterOptions:
+        """Return these options with those that a way of decoding sets.
+
+        `ultralytics` also means the head as it was published; `open_backend` decides about that.
+
+        Raises:
+            OptionError: for a decoding that is not one of `DECODINGS`.
+        """
+        require_choice("decoding", decoding, DECODINGS)
+        if decoding == "accurate":
+            return self
+        return replace(
+            self,
+            interpolation="linear",
+            pixel_rounding="toward_zero",
+            detection=replace(self.detection, multi_label=False, vote_boxes=False, mask_threshold=0.5),
+        )

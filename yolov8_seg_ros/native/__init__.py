@@ -1,0 +1,1 @@
+"""The decoder in C: `seg.h` is its manual, `core/native.py` calls it."""

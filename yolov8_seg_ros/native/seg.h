@@ -1,0 +1,165 @@
+/* Decode the outputs of a YOLOv8-seg network into instances, and draw their masks. C99, no heap, no globals.
+ *
+ * The robot's host and the firmware of a board build the same files. decode.c works in pixels of the network's input and
+ * knows no image; masks.c draws at the resolution of the image.
+ *
+ *   seg_workspace_size, seg_init   once a model
+ *   seg_decode                     outputs -> instances, in network pixels
+ *   seg_mask_logits                an instance -> its mask logits on the grid of the prototypes
+ *   seg_place, seg_draw_masks      instances -> boxes and bitmaps in the image
+ *   seg_paint                      bitmaps -> an image of numbers
+ *
+ * Coordinates are continuous: pixel 0 spans 0.0 to 1.0. A box is left, top, right, bottom.
+ * Functions that return an int return 0 or a count, or one of enum seg_error. The caller owns all memory. Calls that use
+ * one workspace must not run at the same time.
+ *
+ * This file is also read by cffi, which knows no preprocessor: constants are enums.
+ */
+#ifndef SEG_H
+#define SEG_H
+
+#include <stdint.h>
+
+enum seg_limit {
+    SEG_MAX_LEVELS = 8,
+    SEG_MAX_BINS = 64,
+    SEG_MAX_CLASSES = 10000,
+    /* So that a sum of products of two 9 bit integers fits 32 bits. */
+    SEG_MAX_COEFFICIENTS = 4096,
+    SEG_MAX_ANCHORS = 1048576,
+    /* Side of the network's input, and of an image. */
+    SEG_MAX_SIDE_PX = 65536
+};
+
+enum seg_error {
+    SEG_BAD_MODEL = -1,    /* a size, count or quantization out of its limits */
+    SEG_BAD_OPTIONS = -2,  /* a threshold outside 0 to 1, or a count below 1 */
+    SEG_BAD_WORKSPACE = -3 /* smaller than seg_workspace_size, or not aligned to 8 bytes */
+};
+
+enum seg_type { SEG_INT8 = 0, SEG_UINT8 = 1, SEG_FLOAT32 = 2 };
+
+/* How a tensor stores real numbers: real = scale * (stored - zero_point). */
+struct seg_quant {
+    int32_t type;       /* enum seg_type */
+    float scale;        /* above 0 and finite; 1 for float32 */
+    int32_t zero_point; /* inside the type's range; 0 for float32 */
+};
+
+/* Where numbers lie: channel c of anchor a is element first + c * channel_step + a * anchor_step of an output. */
+struct seg_part {
+    int32_t output; /* index into `outputs` of the calls below */
+    int64_t first, channel_step, anchor_step;
+    struct seg_quant quant;
+};
+
+/* The anchors of one stride, row by row; of a decoded head, all anchors together. */
+struct seg_level {
+    struct seg_part boxes;        /* channels: 4 * box_bins logits, side by side; decoded: centre x and y, width, height */
+    struct seg_part scores;       /* channels: a class logit each; decoded: a probability each */
+    struct seg_part coefficients; /* channels: num_coefficients mask coefficients */
+    int32_t stride_px;            /* network pixels from anchor to anchor; 0 for a decoded head */
+    int32_t columns, rows;        /* of anchors; columns = all anchors and rows = 1 for a decoded head */
+};
+
+/* What the outputs of a network mean. */
+struct seg_model {
+    int32_t input_width_px, input_height_px;
+    int32_t num_classes;
+    int32_t num_coefficients;
+    int32_t box_bins;   /* bins a side of the distribution over distances (DFL), 2 or more; 0: decoded head, whose boxes
+                           are fractions of the input's width and height */
+    int32_t num_levels; /* 1 for a decoded head */
+    struct seg_level levels[SEG_MAX_LEVELS]; /* by stride, finest first */
+    struct seg_part prototypes; /* channels: num_coefficients; an anchor is a cell of the grid, row by row */
+    int32_t prototype_columns, prototype_rows;
+};
+
+/* Which instances are kept. */
+struct seg_options {
+    float score_threshold; /* 0 to 1; an instance of this very score is kept */
+    float iou_threshold;   /* 0 to 1; boxes that overlap by more are one object */
+    int32_t max_instances; /* 1 or more; the best are kept */
+    int32_t agnostic_nms;  /* 1: boxes of different classes suppress each other too */
+    int32_t multi_label;   /* 1: an anchor stands for each class that reaches the threshold; 0: for its best one */
+    int32_t vote_boxes;    /* 1: a box is the mean, weighted by score, of all boxes that overlap it as one object */
+    const uint8_t *is_class_wanted; /* num_classes bytes, 0 for a class that is left out; NULL: all classes */
+};
+
+/* An instance in pixels of the network's input. */
+struct seg_instance {
+    float xyxy_px[4];
+    float score; /* 0 to 1 */
+    int32_t class_id;
+    int32_t anchor; /* over all levels; names the mask coefficients */
+};
+
+/* A rectangle of cells of the prototypes' grid, inside it. */
+struct seg_window {
+    int32_t left, top, columns, rows;
+};
+
+/* The map from image to network pixels: network = image * scale + pad. */
+struct seg_letterbox {
+    double scale_x, scale_y;     /* above 0 */
+    double pad_x_px, pad_y_px;   /* network pixels left of and above the image */
+    int32_t image_width_px, image_height_px;
+};
+
+/* Where an instance lies in the image. */
+struct seg_placement {
+    float xyxy_px[4];                         /* clipped to the image */
+    int32_t left_px, top_px;                  /* of the bitmap's first pixel */
+    int32_t width_px, height_px;              /* of the bitmap; 0 where no pixel's centre lies in the box */
+};
+
+/* A bitmap and the value that is painted where it is not 0. */
+struct seg_stamp {
+    const uint8_t *bitmap; /* a byte a pixel */
+    int64_t row_step;      /* bytes from row to row */
+    int32_t left_px, top_px, width_px, height_px;
+    int32_t value; /* 0 to 255 */
+};
+
+/* Tables of a model and room to work in; opaque. */
+struct seg_workspace;
+
+/* Return the bytes that a workspace needs, or an error.
+ * max_candidates: so many boxes are compared with each other, the best ones; 1 to 2^24. */
+int64_t seg_workspace_size(const struct seg_model *model, int32_t max_candidates);
+
+/* Compute the tables of a model into a workspace; the model need not be kept. Returns 0 or an error.
+ * size_bytes: at least seg_workspace_size of the same arguments. */
+int32_t seg_init(struct seg_workspace *workspace, int64_t size_bytes, const struct seg_model *model,
+                 int32_t max_candidates);
+
+/* Find the instances of one image, best score first. Returns their number or an error.
+ * Of equal scores the later anchor comes first, which belongs to the larger stride, then the earlier class.
+ * outputs: a pointer for each output of the model. instances: room for options->max_instances. */
+int32_t seg_decode(struct seg_workspace *workspace, const void *const *outputs, const struct seg_options *options,
+                   struct seg_instance *instances);
+
+/* Return the cells that a box in network pixels touches, at least one. */
+struct seg_window seg_window_of_box(const struct seg_workspace *workspace, const float *xyxy_px);
+
+/* Compute the mask logits of an instance in a window of the grid, row by row.
+ * logits: room for window->columns * window->rows. */
+void seg_mask_logits(struct seg_workspace *workspace, const void *const *outputs, int32_t anchor,
+                     const struct seg_window *window, float *logits);
+
+/* Map instances into an image. Those that lie outside are removed from `instances`. Returns how many are left.
+ * A pixel belongs to the bitmap when its centre lies in the box. placements: room for `count`. */
+int32_t seg_place(const struct seg_letterbox *letterbox, struct seg_instance *instances, int32_t count,
+                  struct seg_placement *placements);
+
+/* Draw the masks of placed instances, 0 or 1 a pixel, row by row, bitmap after bitmap: a pixel is 1 where the logits,
+ * interpolated linearly at its centre, are above mask_logit. A logit of 0 is a probability of 0.5.
+ * bitmaps: room for width_px * height_px bytes of each placement. */
+void seg_draw_masks(struct seg_workspace *workspace, const void *const *outputs, const struct seg_letterbox *letterbox,
+                    float mask_logit, const struct seg_instance *instances, const struct seg_placement *placements,
+                    int32_t count, uint8_t *bitmaps);
+
+/* Paint stamps over an image of a byte a pixel; later ones end on top. row_step: bytes from row to row. */
+void seg_paint(uint8_t *image, int64_t row_step, const struct seg_stamp *stamps, int32_t count);
+
+#endif
