@@ -98,7 +98,7 @@ def default_raw_head(
 
 
 def box_logits(distance: float, box_bins: int = 16) -> NDArray[np.float32]:
-    """Return logits (bins,) whose distribution has that mean, in strides; quarters are whole numbers of `LOGIT_STEP`."""
+    """Return logits (bins,) whose distribution has that mean, in strides; for quarters whole numbers of steps."""
     lower, fraction = int(distance), distance % 1
     weights = np.zeros(box_bins, np.float32)
     weights[lower] = 1 - fraction

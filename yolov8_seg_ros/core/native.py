@@ -43,7 +43,7 @@ class Native:
         remedy = "build this package again, with a C compiler and cffi (apt install gcc python3-cffi)"
         try:
             self.ffi: Any = import_module("yolov8_seg_ros.native._seg").ffi
-            self.lib: Any = self.ffi.dlopen(str(path))
+            self.lib: Any = _open_library(self.ffi, path)
         except (ImportError, OSError) as error:
             raise NativeLibraryError(f"the C library {path} cannot be loaded: {error}; {remedy}") from error
         self.instance = self._dtype("struct seg_instance")
@@ -71,6 +71,18 @@ class Native:
                 "itemsize": self.ffi.sizeof(name),
             }
         )
+
+
+def _open_library(ffi: Any, path: Path) -> Any:
+    """Open the library; raise OSError where it is not the one that the header declares."""
+    library = ffi.dlopen(str(path))
+    try:
+        # A function is looked up when it is first used: here, so that a library of other sources is found out.
+        for name in dir(library):
+            getattr(library, name)
+    except ffi.error as error:
+        raise OSError(error) from error
+    return library
 
 
 @lru_cache(maxsize=1)
@@ -172,7 +184,7 @@ class Decoder:
         return stamps
 
     def _new_workspace(self, spec: ModelSpec, max_candidates: int) -> Any:
-        model = self._ffi.new("struct seg_model *", _model(spec, self._native.types))
+        model = self._ffi.new("struct seg_model *", model_fields(spec, self._native.types))
         size = self._lib.seg_workspace_size(model, max_candidates)
         if size < 0:
             limits = ", ".join(f"{name.removeprefix('SEG_')} {limit}" for name, limit in self._native.limits.items())
@@ -222,9 +234,14 @@ def paint(image: NDArray[np.uint8], stamps: Sequence[Stamp], values: Sequence[in
         image: uint8 (height, width), its pixels side by side in a row.
         stamps: bitmaps and their origins, inside the image.
         values: one for each, 0 to 255.
+
+    Raises:
+        ValueError: for a bitmap that leaves the image.
     """
     seg = native()
     held = [np.ascontiguousarray(bitmap) for bitmap, _ in stamps]
+    for bitmap, (_, (left, top)) in zip(held, stamps, strict=True):
+        _require_inside(image.shape, left, top, bitmap.shape)
     structs = [
         (seg.address(bitmap), bitmap.strides[0], *origin_xy, *bitmap.shape[::-1], value)
         for bitmap, (_, origin_xy), value in zip(held, stamps, values, strict=True)
@@ -240,8 +257,16 @@ def _logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-def _model(spec: ModelSpec, types: dict[str, int]) -> dict[str, Any]:
-    """Return the fields of `struct seg_model`."""
+def _require_inside(image_hw: tuple[int, ...], left: int, top: int, bitmap_hw: tuple[int, ...]) -> None:
+    bottom, right = top + bitmap_hw[0], left + bitmap_hw[1]
+    if left < 0 or top < 0 or bottom > image_hw[0] or right > image_hw[1]:
+        raise ValueError(
+            f"rows {top}:{bottom}, columns {left}:{right} leave the {image_hw[1]}x{image_hw[0]} image; crop the bitmap"
+        )
+
+
+def model_fields(spec: ModelSpec, types: dict[str, int]) -> dict[str, Any]:
+    """Return the fields of `struct seg_model`; `types` are those of `Native`."""
     height, width = spec.input_hw
     grid_rows, grid_columns, count = spec.prototypes.shape[1:]
     return {

@@ -14,7 +14,8 @@ enum { BLOCK = 64 };
 static uint64_t key_of(float score, int64_t anchor, int64_t class_id, int64_t num_classes)
 {
     uint32_t bits;
-    /* Of numbers from 0 on, the order of the bits is theirs. */
+    /* Of numbers from 0 on, the order of the bits is theirs; -0 becomes 0. */
+    score += 0.0f;
     memcpy(&bits, &score, sizeof bits);
     return (uint64_t)bits << 32 | (uint64_t)(anchor * num_classes + (num_classes - 1 - class_id));
 }
@@ -163,7 +164,7 @@ static float lowest_real(const struct seg_model *model, float threshold)
         else
             low = middle;
     }
-    return threshold > 0 ? (float)low - 1e-3f : -FLT_MAX;
+    return threshold > 0 ? (float)low - 1e-3f : -INFINITY;
 }
 
 static void scan_floats(struct scan *scan, const void *const *outputs)

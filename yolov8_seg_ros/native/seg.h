@@ -56,7 +56,7 @@ struct seg_part {
 /* The anchors of one stride, row by row; of a decoded head, all anchors together. */
 struct seg_level {
     struct seg_part boxes;        /* channels: 4 * box_bins logits, side by side; decoded: centre x and y, width, height */
-    struct seg_part scores;       /* channels: a class logit each; decoded: a probability each */
+    struct seg_part scores;       /* channels: a class logit each; decoded: a probability each; one of the steps is 1 */
     struct seg_part coefficients; /* channels: num_coefficients mask coefficients */
     int32_t stride_px;            /* network pixels from anchor to anchor; 0 for a decoded head */
     int32_t columns, rows;        /* of anchors; columns = all anchors and rows = 1 for a decoded head */

@@ -29,7 +29,8 @@ static int is_level_valid(const struct seg_level *level)
 {
     return is_between(level->columns, 1, SEG_MAX_ANCHORS) && is_between(level->rows, 1, SEG_MAX_ANCHORS) &&
            is_between(level->stride_px, 0, SEG_MAX_SIDE_PX) && is_quant_valid(&level->boxes.quant) &&
-           is_quant_valid(&level->scores.quant) && is_quant_valid(&level->coefficients.quant);
+           is_quant_valid(&level->scores.quant) && is_quant_valid(&level->coefficients.quant) &&
+           (level->scores.channel_step == 1 || level->scores.anchor_step == 1);
 }
 
 /* Return the number of anchors, or an error. */
@@ -42,6 +43,8 @@ static int64_t count_anchors(const struct seg_model *model)
         !is_between(model->num_levels, 1, SEG_MAX_LEVELS) || !is_between(model->box_bins, 0, SEG_MAX_BINS) ||
         model->box_bins == 1 || !is_between(model->prototype_columns, 1, SEG_MAX_SIDE_PX) ||
         !is_between(model->prototype_rows, 1, SEG_MAX_SIDE_PX) || !is_quant_valid(&model->prototypes.quant))
+        return SEG_BAD_MODEL;
+    if (!model->box_bins && model->num_levels != 1)
         return SEG_BAD_MODEL;
     for (int32_t i = 0; i < model->num_levels; i++) {
         if (!is_level_valid(&model->levels[i]))

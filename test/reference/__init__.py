@@ -1,0 +1,22 @@
+"""The decoder in plain NumPy: the specification of `yolov8_seg_ros/native`.
+
+It is written to be read, and is slow. `test/core/test_native.py` compares the C library with it. Numbers are computed
+in the types and in the order of the C, so that boxes, scores and mask logits are equal to the last bit; only
+exponentials may differ by a rounding of float64.
+
+Coordinates are continuous: pixel 0 spans 0.0 to 1.0. A box is left, top, right, bottom (xyxy).
+"""
+
+from reference.decoder import Detections, decode
+from reference.masks import Placement, draw_mask, interpolated_logits, mask_logits, place, window_of_box
+
+__all__ = [
+    "Detections",
+    "Placement",
+    "decode",
+    "draw_mask",
+    "interpolated_logits",
+    "mask_logits",
+    "place",
+    "window_of_box",
+]
