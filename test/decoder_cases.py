@@ -191,6 +191,7 @@ def random_case(rng: np.random.Generator, dtypes: Sequence[str] = ("int8", "uint
         agnostic_nms=bool(rng.random() < 0.5),
         multi_label=bool(rng.random() < 0.5),
         vote_boxes=bool(rng.random() < 0.5),
+        mask_threshold=float(rng.choice([0.0, 0.5, 0.62, 1.0])),
     )
     image_hw = (int(rng.integers(1, 300)), int(rng.integers(1, 300)))
     letterbox = Letterbox.fit(image_hw, spec.input_hw, str(rng.choice(["letterbox", "stretch"])))

@@ -8,14 +8,14 @@ Coordinates are continuous: pixel 0 spans 0.0 to 1.0. A box is left, top, right,
 """
 
 from reference.decoder import Detections, decode
-from reference.masks import Placement, draw_mask, interpolated_logits, mask_logits, place, window_of_box
+from reference.masks import Placement, interpolated_logits, logit, mask_logits, place, window_of_box
 
 __all__ = [
     "Detections",
     "Placement",
     "decode",
-    "draw_mask",
     "interpolated_logits",
+    "logit",
     "mask_logits",
     "place",
     "window_of_box",

@@ -97,13 +97,6 @@ def window_of_box(xyxy_px: Sequence[float], spec: ModelSpec) -> tuple[int, int, 
     return left, top, right - left, bottom - top
 
 
-def draw_mask(
-    logits: NDArray[np.float32], placement: Placement, letterbox: Letterbox, spec: ModelSpec, mask_threshold: float
-) -> NDArray[np.bool_]:
-    """Return the bitmap, bool (height, width): True where the probability at a pixel's centre is above the threshold."""
-    return interpolated_logits(logits, placement, letterbox, spec) > logit(mask_threshold)
-
-
 def logit(probability: float) -> float:
     """Return the logit of a probability, 0 to 1, as float32."""
     with np.errstate(divide="ignore"):
@@ -114,7 +107,10 @@ def logit(probability: float) -> float:
 def interpolated_logits(
     logits: NDArray[np.float32], placement: Placement, letterbox: Letterbox, spec: ModelSpec
 ) -> NDArray[np.float64]:
-    """Return the logits (height, width) at the centres of a bitmap's pixels, interpolated linearly in float64."""
+    """Return the logits (height, width) at the centres of a bitmap's pixels, interpolated linearly in float64.
+
+    A pixel of the box belongs to the mask where its logit is above that of the mask threshold.
+    """
     column, across = cells_before(placement, letterbox, spec, 0)
     row, down = cells_before(placement, letterbox, spec, 1)
     plane = logits.astype(np.float64)
