@@ -1,4 +1,4 @@
-"""Build shared libraries for tests, from C, with the machine's compiler."""
+"""Build shared libraries and programs for tests, from C, with the machine's compiler."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 from yolov8_seg_ros.core.native import LIBRARY
 
 #: Of the package's own library.
-SOURCES = LIBRARY.parent
-_STRICT = ("-std=c99", "-O3", "-Wconversion", "-pedantic")
+SOURCE_FOLDER = LIBRARY.parent
+SOURCES = sorted(SOURCE_FOLDER.glob("*.c"))
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+#: As setup.py builds it, and with more warnings.
+STRICT = ("-std=c99", "-O3", "-Wconversion", "-pedantic")
 
 
 def compiler() -> str:
@@ -21,13 +24,17 @@ def compiler() -> str:
     return path
 
 
+def build(target: Path, sources: Iterable[Path], *options: str | Path, cc: str | None = None) -> Path:
+    """Build a program or what the options say, with warnings as errors; return its path."""
+    subprocess.run([cc or compiler(), *WARNINGS, *options, "-o", target, *sources, "-lm"], check=True)
+    return target
+
+
 def build_shared(library: Path, sources: Iterable[Path], *options: str) -> Path:
     """Build a library; return its path."""
-    flags = ("-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
-    subprocess.run([compiler(), *flags, *options, "-o", library, *sources, "-lm"], check=True)
-    return library
+    return build(library, sources, "-shared", "-fPIC", *options)
 
 
 def build_seg(folder: Path, *options: str) -> Path:
     """Build the package's own library with further options; return its path."""
-    return build_shared(folder / LIBRARY.name, sorted(SOURCES.glob("*.c")), *_STRICT, *options)
+    return build_shared(folder / LIBRARY.name, SOURCES, *STRICT, *options)

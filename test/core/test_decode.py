@@ -222,6 +222,9 @@ def test_votes_of_score_0_count_alike():
     np.testing.assert_allclose(placements["xyxy_px"], [[8, 16, 40, 48]])
 
 
+# -------------------------------------------------------------------------------------------------------------- masks
+
+
 @pytest.mark.parametrize(
     ("xyxy", "origin_xy", "shape"),
     [

@@ -188,19 +188,28 @@ def test_of_many_candidates_the_best_are_compared(name, multi_label, max_candida
 
 
 @pytest.mark.parametrize(
-    ("score_threshold", "multi_label"), [(0.25, True), (0.001, False)], ids=["default", "evaluation"]
+    ("raw_head", "options"),
+    [
+        pytest.param(True, {}, id="raw"),
+        pytest.param(True, {"score_threshold": 0.001, "max_instances": 300}, id="raw-evaluation"),
+        pytest.param(False, {"score_threshold": 0.001, "multi_label": False}, id="as-published"),
+    ],
 )
-def test_equal_on_pictures(shared_model, coco_pictures, score_threshold, multi_label):
-    options = DetectionOptions(score_threshold=score_threshold, multi_label=multi_label)
+def test_equal_on_pictures(shared_model, coco_pictures, raw_head, options):
     found = 0
-    with TfliteBackend(shared_model) as backend:
+    with TfliteBackend(shared_model, raw_head=raw_head) as backend:
+        assert backend.spec.is_raw == raw_head
         segmenter, decoder = Segmenter(backend), Decoder(backend.spec)
         frame = segmenter.new_frame()
-        for path in coco_pictures[::8]:
+        for path in coco_pictures[::13]:
             segmenter.preprocess(frame, ColorImage(decode_picture(path.read_bytes())))
             segmenter.infer(frame)
-            found += check_equal(backend.spec, frame.outputs, options, frame.letterbox, decoder=decoder)
+            detection = DetectionOptions(**options)
+            found += check_equal(backend.spec, frame.outputs, detection, frame.letterbox, decoder=decoder)
     assert found > 0
+
+
+# ------------------------------------------------------------------------------------------------ the package's calls
 
 
 def test_results_stay_when_the_next_image_comes(rng):
@@ -277,6 +286,9 @@ def test_a_model_of_many_candidates_and_few_instances(rng):
     assert check_equal(spec, likely_outputs(spec, rng), DetectionOptions(max_instances=5), same_size(spec)) == 5
 
 
+# -------------------------------------------------------------------------------------------------------- the library
+
+
 def test_it_is_installed_with_the_package(tmp_path):
     script = "from yolov8_seg_ros.core import native; print(native.LIBRARY); native.native()"
     # Not from here, where the sources would be found first.
@@ -302,6 +314,9 @@ def test_a_library_of_other_sources(tmp_path):
     source.write_text("int other(void) { return 1; }")
     with pytest.raises(NativeLibraryError, match=r"other.so cannot be loaded: .*seg_decode"):
         Native(build_shared(tmp_path / "other.so", [source]))
+
+
+# ----------------------------------------------------------------------------------------------------------- painting
 
 
 def test_paint(rng):
