@@ -4,6 +4,7 @@ PYTHON = python3
 MODEL =
 SOURCE =
 OUTPUT = demo_output
+SECONDS = 30
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,7 +24,7 @@ unexport LD_LIBRARY_PATH RMW_IMPLEMENTATION ROS_DISTRO ROS_VERSION ROS_PYTHON_VE
 endif
 
 .NOTPARALLEL:
-.PHONY: help demo test lint bench venv export-env clean tools no_ros always
+.PHONY: help demo test lint fuzz bench venv export-env clean tools no_ros always
 
 help: ## say what can be made (this text)
 	@echo 'Usage: make TARGET [PYTHON=python3.12] [MODEL=FILE] [SOURCE=PICTURE, FOLDER or VIDEO]'
@@ -40,6 +41,16 @@ lint: tools ## run ruff, mypy and the import rules
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+fuzz: build/decode_fuzzer ## let clang's libFuzzer search SECONDS long for outputs that break the decoder
+	@mkdir -p build/fuzz_corpus
+	@cd build && ./decode_fuzzer -max_total_time=$(SECONDS) -max_len=4096 fuzz_corpus >fuzz.log 2>&1 || { cat fuzz.log; exit 1; }
+	@grep '^Done' build/fuzz.log
+
+build/decode_fuzzer: test/fuzz/decode_fuzzer.c $(wildcard yolov8_seg_ros/native/*.[ch])
+	@mkdir -p build
+	clang -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-Iyolov8_seg_ros/native -o $@ $(filter %.c,$^) -lm
 
 bench: $(STAMPS)/package ## measure speed; prints tables
 	$(BIN)/python -m benchmarks $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--picture '$(SOURCE)')
