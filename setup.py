@@ -56,7 +56,7 @@ LIBRARY = Extension(
     f"{PACKAGE}.native.libseg",
     sources=sorted(map(str, NATIVE.glob("*.c"))),
     depends=sorted(map(str, NATIVE.glob("*.h"))),
-    extra_compile_args=["-std=c99", "-O3"],
+    extra_compile_args=["-std=c99", "-O3", "-ffp-contract=off"],
     libraries=["m"],
 )
 

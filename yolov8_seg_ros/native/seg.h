@@ -10,6 +10,7 @@
  *   seg_paint                      bitmaps -> an image of numbers
  *
  * Coordinates are continuous: pixel 0 spans 0.0 to 1.0. A box is left, top, right, bottom.
+ * Built with -ffp-contract=off it computes the same bits on any machine.
  * Functions that return an int return 0 or a count, or one of enum seg_error. The caller owns all memory. Calls that use
  * one workspace must not run at the same time.
  *
