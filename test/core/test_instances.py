@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.core.box_mask import BoxMask
-from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.core.instances import BoxMask, Instances
 
 IMAGE_HW = (4, 6)
 
@@ -124,6 +123,12 @@ def test_images_are_painted_over_what_is_given(three, method):
     canvas = np.full(IMAGE_HW, 99, np.uint8)
     assert getattr(three, method)(canvas) is canvas
     np.testing.assert_array_equal(canvas, getattr(three, method)())
+
+
+@pytest.mark.parametrize("method", ["label_image", "semantic_image"])
+def test_an_image_that_is_too_small_is_refused(three, method):
+    with pytest.raises(ValueError, match="leave the 6x3 image"):
+        getattr(three, method)(np.zeros((3, 6), np.uint8))
 
 
 def test_semantic_image_shows_classes(three):

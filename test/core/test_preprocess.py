@@ -1,0 +1,263 @@
+"""Test how an image gets into the network's input: size, colours, border, quantization."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from yolov8_seg_ros.core.image import ColorImage, ColorOrder
+from yolov8_seg_ros.core.letterbox import Letterbox
+from yolov8_seg_ros.core.preprocess import BORDER_GREY, AreaResizer, Preprocessor, quantized_pixels
+from yolov8_seg_ros.core.quantization import QuantParams
+
+#: As the published models have it: 1/255 in float32.
+INT8_INPUT = QuantParams(np.dtype("int8"), 0.003921568859368563, -128)
+UINT8_INPUT = QuantParams(np.dtype("uint8"), 0.003921568859368563, 0)
+FLOAT_INPUT = QuantParams(np.dtype("float32"))
+
+
+def rgb_image(rng: np.random.Generator, hw: tuple[int, int]) -> ColorImage:
+    return ColorImage(rng.integers(0, 256, (*hw, 3), np.uint8), ColorOrder.RGB)
+
+
+def written(
+    image: ColorImage,
+    network_hw: tuple[int, int] = (64, 64),
+    quant: QuantParams = INT8_INPUT,
+    mode: str = "letterbox",
+    interpolation: str = "area",
+) -> np.ndarray:
+    """Return a new input tensor with an image."""
+    preprocessor = Preprocessor(network_hw, quant, interpolation)
+    tensor = preprocessor.new_tensor()
+    preprocessor.write(image, Letterbox.fit(image.hw, network_hw, mode), tensor)
+    return tensor
+
+
+#: Image, fit, interpolation and quantization of the input.
+INPUTS = [
+    pytest.param((480, 640), "letterbox", "area", INT8_INPUT, id="landscape"),
+    pytest.param((640, 480), "letterbox", "linear", UINT8_INPUT, id="portrait"),
+    pytest.param((64, 96), "letterbox", "area", FLOAT_INPUT, id="same-size"),
+    pytest.param((1, 1), "letterbox", "linear", INT8_INPUT, id="a-pixel"),
+    pytest.param((1, 7), "stretch", "area", UINT8_INPUT, id="a-row"),
+    pytest.param((3, 4000), "letterbox", "area", INT8_INPUT, id="flat"),
+    pytest.param((4000, 3), "letterbox", "area", FLOAT_INPUT, id="narrow"),
+    pytest.param((4000, 3), "stretch", "linear", INT8_INPUT, id="narrow-stretched"),
+    pytest.param((427, 639), "letterbox", "linear", FLOAT_INPUT, id="odd"),
+    pytest.param((33, 31), "letterbox", "area", UINT8_INPUT, id="enlarged"),
+    pytest.param((1080, 1920), "stretch", "area", INT8_INPUT, id="large"),
+]
+
+
+@pytest.mark.parametrize(("image_hw", "mode", "interpolation", "quant"), INPUTS)
+def test_any_image_fills_any_input(image_hw, mode, interpolation, quant, rng):
+    image = rgb_image(rng, image_hw)
+    tensor = written(image, (64, 96), quant, mode, interpolation)
+    assert (tensor.shape, tensor.dtype) == ((1, 64, 96, 3), quant.dtype)
+    pixels = quant.dequantize(tensor[0]) * 255
+    letterbox = Letterbox.fit(image_hw, (64, 96), mode)
+    border = np.ones((64, 96), np.bool_)
+    border[letterbox.interior] = False
+    np.testing.assert_allclose(pixels[border], BORDER_GREY, atol=1e-3)
+    low, high = image.pixels.min() - 0.01, image.pixels.max() + 0.01
+    assert ((pixels[letterbox.interior] >= low) & (pixels[letterbox.interior] <= high)).all()
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "area"])
+@pytest.mark.parametrize("image_hw", [(48, 64), (100, 31), (7, 200)], ids=["exact", "narrow", "flat"])
+def test_every_colour_order_gives_the_same_input(image_hw, interpolation, rng):
+    red, green, blue, alpha = rng.integers(0, 256, (4, *image_hw), np.uint8)
+    images = [
+        ColorImage(np.dstack([red, green, blue]), ColorOrder.RGB),
+        ColorImage(np.dstack([blue, green, red]), ColorOrder.BGR),
+        ColorImage(np.dstack([blue, green, red, alpha]), ColorOrder.BGRA),
+        ColorImage(np.dstack([red, green, blue, alpha]), ColorOrder.RGBA),
+    ]
+    tensors = [written(image, interpolation=interpolation) for image in images]
+    for tensor in tensors[1:]:
+        np.testing.assert_array_equal(tensor, tensors[0])
+
+
+def test_gray_equals_a_colour_image_of_equal_channels(rng):
+    gray = rng.integers(0, 256, (48, 80), np.uint8)
+    tensors = [written(image) for image in (ColorImage(gray, ColorOrder.GRAY), ColorImage(np.dstack([gray] * 3)))]
+    np.testing.assert_array_equal(*tensors)
+
+
+def test_int8_input_is_the_pixel_minus_128(rng):
+    image = rgb_image(rng, (64, 64))
+    tensor = written(image)
+    np.testing.assert_array_equal(tensor[0], image.pixels.astype(np.int16) - 128)
+
+
+def test_uint8_input_is_the_pixel(rng):
+    image = rgb_image(rng, (64, 64))
+    np.testing.assert_array_equal(written(image, quant=UINT8_INPUT)[0], image.pixels)
+
+
+def test_float_input_is_the_pixel_over_255(rng):
+    image = rgb_image(rng, (64, 64))
+    tensor = written(image, quant=FLOAT_INPUT)
+    np.testing.assert_array_equal(tensor[0], image.pixels.astype(np.float32) / 255)
+
+
+def test_other_scales_go_through_a_table(rng):
+    quant = QuantParams(np.dtype("int8"), 0.01, -40)
+    image = rgb_image(rng, (64, 64))
+    tensor = written(image, quant=quant)
+    np.testing.assert_array_equal(tensor[0], np.rint(image.pixels / 255 / 0.01) - 40)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "area"])
+def test_a_tensor_is_used_again(interpolation, rng):
+    """After another size the border is written anew; within a size the interior alone."""
+    preprocessor = Preprocessor((64, 64), INT8_INPUT, interpolation)
+    tensor, last_hw = preprocessor.new_tensor(), None
+    for image_hw in ((64, 64), (32, 64), (32, 64), (64, 32), (64, 64), (20, 60)):
+        image = rgb_image(rng, image_hw)
+        if image_hw != last_hw:
+            preprocessor.write_border(tensor)
+        preprocessor.write(image, Letterbox.fit(image_hw, (64, 64)), tensor)
+        np.testing.assert_array_equal(tensor, written(image, interpolation=interpolation))
+        last_hw = image_hw
+
+
+def test_tensors_do_not_disturb_one_another(rng):
+    preprocessor = Preprocessor((64, 64), INT8_INPUT)
+    images = [rgb_image(rng, (40, 64)), rgb_image(rng, (64, 30))]
+    tensors = [preprocessor.new_tensor() for _ in images]
+    for image, tensor in zip(images, tensors, strict=True):
+        preprocessor.write(image, Letterbox.fit(image.hw, (64, 64)), tensor)
+    for image, tensor in zip(images, tensors, strict=True):
+        np.testing.assert_array_equal(tensor, written(image))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(lambda pixels: pixels[:, 8:72], id="padded-rows"),
+        pytest.param(lambda pixels: pixels[::-1], id="upside-down"),
+        pytest.param(lambda pixels: pixels[:, ::2], id="every-second-column"),
+    ],
+)
+@pytest.mark.parametrize("order", [ColorOrder.RGB, ColorOrder.BGR], ids=["rgb", "bgr"])
+def test_views_of_pixels_serve(view, order, rng):
+    pixels = view(rng.integers(0, 256, (48, 80, 3), np.uint8))
+    tensors = [written(ColorImage(given, order)) for given in (pixels, np.ascontiguousarray(pixels))]
+    np.testing.assert_array_equal(*tensors)
+
+
+def test_linear_resize_by_hand():
+    # Halved exactly, each new pixel lies between four old ones.
+    image = np.zeros((64, 64), np.uint8)
+    image[0:2, 0:2] = [[0, 40], [80, 120]]
+    tensor = written(ColorImage(image, ColorOrder.GRAY), (32, 32), UINT8_INPUT, interpolation="linear")
+    assert tensor[0, 0, 0].tolist() == [60, 60, 60]
+    assert not tensor[0, 1:, 1:].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param({"interpolation": "cubic"}, "expected one of area, linear, got 'cubic'", id="interpolation"),
+        pytest.param({"pixel_rounding": "up"}, "expected one of nearest, toward_zero, got 'up'", id="rounding"),
+    ],
+)
+def test_refused_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        Preprocessor((64, 64), INT8_INPUT, **options)
+
+
+@pytest.mark.parametrize(
+    "quant",
+    [INT8_INPUT, QuantParams(np.dtype("int8"), 0.0041, -120), UINT8_INPUT],
+    ids=["int8", "other-scale", "uint8"],
+)
+def test_toward_zero_is_the_arithmetic_of_ultralytics(quant):
+    batch = np.arange(256, dtype=np.uint8).astype(np.float32)
+    batch /= 255
+    expected = (batch / quant.scale + quant.zero_point).astype(quant.dtype)
+    np.testing.assert_array_equal(quantized_pixels(quant, "toward_zero"), expected)
+
+
+def test_toward_zero_is_nearest_or_one_step_below():
+    difference = quantized_pixels(INT8_INPUT, "nearest").astype(int) - quantized_pixels(INT8_INPUT, "toward_zero")
+    assert set(np.unique(difference)) == {0, 1}
+
+
+def test_rounding_means_nothing_to_a_float_input():
+    np.testing.assert_array_equal(
+        quantized_pixels(FLOAT_INPUT, "toward_zero"), quantized_pixels(FLOAT_INPUT, "nearest")
+    )
+
+
+# --------------------------------------------------------------------------------------------------- area interpolation
+
+
+def smooth_image(rng: np.random.Generator, hw: tuple[int, int], *channels: int):
+    """Return an image whose structures are some 20 pixels large, as those of a photo mostly are."""
+    coarse = rng.integers(0, 256, (hw[0] // 20 + 2, hw[1] // 20 + 2, *channels), np.uint8)
+    return cv2.resize(coarse, hw[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+@pytest.mark.parametrize(
+    ("hw", "wanted_wh", "channels"),
+    [
+        pytest.param((480, 640), (256, 192), (3,), id="halved-once"),
+        pytest.param((480, 640), (256, 192), (), id="halved-once-gray"),
+        pytest.param((480, 640), (320, 240), (4,), id="exactly-half"),
+        pytest.param((720, 1280), (256, 144), (3,), id="halved-twice"),
+        pytest.param((1080, 1920), (256, 144), (3,), id="more-than-two-pixels-each"),
+        pytest.param((427, 640), (256, 171), (3,), id="three-pixels-now-and-then"),
+        pytest.param((240, 320), (256, 192), (4,), id="two-pixels-each"),
+        pytest.param((30, 40), (256, 192), (), id="enlarged"),
+        pytest.param((481, 643), (256, 192), (3,), id="odd"),
+        pytest.param((2000, 300), (256, 100), (), id="narrow"),
+        pytest.param((2000, 256), (256, 100), (3,), id="one-side-only"),
+    ],
+)
+def test_like_opencv(hw, wanted_wh, channels, rng):
+    pixels = smooth_image(rng, hw, *channels)
+    resized = AreaResizer().resize(pixels, wanted_wh)
+    expected = cv2.resize(pixels, wanted_wh, interpolation=cv2.INTER_AREA)
+    assert resized.shape == expected.shape
+    difference = np.abs(resized.astype(int) - expected)
+    # What is left out at the end of an odd image shifts the rest by a fraction of a pixel.
+    assert difference.mean() < (0.06 if hw[0] % 2 else 0.03) * pixels.std()
+    assert difference.max() < 0.4 * pixels.std()
+
+
+def test_a_pixel_is_the_mean_of_four():
+    pixels = np.array([[0, 10, 100, 100], [20, 30, 100, 104]], np.uint8)
+    assert AreaResizer().resize(pixels, (2, 1)).tolist() == [[15, 101]]
+
+
+def test_a_pixel_is_the_mean_of_one_and_a_quarter():
+    pixels = np.array([[0, 40, 100, 180, 200]], np.uint8)
+    # Each new pixel covers 1.25 old ones: 1 and 0.25, 0.75 and 0.5, 0.5 and 0.75, 0.25 and 1.
+    assert AreaResizer().resize(pixels, (4, 1))[0] == pytest.approx([8, 64, 148, 196], abs=2)
+
+
+def test_nothing_is_left_out_of_an_even_image():
+    for width in range(64, 257):
+        assert (AreaResizer().resize(np.full((48, 256), 200, np.uint8), (width, 48)) == 200).all()
+
+
+def test_memory_is_used_again_for_images_of_one_size():
+    resizer = AreaResizer()
+    first, second = (resizer.resize(np.zeros((64, 64, 3), np.uint8), (20, 20)) for _ in range(2))
+    assert first is second
+    assert resizer.resize(np.zeros((60, 64, 3), np.uint8), (20, 20)) is not first
+
+
+def test_an_image_of_another_size_is_not_disturbed_by_the_last_one():
+    resizer = AreaResizer()
+    resizer.resize(np.full((64, 64), 200, np.uint8), (20, 20))
+    assert (resizer.resize(np.full((80, 80), 7, np.uint8), (20, 20)) == 7).all()
+
+
+def test_an_image_of_the_wanted_size_is_returned_as_it_is(rng):
+    pixels = smooth_image(rng, (20, 30), 3)
+    assert AreaResizer().resize(pixels, (30, 20)) is pixels
