@@ -8,12 +8,12 @@ import sys
 from contextlib import closing
 
 import pytest
-from n6_bench import BoardBench
+from n6_harness import PtyHarness
 from tiny_models import write_segmentation_model
 
-from yolov8_seg_ros.backends.n6 import discovery
-from yolov8_seg_ros.backends.n6.client import BoardClient
-from yolov8_seg_ros.backends.n6.simulated_network import LiteRtNetwork
+from yolov8_seg_ros.backends.n6 import serial_port
+from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
+from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiConnection
 from yolov8_seg_ros.cli.main import main
 
 
@@ -24,8 +24,8 @@ def model(tmp_path):
 
 @pytest.fixture
 def port(tmp_path, model):
-    with closing(BoardBench(tmp_path, LiteRtNetwork(model, 1))) as bench:
-        yield bench.port
+    with closing(PtyHarness(tmp_path, LiteRtNetwork(model, 1))) as board:
+        yield board.port
 
 
 def test_info_shows_board_and_network(port, capsys):
@@ -60,22 +60,22 @@ def test_segment_runs_on_a_board(port, model, tmp_path, person_bgr, capsys):
 
 
 @pytest.mark.parametrize("verb", ["info", "ping"])
-def test_a_board_that_is_not_there_is_told_in_one_line(verb, capsys):
+def test_a_board_that_is_not_there_is_one_line(verb, capsys):
     assert main(["n6", verb, "--port", "/dev/absent"]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert "/dev/absent: there is no such port" in line
 
 
-def test_no_st_link_is_told_in_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(discovery.list_ports, "comports", lambda: [])
+def test_no_st_link_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(serial_port.list_ports, "comports", lambda: [])
     assert main(["n6", "info"]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert "no ST-LINK is plugged in" in line
 
 
 @pytest.mark.parametrize("verb", ["info", "ping"])
-def test_a_board_without_a_network_is_told(verb, port, monkeypatch, capsys):
-    monkeypatch.setattr(BoardClient, "models", lambda _: [])
+def test_a_board_without_a_network_is_reported(verb, port, monkeypatch, capsys):
+    monkeypatch.setattr(StedgeaiConnection, "networks", lambda _: [])
     assert main(["n6", verb, "--port", port]) == 1
     assert "no network on the board" in capsys.readouterr().err
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ pytest.importorskip("rclpy")
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State
-from n6_bench import BoardBench
+from n6_harness import PtyHarness
 from rclpy.node import Node
 from ros_bench import parameters, process
 from sensor_msgs.msg import Image
@@ -25,7 +27,8 @@ from test_seg_node import Camera, activate, connected, make_node, send_and_await
 from tiny_models import write_segmentation_model
 from vision_msgs.msg import Detection2DArray
 
-from yolov8_seg_ros.backends.n6.simulated_network import LiteRtNetwork
+from yolov8_seg_ros.backends.n6.simulator.line import LineClosed, PtyLine
+from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.segmenter import Segmenter
 
@@ -41,8 +44,8 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def bench(tmp_path, model):
-    with closing(BoardBench(tmp_path, LiteRtNetwork(model, 1))) as made:
+def board(tmp_path, model):
+    with closing(PtyHarness(tmp_path, LiteRtNetwork(model, 1))) as made:
         yield made
 
 
@@ -54,15 +57,15 @@ def camera(ros):
 
 
 @pytest.fixture
-def node(ros, model, bench):
-    made = make_node(ros, model, backend="n6", serial_port=bench.port)
+def node(ros, model, board):
+    made = make_node(ros, model, backend="n6", serial_port=board.port)
     activate(made)
     return made
 
 
 @contextmanager
 def simulated(model, *arguments):
-    """Run a simulated board as a process; give the port."""
+    """Run a simulated board as a process; yield its port."""
     command = [sys.executable, "-m", "yolov8_seg_ros.cli.main", "n6", "simulate", "--model", str(model), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as board:
         try:
@@ -87,17 +90,17 @@ def test_images_become_detections(ros, node, camera):
     assert "STM32N6 on" in camera.health.hardware_id
 
 
-def test_a_pulled_cable_is_told_and_results_resume(ros, node, camera, bench):
+def test_a_pulled_cable_is_told_and_results_resume(ros, node, camera, board):
     send_and_await(ros, camera)
-    bench.stay_out()
-    bench.pull()
-    ros.until(lambda: not bench.path.is_symlink(), "the cable to be out")
+    board.stay_out()
+    board.pull()
+    ros.until(lambda: not board.is_plugged_in, "the cable to be out")
     camera.send()
     ros.until(lambda: camera.health and "no such port" in camera.health.message, "the reason")
     assert camera.health.level == DiagnosticStatus.ERROR
     assert camera.health.message.startswith("the board has failed since ")
     assert node._state_machine.current_state[0] == State.PRIMARY_STATE_ACTIVE
-    bench.plug_in()
+    board.plug_in()
     ros.until(lambda: camera.health.level != DiagnosticStatus.ERROR, "the fault to pass")
     send_and_await(ros, camera)
 
@@ -110,7 +113,7 @@ def test_a_board_that_is_not_there_fails_configure(ros, camera, model):
 
 
 @pytest.mark.parametrize("leave", ["deactivate", "disable"])
-def test_leaving_interrupts_a_transfer_that_stands_still(ros, node, camera, bench, leave):
+def test_leaving_interrupts_a_transfer_that_stands_still(ros, node, camera, board, leave):
     send_and_await(ros, camera)
     stalled = threading.Event()
 
@@ -118,7 +121,7 @@ def test_leaving_interrupts_a_transfer_that_stands_still(ros, node, camera, benc
         line.mute = True
         stalled.set()
 
-    bench.line.arm(5000, stall)
+    board.line.arm(5000, stall)
     abandoned = camera.send()
     ros.until(stalled.is_set, "the transfer to stand still")
     pipeline = node._session._pipeline
@@ -129,7 +132,7 @@ def test_leaving_interrupts_a_transfer_that_stands_still(ros, node, camera, benc
         node._session.listen(False)
     ros.until(lambda: pipeline.counts.done > done, "the transfer's end", deadline_s=1.0)
     assert node._session._failed == 0
-    bench.line.mute = False
+    board.line.mute = False
     if leave == "deactivate":
         node.trigger_activate()
     else:
@@ -157,6 +160,52 @@ def is_at_work(camera):
     camera.send()
     values = {entry.key: entry.value for entry in camera.health.values} if camera.health else {}
     return values.get("frames dropped for newer ones", "0") != "0"
+
+
+@contextmanager
+def line_that_never_falls_silent():
+    """Send packets without an end, as a board does that sends outputs; yield the line."""
+    line = PtyLine(baud_rate=921600)
+
+    def send():
+        try:
+            while True:
+                line.write(b"\x20" * 33)
+        except LineClosed:
+            return
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield line
+    finally:
+        line.close()
+        sender.join()
+        line.release()
+
+
+def is_in_use(path):
+    """Return whether a program has locked the port."""
+    descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def test_a_signal_ends_the_process_while_it_configures(ros, model):
+    with (
+        line_that_never_falls_silent() as line,
+        process("node.seg_node", *parameters(model=model, backend="n6", serial_port=line.path)) as node,
+    ):
+        ros.until(lambda: is_in_use(line.path), "the node to listen for the board")
+        node.send_signal(signal.SIGTERM)
+        output, _ = node.communicate(timeout=20)
+    assert node.returncode == 0
+    assert "Traceback" not in output
 
 
 class Recorder(Node):

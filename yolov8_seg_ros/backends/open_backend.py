@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from yolov8_seg_ros.backends.n6 import N6_PROTOCOLS, N6Options
 from yolov8_seg_ros.backends.npu import NpuBackend, NpuOptions
 from yolov8_seg_ros.backends.stai_mpu import SUFFIX as COMPILED_SUFFIX
 from yolov8_seg_ros.backends.stai_mpu import StaiMpuBackend
@@ -17,25 +17,6 @@ from yolov8_seg_ros.model_files.store import find_model
 
 #: What a user may ask for; the first is the default.
 BACKENDS = ("auto", "cpu", "npu", "n6")
-#: How an STM32N6 board is spoken to; the first is the default.
-N6_PROTOCOLS = ("stedgeai",)
-
-
-@dataclass(frozen=True)
-class N6Options:
-    """Where an STM32N6 board is, and how it is spoken to.
-
-    Attributes:
-        serial_port: the device; empty finds the ST-LINK.
-        baud_rate: tried first; 0 leaves it at the usual ones.
-        protocol: one of `N6_PROTOCOLS`.
-        header_size: of the packets of `stedgeai`, 1 or 2 bytes.
-    """
-
-    serial_port: str = ""
-    baud_rate: int = 0
-    protocol: str = N6_PROTOCOLS[0]
-    header_size: int = 1
 
 
 def open_backend(
@@ -48,6 +29,7 @@ def open_backend(
     npu: NpuOptions | None = None,
     tell: Callable[[str], object] = lambda line: None,
     n6: N6Options | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Backend:
     """Open a model on the backend asked for.
 
@@ -60,8 +42,10 @@ def open_backend(
         raw_head: whether a decoded head is cut off a .tflite file, so that its logits are decoded here; False runs the
             file as it was published.
         npu: how the NPU is reached.
-        tell: called with a line before foreign code is loaded, which may end the process.
+        tell: called with a line for the log: before foreign code is loaded, which may end the process, and when a lost
+            board is back; then from another thread.
         n6: where the board is, for `n6`.
+        stop: waiting for a board ends with a RunInterruptedError as soon as this returns True; called from any thread.
 
     Raises:
         ModelError: if the model is not to be found or cannot be served, or the names do not fit it.
@@ -73,7 +57,7 @@ def open_backend(
         raise BackendError(f"num_threads: expected 0 (automatic) or more, got {num_threads}")
     names = read_class_names(Path(class_names_file).expanduser()) if class_names_file else None
     if backend == "n6":
-        return _open_n6(model, names, n6 or N6Options())
+        return _open_n6(model, names, n6 or N6Options(), tell, stop)
     path, npu = find_model(model), npu or NpuOptions()
     if path.suffix == COMPILED_SUFFIX:
         return _open_compiled(path, backend, names)
@@ -117,14 +101,20 @@ def _instead(cpu: Backend, why: str) -> Backend:
     return cpu
 
 
-def _open_n6(model: str, names: Sequence[str] | None, options: N6Options) -> Backend:
+def _open_n6(
+    model: str,
+    names: Sequence[str] | None,
+    options: N6Options,
+    tell: Callable[[str], object],
+    stop: Callable[[], bool],
+) -> Backend:
     if options.protocol not in N6_PROTOCOLS:
         raise BackendError(f"n6_protocol: expected one of {', '.join(N6_PROTOCOLS)}; got '{options.protocol}'")
     try:
         # Only this backend needs pyserial and protobuf.
-        from yolov8_seg_ros.backends.n6.backend import N6Backend
-        from yolov8_seg_ros.backends.n6.link import LinkSettings, wanted_model
+        from yolov8_seg_ros.backends.n6.backend import N6Backend, wanted_model
+        from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol
     except ModuleNotFoundError as error:
         raise BackendError(f"n6 needs the Python package {error.name}: run 'pip install pyserial protobuf'") from error
-    settings = LinkSettings(options.serial_port, options.baud_rate, options.header_size)
-    return N6Backend(settings, wanted_model(find_model(model) if model else None, names))
+    wanted = wanted_model(find_model(model) if model else None, names)
+    return N6Backend(options, wanted, [StedgeaiProtocol()], stop=stop, tell=tell)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from yolov8_seg_ros.backends.n6 import N6Options
 from yolov8_seg_ros.backends.npu import DEFAULT_DELEGATE, NpuOptions
-from yolov8_seg_ros.backends.open_backend import BACKENDS, N6Options, open_backend
+from yolov8_seg_ros.backends.open_backend import BACKENDS, open_backend
 from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.options import (
@@ -77,23 +78,11 @@ def add_n6_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="baud rate; tried before 921600 and 115200 (default: those)",
     )
-    add_header_size_argument(group)
-
-
-def add_header_size_argument(parser: argparse._ActionsContainer) -> None:
-    """Add the size of packet headers."""
-    parser.add_argument(
-        "--header-size",
-        type=int,
-        choices=(1, 2),
-        default=1,
-        help="bytes of a packet's header, 2 for firmware of newer ST tools (default: %(default)s)",
-    )
 
 
 def n6_options(args: argparse.Namespace) -> N6Options:
-    """Tell where the board is."""
-    return N6Options(serial_port=args.port, baud_rate=args.baud, header_size=args.header_size)
+    """Return where the board is."""
+    return N6Options(serial_port=args.port, baud_rate=args.baud)
 
 
 def add_segmenter_arguments(parser: argparse.ArgumentParser) -> None:

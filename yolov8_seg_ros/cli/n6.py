@@ -1,4 +1,4 @@
-"""Verb `n6`: show what an STM32N6 board is, measure the line to it, stand in for one."""
+"""Verb `n6`: inspect, measure and simulate an STM32N6 board."""
 
 from __future__ import annotations
 
@@ -13,19 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from yolov8_seg_ros.backends.n6.client import BoardClient, RunResult
-from yolov8_seg_ros.backends.n6.device import BoardModel, Device
-from yolov8_seg_ros.backends.n6.link import LinkSettings, connect
-from yolov8_seg_ros.backends.n6.serial_line import SerialLine
-from yolov8_seg_ros.backends.n6.simulated_board import SimulatedBoard
-from yolov8_seg_ros.backends.n6.simulated_line import PtyLine
-from yolov8_seg_ros.backends.n6.simulated_network import LiteRtNetwork
-from yolov8_seg_ros.cli.arguments import (
-    add_header_size_argument,
-    add_n6_arguments,
-    number,
-    whole_number,
-)
+from yolov8_seg_ros.backends.n6.board import RunResult, connect
+from yolov8_seg_ros.backends.n6.simulator.board import SimulatedBoard
+from yolov8_seg_ros.backends.n6.simulator.line import PtyLine
+from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
+from yolov8_seg_ros.backends.n6.stedgeai import BoardModel, Device, StedgeaiConnection, StedgeaiProtocol, num_bytes
+from yolov8_seg_ros.backends.n6.stedgeai_wire import PacketFormat
+from yolov8_seg_ros.cli.arguments import add_n6_arguments, n6_options, number, whole_number
 from yolov8_seg_ros.errors import BackendError, CommandError
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, find_model
 
@@ -71,10 +65,10 @@ def _add_ping(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "simulate",
-        help="stand in for a board on a pseudo terminal",
+        help="simulate a board on a pseudo terminal",
         description=(
-            "Stand in for a board with ST's validation firmware: prints the pseudo terminal it listens on, and runs "
-            "the model with LiteRT until it is interrupted. As fast as it goes, unless it is to be slower."
+            "Simulate a board with ST's validation firmware: prints the path of its pseudo terminal, and runs "
+            "the model with LiteRT until it is interrupted. As fast as possible, unless options make it slower."
         ),
         epilog=(
             "example: yolov8_seg n6 simulate --model yolov8n_256 --baud 921600 "
@@ -82,19 +76,25 @@ def _add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="FILE_OR_NAME", help="(default: %(default)s)")
-    parser.add_argument("--baud", type=whole_number(0), default=0, metavar="N", help="hold the line up to a baud rate")
+    parser.add_argument("--baud", type=whole_number(0), default=0, metavar="N", help="slow the line to a baud rate")
     parser.add_argument("--latency-us", type=number, default=0.0, metavar="N", help="added to each turn-around")
     parser.add_argument("--device-ms", type=number, default=None, metavar="N", help="shortest inference")
     parser.add_argument("--link", type=Path, default=None, metavar="PATH", help="a symbolic link to make to it")
-    add_header_size_argument(parser)
+    parser.add_argument(
+        "--header-size",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="bytes of a packet's header, 2 as firmware of newer ST tools (default: %(default)s)",
+    )
     parser.set_defaults(run=run_simulate)
 
 
 def run_info(args: argparse.Namespace) -> int:
     """Print what is on the board."""
-    with _connected(args) as (line, client):
-        device, models = client.device(), client.models()
-    rows = [("port", f"{line.path} at {line.baud_rate} baud"), *_device_rows(device)]
+    with _connected(args) as board:
+        device, models = board.device(), board.networks()
+    rows = [_port_row(board), *_device_rows(device)]
     for model in models:
         rows += _model_rows(model)
     _print_rows(rows)
@@ -105,25 +105,25 @@ def run_info(args: argparse.Namespace) -> int:
 
 def run_ping(args: argparse.Namespace) -> int:
     """Print how fast the line is."""
-    with _connected(args) as (line, client):
-        models = client.models()
+    with _connected(args) as board:
+        models = board.networks()
         if not models:
             raise BackendError("there is no network on the board to measure with")
-        round_trips_s = [client.ping() for _ in range(_NUM_PINGS)]
-        inputs = [np.zeros(tensor.spec.shape, tensor.spec.quant.dtype) for tensor in models[0].inputs]
+        round_trips_s = [board.ping() for _ in range(_NUM_PINGS)]
+        inputs = [np.zeros(tensor.shape, tensor.quant.dtype) for tensor in models[0].inputs]
         cpu_s = time.process_time()
-        results = [client.run(models[0], inputs) for _ in range(args.frames)]
+        results = [board.run(models[0], inputs) for _ in range(args.frames)]
         cpu_s = (time.process_time() - cpu_s) / args.frames
     rows = [
-        ("port", f"{line.path} at {line.baud_rate} baud"),
+        _port_row(board),
         ("round trip", f"{statistics.median(round_trips_s) * 1e3:.2f} ms, at best {min(round_trips_s) * 1e3:.2f} ms"),
     ]
-    _print_rows(rows + _rate_rows(results, cpu_s))
+    _print_rows(rows + _rate_rows(models[0], results, cpu_s))
     return 0
 
 
 def run_simulate(args: argparse.Namespace) -> int:
-    """Stand in for a board until SIGINT or SIGTERM."""
+    """Simulate a board until SIGINT or SIGTERM."""
     network = LiteRtNetwork(find_model(args.model))
     line = PtyLine(args.baud, args.latency_us / 1e6)
     ended = threading.Event()
@@ -131,7 +131,7 @@ def run_simulate(args: argparse.Namespace) -> int:
         signal.signal(number_, lambda *_: ended.set())
     with _linked(args.link, line.path):
         print(args.link or line.path, flush=True)
-        board = SimulatedBoard(network, line, args.header_size, args.device_ms)
+        board = SimulatedBoard(network, line, PacketFormat(args.header_size), args.device_ms)
         thread = threading.Thread(target=board.serve)
         thread.start()
         ended.wait()
@@ -143,7 +143,7 @@ def run_simulate(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _linked(link: Path | None, target: str) -> Iterator[None]:
-    """Keep a symbolic link to the pseudo terminal for as long as it is there."""
+    """Keep a symbolic link to the pseudo terminal while it exists."""
     if link is None:
         yield
         return
@@ -158,12 +158,16 @@ def _linked(link: Path | None, target: str) -> Iterator[None]:
 
 
 @contextmanager
-def _connected(args: argparse.Namespace) -> Iterator[tuple[SerialLine, BoardClient]]:
-    line, client = connect(LinkSettings(args.port, args.baud, args.header_size))
+def _connected(args: argparse.Namespace) -> Iterator[StedgeaiConnection]:
+    board = connect(n6_options(args), [StedgeaiProtocol()])
     try:
-        yield line, client
+        yield board
     finally:
-        line.close()
+        board.close()
+
+
+def _port_row(board: StedgeaiConnection) -> tuple[str, str]:
+    return "port", f"{board.port.path} at {board.port.baud_rate} baud"
 
 
 def _device_rows(device: Device) -> list[tuple[str, str]]:
@@ -182,21 +186,21 @@ def _model_rows(model: BoardModel) -> list[tuple[str, str]]:
         ("network", f"{model.name} (signature {model.signature})"),
         ("compiled", f"{model.compiled}, by tools {model.tool_version}"),
         ("size", f"{model.num_nodes} nodes, multiply-accumulates: {macc}"),
-        *(("tensors", f"input {tensor.spec}  {tensor.num_bytes} bytes") for tensor in model.inputs),
-        *(("", f"output {tensor.spec}  {tensor.num_bytes} bytes") for tensor in model.outputs),
+        *(("tensors", f"input {tensor}  {num_bytes(tensor)} bytes") for tensor in model.inputs),
+        *(("", f"output {tensor}  {num_bytes(tensor)} bytes") for tensor in model.outputs),
     ]
 
 
-def _rate_rows(results: list[RunResult], cpu_s: float) -> list[tuple[str, str]]:
+def _rate_rows(model: BoardModel, results: list[RunResult], cpu_s: float) -> list[tuple[str, str]]:
     upload_s, download_s, inference_ms, total_s = (
         statistics.median(values)
         for values in zip(*((r.upload_s, r.download_s, r.inference_ms, r.total_s) for r in results), strict=True)
     )
-    result = results[0]
+    upload_bytes, download_bytes = (sum(map(num_bytes, tensors)) for tensors in (model.inputs, model.outputs))
     return [
-        ("upload", _rate(result.upload_bytes, upload_s)),
+        ("upload", _rate(upload_bytes, upload_s)),
         ("inference", f"{inference_ms:.2f} ms"),
-        ("download", _rate(result.download_bytes, download_s)),
+        ("download", _rate(download_bytes, download_s)),
         ("frame", f"{total_s:.3f} s, that is {1 / total_s:.2f} frames a second at most"),
         ("CPU", f"{cpu_s * 1e3:.1f} ms of this machine's a frame"),
     ]

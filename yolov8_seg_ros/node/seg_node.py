@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -11,7 +12,8 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter as RclParameter
 from std_srvs.srv import SetBool
 
-from yolov8_seg_ros.backends.open_backend import N6Options, open_backend
+from yolov8_seg_ros.backends.n6 import N6Options
+from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.errors import BackendError, OptionError
@@ -33,11 +35,13 @@ class SegNode(LifecycleNode):
     cleanup releases it.
 
     Args:
+        stop: waiting for a board while configuring ends as soon as this returns True.
         node_options: as `rclpy.lifecycle.LifecycleNode` takes them.
     """
 
-    def __init__(self, **node_options: Any) -> None:
+    def __init__(self, stop: Callable[[], bool] = lambda: False, **node_options: Any) -> None:
         super().__init__("yolov8_seg", **node_options)
+        self._stop = stop
         declare_parameters(self, PARAMETERS, lifecycle=True)
         self._session: Session | None = None
         self._spec: ModelSpec | None = None
@@ -111,9 +115,8 @@ class SegNode(LifecycleNode):
             raw_head=settings["decoding"] == "accurate",
             npu=npu_options(settings),
             tell=self.get_logger().info,
-            n6=N6Options(
-                settings["serial_port"], settings["baud_rate"], settings["n6_protocol"], settings["n6_header_size"]
-            ),
+            n6=N6Options(settings["serial_port"], settings["baud_rate"], settings["n6_protocol"]),
+            stop=self._stop,
         )
         try:
             options = segmenter_options(settings, backend.spec)
@@ -195,7 +198,7 @@ class SegNode(LifecycleNode):
 
 def make_node(ending: Ending) -> SegNode:
     """Make the node and, with `autostart`, bring it up; a transition that fails ends the process."""
-    node = SegNode()
+    node = SegNode(stop=lambda: ending.exit_code is not None)
     if node.autostart:
         for transition in (node.trigger_configure, node.trigger_activate):
             if transition() != TransitionCallbackReturn.SUCCESS:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from yolov8_seg_ros.backends.n6 import N6_PROTOCOLS
 from yolov8_seg_ros.backends.npu import DEFAULT_DELEGATE, NpuOptions
-from yolov8_seg_ros.backends.open_backend import BACKENDS, N6_PROTOCOLS
+from yolov8_seg_ros.backends.open_backend import BACKENDS
 from yolov8_seg_ros.core.instances import MAX_LABELS
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.options import DECODINGS, FITS, DetectionOptions, SegmenterOptions
@@ -28,8 +29,7 @@ PARAMETERS = (
     Parameter("npu_options", "", "further options of the delegate: key=value, separated by commas"),
     Parameter("serial_port", "", "of the STM32N6 board; empty: the ST-LINK that is plugged in"),
     Parameter("baud_rate", 0, "of the serial port; 0: as the firmware comes", minimum=0, maximum=20_000_000),
-    Parameter("n6_protocol", N6_PROTOCOLS[0], "how the STM32N6 board is spoken to", choices=N6_PROTOCOLS),
-    Parameter("n6_header_size", 1, "bytes of a packet's header, of protocol stedgeai", minimum=1, maximum=2),
+    Parameter("n6_protocol", N6_PROTOCOLS[0], "that the STM32N6 board speaks; auto: finds out", choices=N6_PROTOCOLS),
     Parameter("image_transport", "raw", "type of the image topic", choices=TRANSPORTS),
     Parameter("image_reliability", "auto", "of the image subscription; auto: as offered", choices=RELIABILITIES),
     Parameter("fit", "letterbox", "how the image is fitted into the network's input", choices=FITS),

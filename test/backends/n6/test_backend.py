@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
-from contextlib import closing
-
 import numpy as np
 import pytest
-from n6_bench import BoardBench, EchoNetwork
+from n6_harness import EchoNetwork, PtyHarness
 from tiny_models import write_detection_model, write_segmentation_model
 
-from yolov8_seg_ros.backends.n6 import discovery
-from yolov8_seg_ros.backends.n6.link import BAUD_RATES, LinkSettings, WantedModel, open_link
-from yolov8_seg_ros.backends.n6.simulated_network import LiteRtNetwork
-from yolov8_seg_ros.backends.open_backend import N6Options, open_backend
-from yolov8_seg_ros.errors import BackendError, LinkError, ModelError
+from yolov8_seg_ros.backends.n6 import N6Options, serial_port
+from yolov8_seg_ros.backends.n6.backend import WantedModel, choose_network, wanted_model
+from yolov8_seg_ros.backends.n6.board import BoardNetwork
+from yolov8_seg_ros.backends.n6.serial_port import find_port
+from yolov8_seg_ros.backends.n6.simulator.line import PtyLine
+from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
+from yolov8_seg_ros.backends.open_backend import open_backend
+from yolov8_seg_ros.errors import BackendError, LinkError, ModelError, RunInterruptedError
 
 
 @pytest.fixture
 def serve(tmp_path):
-    """Give a function that has a board run a model file."""
-    benches = []
+    """Return a function that has a board run a model file, and returns its port."""
+    boards = []
 
     def serve_file(path, folder="a"):
         (tmp_path / folder).mkdir()
-        benches.append(BoardBench(tmp_path / folder, LiteRtNetwork(path, 1)))
-        return benches[-1].port
+        boards.append(PtyHarness(tmp_path / folder, LiteRtNetwork(path, 1)))
+        return boards[-1].port
 
     yield serve_file
-    for bench in benches:
-        bench.close()
+    for board in boards:
+        board.close()
 
 
 def open_n6(model, port, **options):
@@ -88,26 +88,26 @@ def test_names_come_from_a_file(serve, tmp_path):
         assert board.spec.class_names == ("bolt", "nut")
 
 
-def test_names_that_do_not_fit_are_told(serve, tmp_path):
+def test_names_that_do_not_fit_are_refused(serve, tmp_path):
     (tmp_path / "names.txt").write_text("bolt\n")
     port = serve(write_segmentation_model(tmp_path / "tiny.tflite"))
     with pytest.raises(ModelError, match="1 class names for a model of 2 classes"):
         open_n6("", port, class_names_file=str(tmp_path / "names.txt"))
 
 
-def test_an_absent_port_is_told():
+def test_an_absent_port_is_reported():
     with pytest.raises(BackendError, match="/dev/absent: there is no such port"):
         open_n6("", "/dev/absent")
 
 
-def test_what_is_no_serial_port_is_told(tmp_path):
+def test_what_is_not_a_serial_port_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BackendError, match="cannot be opened"):
         open_n6("", str(tmp_path / "file"))
 
 
 def test_an_unknown_protocol_names_the_known_ones():
-    with pytest.raises(BackendError, match="n6_protocol: expected one of stedgeai; got 'morse'"):
+    with pytest.raises(BackendError, match="n6_protocol: expected one of auto, stedgeai; got 'morse'"):
         open_backend("", "n6", n6=N6Options(protocol="morse"))
 
 
@@ -132,55 +132,36 @@ OTHER_ST, SECOND = Port("/dev/ttyACM5", 0x0483, 0x5740), Port("/dev/ttyACM1", 0x
     ids=["one", "others", "none", "two"],
 )
 def test_the_port_is_found_by_its_usb_number(ports, found, monkeypatch):
-    monkeypatch.setattr(discovery.list_ports, "comports", lambda: ports)
+    monkeypatch.setattr(serial_port.list_ports, "comports", lambda: ports)
     if found.startswith("/dev"):
-        assert discovery.find_port() == found
+        assert find_port() == found
     else:
         with pytest.raises(LinkError, match=found):
-            discovery.find_port()
+            find_port()
 
 
-@pytest.mark.parametrize(
-    ("asked", "tried"),
-    [(0, [921600, 115200]), (115200, [115200, 921600]), (1000000, [1000000, 921600, 115200])],
-)
-def test_other_baud_rates_are_tried(asked, tried, monkeypatch):
-    opened = []
-
-    class DeafLine:
-        path = "port"
-
-        def __init__(self, path, baud_rate):
-            self.baud_rate = baud_rate
-            opened.append(baud_rate)
-
-        def drain(self, silence_s, limit_s):
-            raise LinkError(f"deaf at {opened[-1]}")
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr("yolov8_seg_ros.backends.n6.link.SerialLine", DeafLine)
-    with pytest.raises(LinkError, match="; ".join(f"deaf at {baud_rate}" for baud_rate in tried)):
-        open_link(LinkSettings("port", asked), WantedModel())
-    assert opened == tried
-    assert BAUD_RATES == (921600, 115200)
+def on_board(network):
+    return BoardNetwork(network.name, tuple(network.inputs), tuple(network.outputs), "simulated")
 
 
-def test_no_network_at_all_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("yolov8_seg_ros.backends.n6.client.BoardClient.models", lambda _: [])
-    with closing(BoardBench(tmp_path, EchoNetwork())) as bench, pytest.raises(BackendError, match="no network"):
-        open_link(LinkSettings(bench.port), WantedModel())
+def test_no_network_at_all_is_reported():
+    with pytest.raises(BackendError, match="there is no network on the board"):
+        choose_network([], WantedModel())
 
 
-def test_the_first_fitting_network_is_taken(tmp_path, serve, monkeypatch):
-    from yolov8_seg_ros.backends.n6.client import BoardClient
-
-    models = BoardClient.models
-    other = EchoNetwork(num_classes=5, name="other")
-    with closing(BoardBench(tmp_path, other)) as bench:
-        strangers = open_link(LinkSettings(bench.port), WantedModel()).client.models()
+def test_the_first_fitting_network_is_taken(tmp_path):
     tiny = write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "dog"])
-    monkeypatch.setattr(BoardClient, "models", lambda client: list(itertools.chain(strangers, models(client))))
-    with open_n6(tiny, serve(tiny)) as board:
-        assert "network 'tiny'" in board.description
+    stranger, fitting = on_board(EchoNetwork("stranger", num_classes=5)), on_board(LiteRtNetwork(tiny, 1))
+    network, spec = choose_network([stranger, fitting], wanted_model(tiny, None))
+    assert network is fitting
+    assert spec.class_names == ("cat", "dog")
+    with pytest.raises(ModelError, match=r"network 'stranger' on the board: its tensors are not those of .*tiny"):
+        choose_network([stranger], wanted_model(tiny, None))
+
+
+def test_opening_ends_when_it_is_stopped():
+    line = PtyLine()
+    times_asked = iter(range(3))
+    with pytest.raises(RunInterruptedError):
+        open_backend("", "n6", n6=N6Options(line.path), stop=lambda: next(times_asked, None) is None)
+    line.release()

@@ -1,57 +1,87 @@
-"""Let everything that can happen to a cable happen, at random moments, and see the backend resume by itself."""
+"""Let everything that can happen to a cable happen, at random moments: the backend resumes by itself."""
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from n6_bench import DEADLINE_S, SHORT_LIMITS, BoardResetError, CablePulledError, EchoNetwork, frame
+from n6_harness import (
+    DEADLINE_S,
+    SHORT_LIMITS,
+    SHORT_PAUSES_S,
+    BoardResetError,
+    CablePulledError,
+    EchoNetwork,
+    MemoryHarness,
+    PtyHarness,
+    frame,
+)
 
-from yolov8_seg_ros.backends.n6.simulated_board import BOOT_TEXT
+from yolov8_seg_ros.backends.n6 import N6Options
+from yolov8_seg_ros.backends.n6.backend import N6Backend, WantedModel
+from yolov8_seg_ros.backends.n6.simulator.board import BOOT_TEXT
+from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol
 from yolov8_seg_ros.errors import BackendError, RunInterruptedError
 
-ROUNDS = 50
+#: In memory a round takes milliseconds; a pseudo terminal shows that ports behave as the line in memory does.
+NUM_MEMORY_ROUNDS, NUM_PTY_ROUNDS = 50, 8
 #: These notice nothing by themselves.
 PATIENT_LIMITS = replace(SHORT_LIMITS, answer_s=DEADLINE_S, go_ahead_s=DEADLINE_S, inference_s=DEADLINE_S)
 #: A conversation about one frame of the test's network, both ways.
 FRAME_BYTES = 97 * 34 + 500 + 900
 
 
-def pull(line):
-    raise CablePulledError
+@pytest.fixture
+def pty_board(tmp_path, network):
+    """A board behind a pseudo terminal, which can fail."""
+    with closing(PtyHarness(tmp_path, network)) as made:
+        yield made
 
 
-def reset(line):
-    raise BoardResetError
+@pytest.fixture
+def told():
+    """Lines that backends have for the log."""
+    return []
 
 
-def late(line):
-    time.sleep(random.uniform(0.05, 0.2))
+@pytest.fixture
+def open_on(told):
+    """Return a function that opens a backend on a board; it tries again soon."""
+    opened = []
+
+    def open_backend(board, limits=SHORT_LIMITS):
+        wanted = WantedModel(class_names=("cat", "dog"))
+        backend = N6Backend(
+            N6Options(board.port),
+            wanted,
+            [StedgeaiProtocol(limits)],
+            tell=told.append,
+            pauses_s=SHORT_PAUSES_S,
+            open_port=board.open_port,
+        )
+        opened.append(backend)
+        return backend
+
+    yield open_backend
+    for backend in opened:
+        backend.close()
 
 
-def never(line):
-    line.mute = True
-    threading.Timer(random.uniform(0.05, 0.2), lambda: setattr(line, "mute", False)).start()
-
-
-def garbage(line):
-    line.insert(os.urandom(random.randrange(1, 200)))
-
-
-def boot_text(line):
-    line.insert(BOOT_TEXT)
+@pytest.fixture
+def backend(open_on, board):
+    return open_on(board)
 
 
 def until(condition, what):
     end_s = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < end_s, f"waited in vain for {what() if callable(what) else what}"
-        time.sleep(0.002)
+        time.sleep(0.001)
 
 
 def run_checked(backend, network, rng):
@@ -63,7 +93,7 @@ def run_checked(backend, network, rng):
 
 
 def run_until_good(backend, network, rng):
-    """Run frames until one succeeds; give why the others did not."""
+    """Run frames until one succeeds; return why the others did not."""
     reasons = []
 
     def succeeds():
@@ -78,50 +108,128 @@ def run_until_good(backend, network, rng):
     return reasons
 
 
-@pytest.mark.parametrize("fault", [pull, reset, late, never, garbage, boot_text], ids=lambda fault: fault.__name__)
-def test_a_fault_amid_a_frame_is_survived(backend, bench, network, fault):
-    rng = random.Random(fault.__name__)
+def survive(board, backend, network, faults, rng):
+    """Let faults happen amid frames; return why runs failed."""
     failures = []
-    for number in range(ROUNDS):
+    for number, fault in enumerate(faults):
         run_until_good(backend, network, rng)
         assert backend.fault == "", f"round {number}"
-        bench.line.arm(rng.randrange(FRAME_BYTES), fault)
-        line = bench.line
+        line = board.line
+        line.arm(rng.randrange(FRAME_BYTES), fault)
         until(lambda line=line: failures.extend(run_until_good(backend, network, rng)) or not line.armed, "the fault")
     run_until_good(backend, network, rng)
-    # A pause or stray bytes may fall where they do no harm.
-    assert len(failures) >= (ROUNDS if fault in (pull, reset) else 1), failures
-    print(f"{fault.__name__}: {len(failures)} runs failed, such as: {sorted(set(failures))[:4]}")
+    return failures
 
 
-def test_the_fault_says_why_and_since_when(backend, bench, network):
+def pull(line):
+    raise CablePulledError
+
+
+def reset(line):
+    raise BoardResetError
+
+
+def boot_text(line):
+    line.insert(BOOT_TEXT)
+
+
+def make_garbage(rng):
+    data = rng.randbytes(rng.randrange(1, 200))
+    return lambda line: line.insert(data)
+
+
+def make_late(rng):
+    """Return a fault: the board's bytes come only after the host has given up waiting, some times."""
+    num_timeouts = rng.randrange(1, 5)
+
+    def late(line):
+        line.num_held_timeouts = num_timeouts
+
+    return late
+
+
+def make_mute(rng):
+    """Return a fault: the board's bytes are lost for a while."""
+    num_writes = rng.randrange(1, 60)
+
+    def mute(line):
+        line.mute = True
+        line.arm(33 * num_writes, lambda line: setattr(line, "mute", False))
+
+    return mute
+
+
+FAULTS = {
+    "pull": lambda rng: pull,
+    "reset": lambda rng: reset,
+    "late": make_late,
+    "mute": make_mute,
+    "garbage": make_garbage,
+    "boot text": lambda rng: boot_text,
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_amid_a_frame_is_survived(open_on, board, network, kind):
+    rng = random.Random(kind)
+    faults = [FAULTS[kind](rng) for _ in range(NUM_MEMORY_ROUNDS)]
+    failures = survive(board, open_on(board), network, faults, rng)
+    # Late or stray bytes may come where they do no harm.
+    assert len(failures) >= (NUM_MEMORY_ROUNDS if kind in ("pull", "reset") else 1), failures
+    print(f"{kind}: {len(failures)} runs failed, such as: {sorted(set(failures))[:4]}")
+
+
+def make_pause(rng):
+    duration_s = rng.uniform(0.05, 0.2)
+    return lambda line: time.sleep(duration_s)
+
+
+PTY_FAULTS = {"pull": lambda rng: pull, "reset": lambda rng: reset, "pause": make_pause, "garbage": make_garbage}
+
+
+@pytest.mark.parametrize("kind", PTY_FAULTS)
+def test_a_fault_of_a_real_port_is_survived(open_on, pty_board, network, kind):
+    rng = random.Random(kind)
+    faults = [PTY_FAULTS[kind](rng) for _ in range(NUM_PTY_ROUNDS)]
+    failures = survive(pty_board, open_on(pty_board), network, faults, rng)
+    assert len(failures) >= (NUM_PTY_ROUNDS if kind in ("pull", "reset") else 0), failures
+
+
+def take_out(board):
+    board.stay_out()
+    board.pull()
+    until(lambda: not board.is_plugged_in, "the cable to be out")
+
+
+def test_the_fault_says_why_and_since_when(open_on, pty_board, network, told):
     rng = random.Random(1)
-    for _ in range(ROUNDS):
+    backend = open_on(pty_board)
+    for number in range(1, NUM_PTY_ROUNDS + 1):
         run_until_good(backend, network, rng)
-        bench.stay_out()
-        bench.pull()
-        until(lambda: not bench.path.is_symlink(), "the cable to be out")
+        take_out(pty_board)
         with pytest.raises(BackendError):
             run_checked(backend, network, rng)
         until(lambda: "no such port" in backend.fault, "the reason")
         assert backend.fault.startswith("the board has failed since ")
         with pytest.raises(BackendError, match="the board has failed since"):
             run_checked(backend, network, rng)
-        bench.plug_in()
-        until(lambda: not backend.fault, "the board to be back")
+        pty_board.plug_in()
+        until(lambda number=number: not backend.fault and len(told) == number, "the board to be back")
+        assert told[-1].startswith("the board is back; it had failed since ")
 
 
-def test_another_network_on_the_board_is_not_taken_for_the_first(backend, bench, network):
+def test_another_network_on_the_board_is_not_taken_for_the_first(backend, board, network):
     rng = random.Random(2)
-    for number in range(ROUNDS):
+    others = [EchoNetwork(num_classes=3), EchoNetwork("other", input_hw=(64, 32))]
+    for number in range(NUM_MEMORY_ROUNDS):
         run_until_good(backend, network, rng)
-        bench.network = EchoNetwork((64, 32), name="other") if number % 2 else EchoNetwork(num_classes=3)
-        bench.line.arm(rng.randrange(FRAME_BYTES), pull)
-        line = bench.line
+        board.network = others[number % 2]
+        line = board.line
+        line.arm(rng.randrange(FRAME_BYTES), pull)
         until(lambda line=line: not line.armed or fails(backend, network, rng), "the cable to be out")
         until(lambda: fails(backend, network, rng) and is_wrong_network(backend), "the network to be refused")
-        bench.network = network
-        bench.pull()
+        board.network = network
+        board.pull()
 
 
 def is_wrong_network(backend):
@@ -136,21 +244,21 @@ def fails(backend, network, rng):
     return False
 
 
-def test_another_program_at_the_port_is_told_and_outlasted(backend, bench, network):
+def test_another_program_at_the_port_is_reported_and_outlasted(open_on, pty_board, network):
     rng = random.Random(3)
-    for _ in range(ROUNDS):
+    backend = open_on(pty_board)
+    for _ in range(NUM_PTY_ROUNDS):
         run_until_good(backend, network, rng)
-        bench.hold_next_port()
-        bench.line.arm(rng.randrange(FRAME_BYTES), pull)
+        pty_board.hold_next_port()
+        pty_board.line.arm(rng.randrange(FRAME_BYTES), pull)
         until(lambda: fails(backend, network, rng) and "in use by another program" in backend.fault, "the reason")
-        time.sleep(rng.random() * 0.02)
-        bench.let_go_of_port()
+        pty_board.let_go_of_port()
 
 
-@pytest.mark.parametrize("backend_limits", [PATIENT_LIMITS], ids=["patient"])
-def test_a_pause_ends_a_transfer_and_a_later_run_is_good(backend, bench, network):
+def test_a_pause_ends_a_transfer_and_a_later_run_is_good(open_on, pty_board, network):
     rng = random.Random(4)
-    for _ in range(ROUNDS):
+    backend = open_on(pty_board, PATIENT_LIMITS)
+    for _ in range(NUM_PTY_ROUNDS):
         run_until_good(backend, network, rng)
         # Part of a frame is on its way and nothing more comes: only an interruption ends that.
         stalled = threading.Event()
@@ -159,7 +267,7 @@ def test_a_pause_ends_a_transfer_and_a_later_run_is_good(backend, bench, network
             line.mute = True
             stalled.set()
 
-        bench.line.arm(rng.randrange(FRAME_BYTES - 1500), stall)
+        pty_board.line.arm(rng.randrange(FRAME_BYTES - 1500), stall)
         pauser = threading.Thread(target=lambda stalled=stalled: stalled.wait() and backend.pause())
         pauser.start()
         with pytest.raises(RunInterruptedError):
@@ -168,19 +276,22 @@ def test_a_pause_ends_a_transfer_and_a_later_run_is_good(backend, bench, network
         with pytest.raises(RunInterruptedError):
             run_checked(backend, network, rng)
         assert backend.fault == ""
-        bench.line.mute = False
+        pty_board.line.mute = False
         backend.resume()
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["there", "gone"])
-def test_it_closes_at_any_moment(backend, bench, network, gone):
+@pytest.mark.parametrize("harness", [MemoryHarness, PtyHarness], ids=["memory", "pty"])
+def test_it_closes_at_any_moment(open_on, tmp_path, network, harness, gone):
     rng = random.Random(5)
-    run_until_good(backend, network, rng)
-    if gone:
-        bench.stay_out()
-        bench.pull()
-        fails(backend, network, rng)
-    backend.close()
-    backend.close()
-    with pytest.raises(RunInterruptedError):
-        run_checked(backend, network, rng)
+    made = PtyHarness(tmp_path, network) if harness is PtyHarness else MemoryHarness(network)
+    with closing(made) as board:
+        backend = open_on(board)
+        run_until_good(backend, network, rng)
+        if gone:
+            take_out(board)
+            fails(backend, network, rng)
+        backend.close()
+        backend.close()
+        with pytest.raises(RunInterruptedError):
+            run_checked(backend, network, rng)

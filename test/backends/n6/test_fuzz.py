@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from contextlib import closing
 
 import numpy as np
 import pytest
-from n6_bench import SHORT_LIMITS, BoardBench, EchoNetwork, connect_again, frame
-from test_client import ScriptedLine
+from n6_harness import MemoryPort, ScriptedPort, frame
+from test_stedgeai import ONE_BYTE, connected
 
-from yolov8_seg_ros.backends.n6.client import BoardClient
-from yolov8_seg_ros.backends.n6.messages import Command, Request, Response, TensorData
-from yolov8_seg_ros.backends.n6.packets import board_packets, host_packets
-from yolov8_seg_ros.backends.n6.serial_line import SerialLine
-from yolov8_seg_ros.backends.n6.simulated_board import SimulatedBoard
+from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol
+from yolov8_seg_ros.backends.n6.stedgeai_wire import Command, Request, TensorData
 from yolov8_seg_ros.errors import BackendError
 
 NUM_PACKETS = 10_000
-PACKET_BYTES = 33
+PACKET_BYTES = ONE_BYTE.packet_bytes
 
 
 def mutated(rng, packet):
-    """Give the packet with some bits, bytes or its length changed, or another one altogether."""
+    """Return the packet with some bits, bytes or its length changed, or another one altogether."""
     changed = bytearray(packet)
     kind = rng.randrange(5)
     if kind == 0:
@@ -40,7 +37,7 @@ def mutated(rng, packet):
 
 
 def requests(rng):
-    """Give the packets of a message that a host may send."""
+    """Return the packets of a message that a host may send."""
     data = rng.randbytes(rng.choice([0, 5, 64, 3072]))
     message = rng.choice(
         [
@@ -49,94 +46,88 @@ def requests(rng):
             TensorData(type=0, size=len(data), addr=0, datas=data),
         ]
     )
-    return host_packets(message.SerializeToString())
+    return ONE_BYTE.to_board(message.SerializeToString())
 
 
-def test_the_board_survives_any_packets(bench, line, network):
-    rng = random.Random(1)
-    sent = 0
-    while sent < NUM_PACKETS:
-        for packet in requests(rng):
-            line.write(mutated(rng, packet) if rng.random() < 0.5 else packet, 10.0)
-            line.discard()
-            sent += 1
-    client = BoardClient(line, limits=SHORT_LIMITS)
-    connect_again(client)
-    client = BoardClient(line)
+def assert_runs(connection, network, rng):
     data = frame(rng, network)
-    assert np.array_equal(client.run(client.models()[0], [data]).outputs[0], network.expected(data)[0])
+    outputs = connection.run(connection.networks()[0], [data]).outputs
+    assert all(map(np.array_equal, outputs, network.expected(data)))
 
 
-class RecordingLine:
-    """Take what a board says, and ask nothing of it."""
+def test_the_board_survives_any_packets(board, network):
+    rng = random.Random(1)
+    port = board.open_port(board.port)
+    num_sent = 0
+    while num_sent < NUM_PACKETS:
+        for packet in requests(rng):
+            port.write(mutated(rng, packet) if rng.random() < 0.5 else packet, 10.0)
+            port.discard()
+            num_sent += 1
+    assert_runs(StedgeaiProtocol().connect(port), network, rng)
 
-    def __init__(self):
+
+class RecordingPort(MemoryPort):
+    """Keep the answers of a board as packets."""
+
+    def __init__(self, line):
+        super().__init__(line)
         self.packets = []
 
-    def write(self, data):
-        self.packets += [data[start : start + PACKET_BYTES] for start in range(0, len(data), PACKET_BYTES)]
+    def read(self, limit_s):
+        received = super().read(limit_s)
+        self.packets += [received[start : start + PACKET_BYTES] for start in range(0, len(received), PACKET_BYTES)]
+        return received
 
 
-@pytest.fixture(scope="module")
-def conversations():
-    """Give what a board says to each call of the client, as packets; request ids begin at 1."""
-    network = EchoNetwork()
+CALLS = {
+    "connect": lambda port, model: StedgeaiProtocol().connect(port),
+    "device": lambda port, model: connected(port, 2).device(),
+    "networks": lambda port, model: connected(port, 2).networks(),
+    "run": lambda port, model: connected(port, 2).run(model, [np.zeros((1, 32, 32, 3), np.int8)]),
+}
+
+
+@pytest.fixture
+def model(connection):
+    return connection.networks()[0]
+
+
+@pytest.fixture
+def answers(board, model):
+    """Return what a board answers to each call, as packets."""
     recorded = {}
-    for name in ("connect", "device", "models", "run"):
-        line = RecordingLine()
-        board = SimulatedBoard(network, line)
-        board._request_id = 1
-        if name == "connect":
-            board._answer_sync()
-        elif name == "device":
-            board._answer_system_info()
-        elif name == "models":
-            board._answer_model_info(0)
-            end = Response(reqid=2, state=4, ack={"param": 4, "error": 4})
-            line.packets.append(board_packets(end.SerializeToString()))
-        else:
-            board._acknowledge(1, 3072)
-            board._acknowledge(2, 3072)
-            board._send_operator(1.0)
-            board._send_outputs(network.expected(np.zeros((1, 32, 32, 3), np.int8)), with_data=True)
-        recorded[name] = line.packets
+    for name, call in CALLS.items():
+        port = RecordingPort(board.line)
+        if name != "connect":
+            StedgeaiProtocol().connect(MemoryPort(board.line))
+        call(port, model)
+        # The board asks for each packet of an input; a ScriptedPort does so by itself.
+        recorded[name] = [packet for packet in port.packets if len(packet) == PACKET_BYTES]
     return recorded
 
 
-def call(client, name, model):
-    if name == "run":
-        return client.run(model, [np.zeros((1, 32, 32, 3), np.int8)])
-    return getattr(client, name)()
-
-
-def test_the_host_survives_any_packets(conversations, tmp_path):
-    [model] = BoardClient(ScriptedLine(*conversations["models"])).models()
+def test_the_host_survives_any_packets(answers, model, board, network):
     rng = random.Random(2)
-    fed = good = 0
-    while fed < NUM_PACKETS:
-        name = rng.choice(list(conversations))
-        damaged = rng.randrange(len(conversations[name]))
+    num_fed = num_good = 0
+    while num_fed < NUM_PACKETS:
+        name = rng.choice(list(CALLS))
+        damaged = rng.randrange(len(answers[name]))
         packets = [
             mutated(rng, packet) if index == damaged or rng.random() < 0.1 else packet
-            for index, packet in enumerate(conversations[name])
+            for index, packet in enumerate(answers[name])
         ]
-        fed += len(packets)
+        num_fed += len(packets)
         try:
-            call(BoardClient(ScriptedLine(*packets), limits=SHORT_LIMITS), name, model)
+            CALLS[name](ScriptedPort(*packets), model)
         except BackendError:
             pass
         else:
-            good += 1
-    print(f"{fed} packets, {good} calls succeeded all the same")
-    network = EchoNetwork()
-    with closing(BoardBench(tmp_path, network)) as bench, closing(SerialLine(bench.port, 921600)) as line:
-        client = BoardClient(line)
-        client.connect()
-        data = frame(rng, network)
-        assert np.array_equal(client.run(client.models()[0], [data]).outputs[0], network.expected(data)[0])
+            num_good += 1
+    print(f"{num_fed} packets, {num_good} calls succeeded all the same")
+    assert_runs(StedgeaiProtocol().connect(board.open_port(board.port)), network, rng)
 
 
-def test_the_recorded_conversations_are_good(conversations):
-    model = BoardClient(ScriptedLine(*conversations["models"])).models()[0]
-    for name, packets in conversations.items():
-        call(BoardClient(ScriptedLine(*packets)), name, model)
+@pytest.mark.parametrize("name", CALLS)
+def test_the_recorded_answers_are_good(answers, model, name):
+    CALLS[name](ScriptedPort(*itertools.chain(answers[name])), model)

@@ -1,1 +1,26 @@
-"""Run the network on an STM32N6 board behind a serial line, and stand in for such a board."""
+"""Run the network on an STM32N6 board behind a serial port, and simulate such a board.
+
+Importing this package needs neither pyserial nor protobuf; its modules do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Protocols that a board may speak; the first is the default, and finds out which of the others the board speaks.
+N6_PROTOCOLS = ("auto", "stedgeai")
+
+
+@dataclass(frozen=True)
+class N6Options:
+    """Where an STM32N6 board is, and which protocol it speaks.
+
+    Attributes:
+        serial_port: path of the device; empty: the only ST-LINK that is plugged in.
+        baud_rate: in bits per second, tried before the usual rates; 0: only the usual rates.
+        protocol: one of `N6_PROTOCOLS`.
+    """
+
+    serial_port: str = ""
+    baud_rate: int = 0
+    protocol: str = N6_PROTOCOLS[0]

@@ -1,33 +1,77 @@
-"""Run the network on a board, and keep at it when the board goes away and comes back."""
+"""Run a YOLOv8-seg network on a board that sends the network's outputs."""
 
 from __future__ import annotations
 
-import itertools
-import threading
-import time
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from yolov8_seg_ros.backends.n6.link import Link, LinkSettings, WantedModel, open_link
+from yolov8_seg_ros.backends.n6 import N6Options
+from yolov8_seg_ros.backends.n6.board import (
+    PAUSES_S,
+    BoardNetwork,
+    BoardProtocol,
+    Connection,
+    ReconnectingBoard,
+    connect,
+)
+from yolov8_seg_ros.backends.n6.serial_port import SerialPort, Stop, never
+from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.backend import Backend
+from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import Tensor
-from yolov8_seg_ros.errors import BackendError, ModelError, RunInterruptedError
+from yolov8_seg_ros.errors import BackendError, ModelError
 
-PAUSES_S = (0.5, 10.0)
-#: How long a run waits for a board that is being brought back into step after an interruption. That may take as long
-#: as the rest of the interrupted transfer; a newer image deserves to be the first one then.
-_REOPEN_LIMIT_S = 1.0
-_JOIN_LIMIT_S = 5.0
+_SCALE_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class WantedModel:
+    """The model that is to run on the board.
+
+    Attributes:
+        title: of the model, for messages.
+        spec: what its tensors must be; None: any YOLOv8-seg model will do.
+        class_names: a name for each class, since the board knows none; None: numbered names.
+    """
+
+    title: str = ""
+    spec: ModelSpec | None = None
+    class_names: Sequence[str] | None = None
+
+
+def wanted_model(path: Path | None, class_names: Sequence[str] | None) -> WantedModel:
+    """Read what is to be on the board from the file that the board's network was made of.
+
+    Args:
+        path: the .tflite file; None: any YOLOv8-seg model will do.
+        class_names: a name for each class; None: those of the file.
+
+    Raises:
+        ModelError: if the file is not a YOLOv8-seg model.
+        BackendError: if no runtime is installed that can read it.
+    """
+    if path is None:
+        return WantedModel(class_names=class_names)
+    with TfliteBackend(path, 1, class_names, raw_head=False) as reader:
+        spec = reader.spec
+    return WantedModel(str(path), spec, spec.class_names if spec.names_given else None)
 
 
 class N6Backend(Backend):
-    """A network run by an STM32N6 with ST's validation firmware.
+    """A network run by an STM32N6.
 
-    A link that fails is closed, and a thread opens it anew until that succeeds; runs fail at once meanwhile, and
-    `fault` says why and since when.
+    Runs fail at once while the board is lost; `fault` says why and since when.
 
     Args:
-        settings: where the board is.
+        options: where the board is.
         wanted: what is to run on it.
-        pauses_s: before the board is tried again: the first one, and the one up to which they double.
+        protocols: that the board may speak, in the order in which they are tried.
+        stop: transfers end as soon as this returns True.
+        tell: called with a line for the log when a lost board is back; from another thread.
+        pauses_s: before a lost board is tried again, and the longest one: pauses double.
+        open_port: opens a port of this path and baud rate.
 
     Raises:
         BackendError: if there is no board, or it does not work.
@@ -36,120 +80,116 @@ class N6Backend(Backend):
 
     needs_warm_up = False
 
-    def __init__(self, settings: LinkSettings, wanted: WantedModel, pauses_s: tuple[float, float] = PAUSES_S) -> None:
-        self._settings = settings
-        self._wanted = wanted
-        self._pauses_s = pauses_s
-        self._request_ids = itertools.count(1)
-        self._paused, self._closing = threading.Event(), threading.Event()
-        self._changed = threading.Condition()
-        self._link: Link | None = None
-        self._pause_s = 0.0
-        self._failing_since = ""
-        self.fault = ""
+    def __init__(
+        self,
+        options: N6Options,
+        wanted: WantedModel,
+        protocols: Sequence[BoardProtocol[Connection]],
+        *,
+        stop: Stop = never,
+        tell: Callable[[str], object] = lambda line: None,
+        pauses_s: tuple[float, float] = PAUSES_S,
+        open_port: Callable[[str, int, Stop], SerialPort] = SerialPort,
+    ) -> None:
         self.reason = ""
-        link = open_link(settings, wanted, request_ids=self._request_ids)
-        self.spec = link.spec
-        self._install(link)
-        self._keeper = threading.Thread(target=self._keep, name="n6 link", daemon=True)
-        self._keeper.start()
+        self.fault = ""
+        self._options = options
+        self._wanted = wanted
+        self._protocols = protocols
+        self._open_port = open_port
+        self._opened_spec: ModelSpec | None = None
+        self._board = ReconnectingBoard(self._open, stop, self._set_fault, tell, pauses_s)
+        assert self._opened_spec is not None
+        self.spec = self._opened_spec
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
-        """Run the network on one stored input; give its stored outputs, the caller's own.
+        """Run the network on one quantized input; return its quantized outputs, the caller's own.
 
         Raises:
             BackendError: if there is no board, or it fails.
             RunInterruptedError: if `pause` was called, or the board is not yet back in step after that.
         """
-        link = self._usable_link()
-        try:
-            result = link.client.run(link.model, [network_input])
-        except BackendError as error:
-            self._lose(link, error)
-            raise
-        self._pause_s, self._failing_since = 0.0, ""
-        return result.outputs
+        return self._board.call(lambda connection: connection.run(self._network, [network_input]).outputs)
 
     def pause(self) -> None:
-        """End a transfer at once; from any thread."""
-        self._paused.set()
-        self._wake()
+        """End a transfer at once, and let runs fail until `resume`; from any thread."""
+        self._board.pause()
 
     def resume(self) -> None:
         """Allow runs again; from any thread."""
-        self._paused.clear()
+        self._board.resume()
 
     def close(self) -> None:
-        """Let go of the board."""
-        self._closing.set()
-        self._wake()
-        self._keeper.join(_JOIN_LIMIT_S)
-        with self._changed:
-            link, self._link = self._link, None
-        if link is not None:
-            link.line.close()
+        """Disconnect from the board."""
+        self._board.close()
 
-    def _stopped(self) -> bool:
-        return self._paused.is_set() or self._closing.is_set()
+    def _set_fault(self, fault: str) -> None:
+        self.fault = fault
 
-    def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+    def _open(self, stop: Stop) -> Connection:
+        connection = connect(self._options, self._protocols, stop, self._open_port)
+        try:
+            self._choose_network(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
-    def _usable_link(self) -> Link:
-        with self._changed:
-            self._changed.wait_for(lambda: self._link or self.fault or self._stopped(), _REOPEN_LIMIT_S)
-            if self._stopped():
-                raise RunInterruptedError("the backend is paused")
-            if self._link is None:
-                if self.fault:
-                    raise BackendError(self.fault)
-                raise RunInterruptedError("the board is being brought back into step after an interruption")
-            return self._link
+    def _choose_network(self, connection: Connection) -> None:
+        device_name = connection.device_name()
+        network, spec = choose_network(connection.networks(), self._wanted)
+        if self._opened_spec not in (None, spec):
+            raise ModelError(f"the board now has another network, '{network.name}'; clean up and configure the node")
+        self._network, self._opened_spec = network, spec
+        self.description = (
+            f"{device_name} on {connection.port.path} at {connection.port.baud_rate} baud, "
+            f"network '{network.name}', {network.runtime}"
+        )
 
-    def _install(self, link: Link) -> None:
-        link.line.stop = self._stopped
-        with self._changed:
-            self.description = (
-                f"{link.device.name} on {link.line.path} at {link.line.baud_rate} baud, "
-                f"network '{link.model.name}', {link.model.runtime}"
-            )
-            self._link, self.fault = link, ""
-            self._changed.notify_all()
 
-    def _lose(self, link: Link, error: BackendError) -> None:
-        link.line.close()
-        with self._changed:
-            self._link = None
-            if not isinstance(error, RunInterruptedError):
-                self._note(error)
-            self._changed.notify_all()
+def choose_network(networks: Sequence[BoardNetwork], wanted: WantedModel) -> tuple[BoardNetwork, ModelSpec]:
+    """Return the first of the board's networks that is the wanted one, and what its tensors mean.
 
-    def _note(self, error: Exception) -> None:
-        """Say what is wrong, and wait longer before the next attempt."""
-        self._failing_since = self._failing_since or time.strftime("%H:%M:%S")
-        first_s, last_s = self._pauses_s
-        self._pause_s = min(max(2 * self._pause_s, first_s), last_s)
-        self.fault = f"the board has failed since {self._failing_since}: {error}"
+    Raises:
+        ModelError: if there is none; the message says of each why not.
+        BackendError: if there is no network at all.
+    """
+    if not networks:
+        raise BackendError("there is no network on the board; generate the firmware for your model and flash it")
+    reasons = []
+    for network in networks:
+        try:
+            return network, _spec_of(network, wanted)
+        except ModelError as error:
+            reasons.append(f"network '{network.name}' on the board: {error}")
+    raise ModelError("; ".join(reasons))
 
-    def _keep(self) -> None:
-        """Open the link anew whenever there is none."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._link is None or self._closing.is_set())
-            if self._closing.wait(self._pause_s):
-                return
-            try:
-                self._install(self._open_again())
-            except RunInterruptedError:
-                return
-            except (BackendError, ModelError) as error:
-                with self._changed:
-                    self._note(error)
 
-    def _open_again(self) -> Link:
-        link = open_link(self._settings, self._wanted, self._closing.is_set, self._request_ids)
-        if link.spec != self.spec:
-            link.line.close()
-            raise ModelError(f"the board now has another network, '{link.model.name}'; clean up and configure the node")
-        return link
+def _spec_of(network: BoardNetwork, wanted: WantedModel) -> ModelSpec:
+    if wanted.spec is not None:
+        _require_same(network.inputs, [wanted.spec.input], wanted.title)
+        _require_same(network.outputs, wanted.spec.outputs, wanted.title)
+    return ModelSpec.from_tensors(network.inputs, network.outputs, wanted.class_names)
+
+
+def _require_same(found: Sequence[TensorSpec], wanted: Sequence[TensorSpec], title: str) -> None:
+    if len(found) != len(wanted) or not all(map(_alike, _sorted(found), _sorted(wanted))):
+        raise ModelError(
+            f"its tensors are not those of {title} (on the board: {', '.join(map(str, found))}; in the file: "
+            f"{', '.join(map(str, wanted))}); flash the firmware for that file, or name the file that was flashed, "
+            "or leave the model empty and name its classes by a file"
+        )
+
+
+def _sorted(tensors: Sequence[TensorSpec]) -> list[TensorSpec]:
+    """Sort tensors by what the firmware keeps: neither their names nor their order."""
+    return sorted(tensors, key=lambda tensor: (len(tensor.shape), tensor.shape, tensor.quant.scale))
+
+
+def _alike(one: TensorSpec, other: TensorSpec) -> bool:
+    same_type = (one.shape, one.quant.dtype, one.quant.zero_point) == (
+        other.shape,
+        other.quant.dtype,
+        other.quant.zero_point,
+    )
+    return same_type and math.isclose(one.quant.scale, other.quant.scale, rel_tol=_SCALE_TOLERANCE)

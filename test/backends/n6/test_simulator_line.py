@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from yolov8_seg_ros.backends.n6 import simulated_line
-from yolov8_seg_ros.backends.n6.serial_line import SerialLine
-from yolov8_seg_ros.backends.n6.simulated_line import LineClosed, Pace, PtyLine
+from yolov8_seg_ros.backends.n6.serial_port import SerialPort
+from yolov8_seg_ros.backends.n6.simulator import line as simulator_line
+from yolov8_seg_ros.backends.n6.simulator.line import LineClosed, Pace, PtyLine
 
 PACKET_S = 33 * 10 / 921600
 
@@ -32,7 +32,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(simulated_line, "time", made)
+    monkeypatch.setattr(simulator_line, "time", made)
     return made
 
 
@@ -65,13 +65,22 @@ def test_without_a_baud_rate_no_time_passes(clock):
 
 
 def test_bytes_that_nobody_reads_are_lost_and_the_line_goes_on(line, monkeypatch):
-    monkeypatch.setattr(simulated_line, "_LOST_AFTER_S", 0.0)
-    monkeypatch.setattr(simulated_line, "_SLICE_MS", 1)
+    monkeypatch.setattr(simulator_line, "_LOST_AFTER_S", 0.0)
+    monkeypatch.setattr(simulator_line, "_SLICE_MS", 1)
     line.write(bytes(1 << 20))
-    with closing(SerialLine(line.path, 921600)) as host:
-        host.drain(0.05, 10.0)
+    with closing(SerialPort(line.path, 921600)) as host:
+        while host.read(0.05):
+            pass
         line.write(b"still here")
         assert host.read(10.0) == b"still here"
+
+
+def test_what_came_before_the_start_is_discarded(line):
+    with closing(SerialPort(line.path, 921600)) as host:
+        host.write(b"from a former life", 1.0)
+        line.discard()
+        host.write(b"now", 1.0)
+        assert line.read(3) == b"now"
 
 
 def test_closing_ends_a_wait(line):

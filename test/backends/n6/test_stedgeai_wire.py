@@ -1,13 +1,24 @@
-"""Hold the packet layer against recorded byte strings, and its two sides against each other."""
+"""Test messages and packets against recorded byte strings, and the two sides against each other."""
 
 from __future__ import annotations
 
 import pytest
 
-from yolov8_seg_ros.backends.n6 import packets
-from yolov8_seg_ros.backends.n6.messages import Request, Response, State
-from yolov8_seg_ros.backends.n6.packets import BoardReceiver, HostReceiver, PacketError, board_packets, host_packets
+from yolov8_seg_ros.backends.n6 import stedgeai_wire
+from yolov8_seg_ros.backends.n6.stedgeai_wire import (
+    PACKET_FORMATS,
+    BoardReceiver,
+    HostReceiver,
+    PacketError,
+    Request,
+    Response,
+    State,
+    decode_text,
+    parse,
+)
 
+[ONE_BYTE, TWO_BYTES] = PACKET_FORMATS
+FORMAT_IDS = ["1 byte", "2 bytes"]
 #: A first request, and the answer of a board of revision 3.1 that offers nothing and runs on ST.AI's NPU runtime.
 SYNC_REQUEST = bytes.fromhex("0b 0a 08 01 10 00 18 00 22 00 28 00") + bytes(21)
 SYNC_ANSWER = bytes.fromhex("8e 08 01 10 00 52 08 08 81 06 20 00 28 84 02") + bytes(18)
@@ -39,15 +50,15 @@ RECORDED_ANSWERS = {
 @pytest.mark.parametrize("case", RECORDED_REQUESTS)
 def test_recorded_requests(case):
     recorded, fields = RECORDED_REQUESTS[case]
-    assert host_packets(Request(**fields).SerializeToString()) == [recorded]
-    assert Request.FromString(BoardReceiver().take(recorded)) == Request(**fields)
+    assert ONE_BYTE.to_board(Request(**fields).SerializeToString()) == [recorded]
+    assert Request.FromString(BoardReceiver(ONE_BYTE).take(recorded)) == Request(**fields)
 
 
 @pytest.mark.parametrize("case", RECORDED_ANSWERS)
 def test_recorded_answers(case):
     recorded, fields = RECORDED_ANSWERS[case]
-    assert board_packets(response(**fields)) == recorded
-    receiver = HostReceiver()
+    assert ONE_BYTE.to_host(response(**fields)) == recorded
+    receiver = HostReceiver(ONE_BYTE)
     receiver.feed(recorded)
     assert Response.FromString(receiver.next_message()) == Response(**fields)
 
@@ -55,18 +66,18 @@ def test_recorded_answers(case):
 def test_an_answer_of_an_exact_multiple_of_32_ends_with_an_empty_packet():
     message = response(reqid=2, state=State.IDLE, log={"level": 1, "str": b"s:config: model on NPU"})
     assert len(message) == 32
-    assert board_packets(message) == b"\x20" + message + b"\x80" + bytes(32)
+    assert ONE_BYTE.to_host(message) == b"\x20" + message + b"\x80" + bytes(32)
 
 
 def test_a_request_of_an_exact_multiple_of_32_needs_none():
     message = Request(reqid=1, cmd=11, param=1, name=b"n" * 21, opt=1).SerializeToString()
     assert len(message) == 31
-    assert host_packets(message) == [b"\x20\x1f" + message]
+    assert ONE_BYTE.to_board(message) == [b"\x20\x1f" + message]
 
 
 def test_a_long_request_is_cut_without_flags():
     message = bytes(range(200))
-    first, *_, last = cut = host_packets(message)
+    first, *_, last = cut = ONE_BYTE.to_board(message)
     assert len(cut) == 7
     # 200 is 0xc8 0x01 in groups of seven bits.
     assert first == b"\x20\xc8\x01" + message[:30]
@@ -74,63 +85,103 @@ def test_a_long_request_is_cut_without_flags():
 
 
 def test_headers_of_two_bytes_are_big_endian():
-    assert host_packets(b"\x08\x01", 2) == [b"\x00\x03\x02\x08\x01" + bytes(29)]
-    assert board_packets(b"\x08\x01", 2) == b"\x80\x02\x08\x01" + bytes(30)
-    assert board_packets(bytes(32), 2) == b"\x00\x20" + bytes(32) + b"\x80\x00" + bytes(32)
+    assert TWO_BYTES.to_board(b"\x08\x01") == [b"\x00\x03\x02\x08\x01" + bytes(29)]
+    assert TWO_BYTES.to_host(b"\x08\x01") == b"\x80\x02\x08\x01" + bytes(30)
+    assert TWO_BYTES.to_host(bytes(32)) == b"\x00\x20" + bytes(32) + b"\x80\x00" + bytes(32)
 
 
-@pytest.mark.parametrize("header_size", packets.HEADER_SIZES)
+@pytest.mark.parametrize("packets", PACKET_FORMATS, ids=FORMAT_IDS)
 @pytest.mark.parametrize("size", [0, 1, 30, 31, 32, 33, 63, 64, 126, 127, 128, 20_000])
-def test_both_sides_understand_each_other(size, header_size):
+def test_both_sides_understand_each_other(size, packets):
     message = bytes(index * 7 % 256 for index in range(size))
-    board = BoardReceiver(header_size)
-    cut = host_packets(message, header_size)
+    board = BoardReceiver(packets)
+    cut = packets.to_board(message)
     assert [board.take(packet) for packet in cut] == [None] * (len(cut) - 1) + [message]
-    host = HostReceiver(header_size)
-    host.feed(board_packets(message, header_size) + board_packets(b"next", header_size))
+    host = HostReceiver(packets)
+    host.feed(packets.to_host(message) + packets.to_host(b"next"))
     assert [host.next_message(), host.next_message(), host.next_message()] == [message, b"next", None]
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 33, 64, 1000])
 def test_bytes_may_arrive_as_they_like(chunk):
     message = bytes(range(256)) * 4
-    stream = board_packets(message)
-    receiver, messages = HostReceiver(), []
+    stream = ONE_BYTE.to_host(message)
+    receiver, messages = HostReceiver(ONE_BYTE), []
     for start in range(0, len(stream), chunk):
         assert receiver.next_message() is None
         receiver.feed(stream[start : start + chunk])
     messages.append(receiver.next_message())
     assert messages == [message]
-    assert receiver.pending == 0
+    assert receiver.num_pending == 0
 
 
 def test_what_follows_a_message_in_its_packet_is_dropped():
-    board = BoardReceiver()
+    board = BoardReceiver(ONE_BYTE)
     assert board.take(b"\x20\x02ab" + b"x" * 29) == b"ab"
     assert board.take(b"\x03\x02cd" + bytes(29)) == b"cd"
 
 
-def test_an_impossible_last_packet_is_told():
-    receiver = HostReceiver()
+def test_an_impossible_last_packet_is_refused():
+    receiver = HostReceiver(ONE_BYTE)
     receiver.feed(b"\xbf" + bytes(32))
     with pytest.raises(PacketError, match="0xbf: it announces 63 bytes"):
         receiver.next_message()
     receiver.clear()
-    receiver.feed(board_packets(b"good"))
+    receiver.feed(ONE_BYTE.to_host(b"good"))
     assert receiver.next_message() == b"good"
 
 
-def test_a_message_without_an_end_is_told(monkeypatch):
-    monkeypatch.setattr(packets, "MAX_MESSAGE_BYTES", 1000)
-    receiver = HostReceiver()
+def test_a_message_without_an_end_is_refused(monkeypatch):
+    monkeypatch.setattr(stedgeai_wire, "MAX_MESSAGE_BYTES", 1000)
+    receiver = HostReceiver(ONE_BYTE)
     receiver.feed(b"\x20" * 33 * 40)
     with pytest.raises(PacketError, match="without an end"):
         receiver.next_message()
 
 
 @pytest.mark.parametrize("start", [b"\xff" * 5, b"\xff\xff\xff\xff\x0f"], ids=["no end", "too long"])
-def test_an_impossible_length_is_told_and_forgotten(start):
-    board = BoardReceiver()
+def test_an_impossible_length_is_refused_and_forgotten(start):
+    board = BoardReceiver(ONE_BYTE)
     with pytest.raises(PacketError):
         board.take(b"\x20" + start + bytes(32 - len(start)))
     assert board.take(b"\x03\x02cd" + bytes(29)) == b"cd"
+
+
+@pytest.mark.parametrize("packets", PACKET_FORMATS, ids=FORMAT_IDS)
+@pytest.mark.parametrize("missing", [0, 1, 20, 33])
+def test_packets_are_recognised_wherever_they_begin(packets, missing):
+    stream = packets.to_host(bytes(range(256)) * 2) + packets.to_host(b"the next message")
+    assert packets.ends_with_packets(stream[missing:-5], 8)
+
+
+@pytest.mark.parametrize("packets", PACKET_FORMATS, ids=FORMAT_IDS)
+@pytest.mark.parametrize(
+    "stream",
+    [b"", b"\x20" * 30, b"$GPGGA,123519,4807.038,N\r\n" * 20, b"\xaa" * 500],
+    ids=["none", "few", "gps", "noise"],
+)
+def test_what_is_not_packets_is_recognised(packets, stream):
+    assert not packets.ends_with_packets(stream, 8)
+
+
+TEXTS = {
+    "plain": (b"a network", "a network"),
+    "not UTF-8": (b"a\xffb", r"a\xffb"),
+    "terminal control": (b"\x1b[31mred\r\n\x00", r"\x1b[31mred\r\n\x00"),
+    "right to left": ("\u202egnp.exe".encode(), r"\u202egnp.exe"),
+    "other letters": ("größe 大".encode(), "größe 大"),
+    "long": (b"x" * 128, "x" * 126 + "…"),
+    "long when escaped": (b"\n" * 100, r"\n" * 63 + "…"),
+    "longest": (b"x" * 127, "x" * 127),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_texts_of_a_board_become_harmless(case):
+    text, expected = TEXTS[case]
+    assert decode_text(text) == expected
+
+
+def test_bytes_that_are_not_a_message_are_recognised():
+    assert parse(Request, b"\xff") is None
+    assert parse(Request, b"\x08\x01") is None

@@ -1,4 +1,4 @@
-"""Stand in for a board's serial port with a pseudo terminal, as fast as it goes or as slow as a real line."""
+"""The board's end of a simulated serial line: a pseudo terminal, as fast as possible or as slow as a real line."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from contextlib import suppress
 
 _BITS_PER_BYTE = 10
 _READ_BYTES = 1 << 16
-#: Whoever waits looks this often whether the line is closed.
+#: While waiting, the line checks this often whether it is closed.
 _SLICE_MS = 100
-#: A host that reads nothing for so long has gone; a real line would have lost the bytes by then.
+#: A host that reads nothing for so long is gone; a real line would have lost the bytes by then.
 _LOST_AFTER_S = 5.0
-#: How far a paced line may be behind and catch up, since no sleep is exact.
+#: A paced line may be behind by so much and catch up, since sleeps are not exact.
 _CATCH_UP_S = 0.05
 #: A paced line delivers bytes in portions of so much time.
 _PORTION_S = 0.005
 
 
-class LineClosed(Exception):  # noqa: N818 - it ends the board's work, and is no fault
-    """The line was closed while the board waited."""
+class LineClosed(Exception):  # noqa: N818 - not an error
+    """The line was closed while the board waited; ends the board's work."""
 
 
 class Pace:
-    """Hold up the bytes of a line to a baud rate.
+    """A line's rate: delays its bytes as a baud rate does.
 
     Args:
-        baud_rate: in bits a second; 0 leaves the line as fast as it goes.
+        baud_rate: in bits per second; 0: no delay.
     """
 
     def __init__(self, baud_rate: int) -> None:
@@ -38,11 +38,11 @@ class Pace:
         self._free_s = 0.0
 
     def pass_time(self, duration_s: float) -> None:
-        """Wait until the line has been busy for so long, counted from when it was last free."""
+        """Wait until the line has been busy for so long since it was last free."""
         if duration_s <= 0:
             return
         now_s = time.monotonic()
-        # Time that passed idle is no credit.
+        # Time without bytes does not count.
         start_s = self._free_s if self._free_s > now_s - _CATCH_UP_S else now_s
         self._free_s = start_s + duration_s
         if self._free_s > now_s:
@@ -53,12 +53,12 @@ class PtyLine:
     """The board's end of a serial line whose other end is a pseudo terminal.
 
     Args:
-        baud_rate: to which both directions are held up; 0 for as fast as it goes.
-        latency_s: added to each turn-around, as an adapter and its driver do.
+        baud_rate: of both directions, in bits per second; 0: as fast as possible.
+        latency_s: added to each turn-around, as by an adapter and its driver.
     """
 
     def __init__(self, baud_rate: int = 0, latency_s: float = 0.0) -> None:
-        # Keeping the host's end open too spares an error each time that a host leaves.
+        # The host's end stays open here too: otherwise reading fails each time that a host leaves.
         self._fd, self._host_fd = pty.openpty()
         tty.setraw(self._host_fd)
         tty.setraw(self._fd)
@@ -74,7 +74,7 @@ class PtyLine:
         self._writable.register(self._fd, select.POLLOUT)
 
     def read(self, num_bytes: int) -> bytes:
-        """Wait for so many bytes.
+        """Wait for so many bytes and return them.
 
         Raises:
             LineClosed: if `close` is called meanwhile.
@@ -102,12 +102,19 @@ class PtyLine:
             if not self._write_all(piece):
                 return
 
+    def discard(self) -> None:
+        """Discard what has come so far, as a board does that starts up."""
+        self._received = b""
+        with suppress(BlockingIOError):
+            while os.read(self._fd, _READ_BYTES):
+                pass
+
     def close(self) -> None:
-        """Have whoever reads or writes raise LineClosed; from any thread."""
+        """Let `read` and `write` raise LineClosed; from any thread."""
         self._closed.set()
 
     def release(self) -> None:
-        """Give the pseudo terminal back, once nobody reads or writes: a host finds its port gone."""
+        """Close the pseudo terminal, once nobody reads or writes: a host finds its port gone."""
         for descriptor in (self._fd, self._host_fd):
             with suppress(OSError):
                 os.close(descriptor)
@@ -122,7 +129,7 @@ class PtyLine:
         raise LineClosed
 
     def _write_all(self, data: bytes) -> bool:
-        """Write bytes; tell whether they were taken."""
+        """Write bytes; return whether a host took them."""
         written = self._write_some(data)
         return written == len(data) or self._write_patiently(memoryview(data)[written:])
 

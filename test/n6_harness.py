@@ -1,0 +1,421 @@
+"""Run simulated boards in tests: with networks whose outputs show which input they belong to, and with faults.
+
+A board is behind a pseudo terminal (`PtyHarness`), or behind a line in memory on which no time passes
+(`MemoryHarness`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fakes import INT8, make_spec
+from numpy.typing import NDArray
+
+from yolov8_seg_ros.backends.n6.serial_port import SerialPort, Stop, never
+from yolov8_seg_ros.backends.n6.simulator.board import SimulatedBoard
+from yolov8_seg_ros.backends.n6.simulator.line import LineClosed, PtyLine
+from yolov8_seg_ros.backends.n6.simulator.network import SimulatedNetwork
+from yolov8_seg_ros.backends.n6.stedgeai_exchange import TimeLimits
+from yolov8_seg_ros.backends.n6.stedgeai_wire import PacketFormat
+from yolov8_seg_ros.errors import LinkError, RunInterruptedError
+
+DEADLINE_S = 60.0
+#: On a pseudo terminal, a test that waits for a fault to be noticed has no time for the limits of a real line.
+SHORT_LIMITS = TimeLimits(
+    silence_s=0.01, sync_s=0.05, answer_s=0.06, models_s=0.06, go_ahead_s=0.06, inference_s=0.06, align_s=0.002
+)
+SHORT_PAUSES_S = (0.002, 0.01)
+ONE_BYTE_HEADER = PacketFormat(1)
+
+
+class EchoNetwork(SimulatedNetwork):
+    """A network of YOLOv8-seg's form whose outputs are made of the input's numbers."""
+
+    def __init__(self, name: str = "echo", **spec: Any) -> None:
+        made = make_spec(**{"input_hw": (32, 32), "quant": INT8, **spec})
+        self.name = name
+        self.inputs, self.outputs = (made.input,), made.outputs
+        self.error: RuntimeError | None = None
+
+    def run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        if self.error:
+            raise self.error
+        return self.expected(inputs[0])
+
+    def expected(self, network_input: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the outputs of an input: its numbers, from another place on in each."""
+        flat = network_input.ravel()
+        return [np.resize(np.roll(flat, -7 * i), output.shape) for i, output in enumerate(self.outputs, 1)]
+
+
+def frame(rng: random.Random, network: EchoNetwork) -> NDArray[np.int8]:
+    """Return an input that differs from all others."""
+    shape = network.inputs[0].shape
+    return np.frombuffer(rng.randbytes(int(np.prod(shape))), np.int8).reshape(shape)
+
+
+class BoardResetError(Exception):
+    """The board starts anew, whatever it was doing."""
+
+
+class CablePulledError(Exception):
+    """The port is gone."""
+
+
+class MemoryLine:
+    """A line in memory on which no time passes: a host's wait is over as soon as the board waits too.
+
+    Attributes:
+        num_held_timeouts: the board's bytes reach the host after so many of its waits have ended without a byte.
+    """
+
+    path = "memory"
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._to_board, self._to_host, self._held = bytearray(), bytearray(), bytearray()
+        self._num_wanted: int | None = None
+        self._is_closed = False
+        self.num_held_timeouts = 0
+
+    def read(self, num_bytes: int) -> bytes:
+        with self._changed:
+            self._num_wanted = num_bytes
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._is_closed or len(self._to_board) >= num_bytes)
+            self._num_wanted = None
+            if self._is_closed:
+                raise LineClosed
+            taken = bytes(self._to_board[:num_bytes])
+            del self._to_board[:num_bytes]
+            return taken
+
+    def write(self, data: bytes) -> None:
+        with self._changed:
+            if self._is_closed:
+                raise LineClosed
+            (self._held if self.num_held_timeouts else self._to_host).extend(data)
+            self._changed.notify_all()
+
+    def discard(self) -> None:
+        with self._changed:
+            self._to_board.clear()
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def release(self) -> None:
+        self.close()
+
+    def host_read(self, stop: Stop) -> bytes:
+        with self._changed:
+            while not self._to_host and not self._is_board_waiting():
+                self._raise_ended(stop)
+                self._changed.wait(0.01)
+            self._raise_ended(stop)
+            received = bytes(self._to_host)
+            self._to_host.clear()
+            if not received and self.num_held_timeouts:
+                self.num_held_timeouts -= 1
+                if not self.num_held_timeouts:
+                    self._to_host.extend(self._held)
+                    self._held.clear()
+            return received
+
+    def host_write(self, data: bytes, stop: Stop) -> None:
+        with self._changed:
+            self._raise_ended(stop)
+            self._to_board.extend(data)
+            self._changed.notify_all()
+
+    def host_discard(self) -> bytes:
+        with self._changed:
+            received = bytes(self._to_host)
+            self._to_host.clear()
+            return received
+
+    def _is_board_waiting(self) -> bool:
+        return self._num_wanted is not None and len(self._to_board) < self._num_wanted
+
+    def _raise_ended(self, stop: Stop) -> None:
+        if self._is_closed:
+            raise LinkError("memory: the port is gone")
+        if stop():
+            raise RunInterruptedError("the transfer was interrupted")
+
+
+class MemoryPort:
+    """The host's end of a `MemoryLine`: what SerialPort is to a real one."""
+
+    path = MemoryLine.path
+
+    def __init__(self, line: MemoryLine, baud_rate: int = 921600, stop: Stop = never) -> None:
+        self.baud_rate = baud_rate
+        self._line = line
+        self._stop = stop
+
+    def read(self, limit_s: float) -> bytes:
+        return self._line.host_read(self._stop)
+
+    def write(self, data: bytes, limit_s: float) -> None:
+        self._line.host_write(data, self._stop)
+
+    def write_paced(self, packets: Sequence[bytes], go_ahead: bytes, stall_limit_s: float, limit_s: float) -> None:
+        self.write(packets[0], limit_s)
+        for packet in packets[1:]:
+            answer = self.read(stall_limit_s)
+            if answer != go_ahead:
+                raise LinkError(f"memory: expected the board to ask for the next packet, got {answer[:8]!r}")
+            self.write(packet, limit_s)
+
+    def discard(self) -> bytes:
+        return self._line.host_discard()
+
+    def close(self) -> None:
+        self._line.host_discard()
+
+
+class Faulty:
+    """A line on which something happens once, after so many bytes both ways.
+
+    Attributes:
+        mute: whether what the board sends is lost.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fault: Callable[[Any], None] | None = None
+        self._num_left = 0
+        self.mute = False
+
+    def arm(self, after_bytes: int, fault: Callable[[Any], None]) -> None:
+        """Let something happen when the line has carried so many bytes more."""
+        self._num_left = after_bytes
+        self._fault = fault
+
+    @property
+    def armed(self) -> bool:
+        """Return whether it has yet to happen."""
+        return self._fault is not None
+
+    def read(self, num_bytes: int) -> bytes:
+        received = super().read(num_bytes)
+        self._pass(num_bytes)
+        return received
+
+    def write(self, data: bytes) -> None:
+        before = data[: self._num_left] if self.armed and self._num_left < len(data) else data
+        if before and not self.mute:
+            super().write(before)
+        self._pass(len(before) or 1)
+        if rest := data[len(before) :]:
+            self.write(rest)
+
+    def insert(self, data: bytes) -> None:
+        """Send bytes that are not the board's."""
+        super().write(data)
+
+    def _pass(self, num_bytes: int) -> None:
+        self._num_left -= num_bytes
+        if self._fault is not None and self._num_left <= 0:
+            fault, self._fault = self._fault, None
+            fault(self)
+
+
+class FaultyPtyLine(Faulty, PtyLine):
+    pass
+
+
+class FaultyMemoryLine(Faulty, MemoryLine):
+    pass
+
+
+class BoardHarness:
+    """A simulated board in a thread, at a port that stays when the cable is pulled and plugged in again.
+
+    Args:
+        network: that it runs.
+        packets: their format.
+        wrap: makes of the board's line what the board reads and writes.
+
+    Attributes:
+        line: to the board.
+        port: path by which `open_port` opens it.
+    """
+
+    port: str
+    line: Any
+
+    def __init__(
+        self,
+        network: SimulatedNetwork,
+        packets: PacketFormat = ONE_BYTE_HEADER,
+        wrap: Callable[[Any], Any] = lambda line: line,
+    ) -> None:
+        self.network = network
+        self.errors: list[Exception] = []
+        self._packets = packets
+        self._wrap = wrap
+        self._may_plug_in = threading.Event()
+        self._may_plug_in.set()
+        self._ending = threading.Event()
+        self._plug_in()
+        self._thread = threading.Thread(target=self._live)
+        self._thread.start()
+
+    def open_port(self, path: str, baud_rate: int, stop: Stop = never) -> Any:
+        """Open the port for a host."""
+        raise NotImplementedError
+
+    @property
+    def is_plugged_in(self) -> bool:
+        """Return whether a host finds the port."""
+        raise NotImplementedError
+
+    def pull(self) -> None:
+        """Pull the cable; it is plugged in again at once, unless `stay_out` was called."""
+        self.line.close()
+
+    def stay_out(self) -> None:
+        """Leave the cable out after the next pull, until `plug_in`."""
+        self._may_plug_in.clear()
+
+    def plug_in(self) -> None:
+        """Plug the cable in again."""
+        self._may_plug_in.set()
+
+    def close(self) -> None:
+        """End the board; fail if anything went wrong with it."""
+        self._ending.set()
+        self._may_plug_in.set()
+        while self._thread.is_alive():
+            self.line.close()
+            self._thread.join(0.05)
+        assert not self.errors, self.errors
+
+    def _plug_in(self) -> None:
+        raise NotImplementedError
+
+    def _unplug(self) -> None:
+        raise NotImplementedError
+
+    def _live(self) -> None:
+        while not self._ending.is_set():
+            try:
+                SimulatedBoard(self.network, self._wrap(self.line), self._packets).serve()
+                raise CablePulledError
+            except BoardResetError:
+                continue
+            except (CablePulledError, LineClosed):
+                self._replug()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test shall fail
+                self.errors.append(error)
+                return
+
+    def _replug(self) -> None:
+        self._unplug()
+        self.line.release()
+        self._may_plug_in.wait()
+        if not self._ending.is_set():
+            self._plug_in()
+
+
+class PtyHarness(BoardHarness):
+    """A board behind a pseudo terminal.
+
+    Args:
+        folder: for a symbolic link to it.
+        board: see `BoardHarness`.
+    """
+
+    def __init__(self, folder: Path, *board: Any, **options: Any) -> None:
+        self._path = folder / "board"
+        self.port = str(self._path)
+        self._hold_next = False
+        self._holder = -1
+        super().__init__(*board, **options)
+
+    def open_port(self, path: str, baud_rate: int, stop: Stop = never) -> SerialPort:
+        return SerialPort(path, baud_rate, stop)
+
+    @property
+    def is_plugged_in(self) -> bool:
+        return self._path.is_symlink()
+
+    def hold_next_port(self) -> None:
+        """Let another program take the port that the board has after the next pull."""
+        self._hold_next = True
+
+    def let_go_of_port(self) -> None:
+        """Let the other program end."""
+        os.close(self._holder)
+
+    def _plug_in(self) -> None:
+        self.line = FaultyPtyLine()
+        if self._hold_next:
+            self._hold_next = False
+            self._holder = os.open(self.line.path, os.O_RDWR | os.O_NOCTTY)
+            # The lock by which programs keep a serial port to themselves.
+            fcntl.flock(self._holder, fcntl.LOCK_EX)
+        self._unplug()
+        self._path.symlink_to(self.line.path)
+
+    def _unplug(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+class MemoryHarness(BoardHarness):
+    """A board behind a line in memory."""
+
+    port = MemoryLine.path
+    _plugged: FaultyMemoryLine | None = None
+
+    def open_port(self, path: str, baud_rate: int = 921600, stop: Stop = never) -> MemoryPort:
+        if self._plugged is None:
+            raise LinkError(f"{path}: there is no such port")
+        return MemoryPort(self._plugged, baud_rate, stop)
+
+    @property
+    def is_plugged_in(self) -> bool:
+        return self._plugged is not None
+
+    def _plug_in(self) -> None:
+        self.line = self._plugged = FaultyMemoryLine()
+
+    def _unplug(self) -> None:
+        self._plugged = None
+
+
+class ScriptedPort:
+    """A port at which the other end sends what is written down, once it is spoken to, and asks for every packet.
+
+    Attributes:
+        written: what the host has sent, packet by packet.
+    """
+
+    path, baud_rate = "scripted", 921600
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+        self.written: list[bytes] = []
+
+    def read(self, limit_s: float) -> bytes:
+        return self.pieces.pop(0) if self.pieces and self.written else b""
+
+    def discard(self) -> bytes:
+        return b""
+
+    def write(self, data: bytes, limit_s: float) -> None:
+        self.written.append(data)
+
+    def write_paced(self, packets: Sequence[bytes], go_ahead: bytes, stall_limit_s: float, limit_s: float) -> None:
+        self.written += packets

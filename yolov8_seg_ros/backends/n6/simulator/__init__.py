@@ -1,0 +1,1 @@
+"""Simulate an STM32N6 board behind a pseudo terminal."""
