@@ -254,7 +254,7 @@ def test_three_processes_give_the_results_of_the_cpu_bit_for_bit(ros, st_model_2
         with process("node.seg_node", *seg), process("node.image_source", *source):
             ros.until(lambda: len(recorder.complete()) >= NUM_PICTURES, "all results", deadline_s=150.0)
     assert not recorder.faults
-    with open_backend(str(st_model_256), "cpu") as backend:
+    with open_backend(str(st_model_256), "cpu", raw_head=False) as backend:
         segmenter = Segmenter(backend)
         for stamp in recorder.complete():
             assert_same(recorder, stamp, segmenter)
@@ -262,7 +262,7 @@ def test_three_processes_give_the_results_of_the_cpu_bit_for_bit(ros, st_model_2
 
 
 def assert_same(recorder, stamp, segmenter):
-    """Hold all that the node published about an image against the CPU's result."""
+    """Compare all that the node published about an image with the CPU's result."""
     expected = segmenter.segment(recorder.bridge.imgmsg_to_cv2(recorder.images[stamp], "bgr8"))
     found = recorder.detections[stamp].detections
     names = [segmenter.spec.class_names[index] for index in expected.class_id]

@@ -14,6 +14,7 @@ from yolov8_seg_ros.backends.n6.serial_port import find_port
 from yolov8_seg_ros.backends.n6.simulator.line import PtyLine
 from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
 from yolov8_seg_ros.backends.open_backend import open_backend
+from yolov8_seg_ros.backends.tflite import read_model
 from yolov8_seg_ros.errors import BackendError, LinkError, ModelError, RunInterruptedError
 
 
@@ -42,7 +43,7 @@ def test_results_are_those_of_the_cpu(serve, tmp_path, dtype, prototypes_first):
     model = write_segmentation_model(
         tmp_path / "tiny.tflite", output_dtype=dtype, prototypes_first=prototypes_first, names=["cat", "dog"]
     )
-    with open_n6(model, serve(model)) as board, open_backend(str(model), "cpu") as cpu:
+    with open_n6(model, serve(model)) as board, open_backend(str(model), "cpu", raw_head=False) as cpu:
         network_input = np.zeros(cpu.spec.input.shape, np.int8)
         outputs = zip(board.run(network_input), cpu.run(network_input), strict=True)
         for on_board, on_cpu in outputs:
@@ -55,8 +56,13 @@ def test_results_are_those_of_the_cpu(serve, tmp_path, dtype, prototypes_first):
         assert "network 'tiny'" in board.description
 
 
-def test_published_models_give_the_results_of_the_cpu(serve, shared_model, rng):
-    with open_n6(shared_model, serve(shared_model)) as board, open_backend(str(shared_model), "cpu") as cpu:
+@pytest.mark.parametrize("raw_head", [False, True], ids=["as published", "raw head"])
+def test_published_models_give_the_results_of_the_cpu(serve, shared_model, tmp_path, rng, raw_head):
+    """The board may hold either form of the file that the user names."""
+    flashed = tmp_path / "flashed.tflite"
+    flashed.write_bytes(read_model(shared_model, raw_head)[0].content)
+    cpu_backend = open_backend(str(shared_model), "cpu", raw_head=raw_head)
+    with open_n6(shared_model, serve(flashed)) as board, cpu_backend as cpu:
         assert board.spec.class_names == cpu.spec.class_names
         network_input = rng.integers(-128, 128, cpu.spec.input.shape, dtype=np.int8)
         for on_board, on_cpu in zip(board.run(network_input), cpu.run(network_input), strict=True):

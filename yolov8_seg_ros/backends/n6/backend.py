@@ -32,12 +32,12 @@ class WantedModel:
 
     Attributes:
         title: of the model, for messages.
-        spec: what its tensors must be; None: any YOLOv8-seg model will do.
+        specs: what its tensors may be: those of the file as it is, or with its raw head; empty: any YOLOv8-seg model.
         class_names: a name for each class, since the board knows none; None: numbered names.
     """
 
     title: str = ""
-    spec: ModelSpec | None = None
+    specs: tuple[ModelSpec, ...] = ()
     class_names: Sequence[str] | None = None
 
 
@@ -54,9 +54,13 @@ def wanted_model(path: Path | None, class_names: Sequence[str] | None) -> Wanted
     """
     if path is None:
         return WantedModel(class_names=class_names)
-    with TfliteBackend(path, 1, class_names, raw_head=False) as reader:
-        spec = reader.spec
-    return WantedModel(str(path), spec, spec.class_names if spec.names_given else None)
+    specs = tuple(_read_spec(path, class_names, raw_head) for raw_head in (False, True))
+    return WantedModel(str(path), specs, specs[0].class_names if specs[0].names_given else None)
+
+
+def _read_spec(path: Path, class_names: Sequence[str] | None, raw_head: bool) -> ModelSpec:
+    with TfliteBackend(path, 1, class_names, raw_head) as reader:
+        return reader.spec
 
 
 class N6Backend(Backend):
@@ -166,19 +170,19 @@ def choose_network(networks: Sequence[BoardNetwork], wanted: WantedModel) -> tup
 
 
 def _spec_of(network: BoardNetwork, wanted: WantedModel) -> ModelSpec:
-    if wanted.spec is not None:
-        _require_same(network.inputs, [wanted.spec.input], wanted.title)
-        _require_same(network.outputs, wanted.spec.outputs, wanted.title)
+    tensors = (*network.inputs, *network.outputs)
+    if wanted.specs and not any(_same_tensors(tensors, (spec.input, *spec.outputs)) for spec in wanted.specs):
+        in_file = (wanted.specs[0].input, *wanted.specs[0].outputs)
+        raise ModelError(
+            f"its tensors are not those of {wanted.title} (on the board: {', '.join(map(str, tensors))}; in the file: "
+            f"{', '.join(map(str, in_file))}); flash the firmware for that file, or name the file that was flashed, "
+            "or leave the model empty and name its classes by a file"
+        )
     return ModelSpec.from_tensors(network.inputs, network.outputs, wanted.class_names)
 
 
-def _require_same(found: Sequence[TensorSpec], wanted: Sequence[TensorSpec], title: str) -> None:
-    if len(found) != len(wanted) or not all(map(_alike, _sorted(found), _sorted(wanted))):
-        raise ModelError(
-            f"its tensors are not those of {title} (on the board: {', '.join(map(str, found))}; in the file: "
-            f"{', '.join(map(str, wanted))}); flash the firmware for that file, or name the file that was flashed, "
-            "or leave the model empty and name its classes by a file"
-        )
+def _same_tensors(found: Sequence[TensorSpec], wanted: Sequence[TensorSpec]) -> bool:
+    return len(found) == len(wanted) and all(map(_alike, _sorted(found), _sorted(wanted)))
 
 
 def _sorted(tensors: Sequence[TensorSpec]) -> list[TensorSpec]:
