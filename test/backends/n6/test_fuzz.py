@@ -7,7 +7,8 @@ import random
 
 import numpy as np
 import pytest
-from n6_harness import MemoryPort, ScriptedPort, frame
+from n6_harness import frame
+from n6_lines import MemoryPort, ScriptedPort
 from test_stedgeai import ONE_BYTE, connected
 
 from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol

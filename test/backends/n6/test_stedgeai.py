@@ -9,7 +9,8 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from n6_harness import EchoNetwork, MemoryHarness, ScriptedPort, frame
+from n6_harness import EchoNetwork, MemoryHarness, frame
+from n6_lines import ScriptedPort
 
 from yolov8_seg_ros.backends.n6.simulator.board import BOOT_TEXT
 from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiConnection, StedgeaiProtocol, num_bytes, write_description
