@@ -27,7 +27,7 @@ from yolov8_seg_ros.core.painting import paint
 from yolov8_seg_ros.core.postprocess import NumpyPostprocess, choose_postprocess
 from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.core.segmenter import Segmenter
-from yolov8_seg_ros.media.picture import decode_picture
+from yolov8_seg_ros.media.image_file import decode_image
 
 #: Not a ratio that boxes in coarse steps have by chance: at such a one, either answer is right.
 IOU_THRESHOLD = 0.693147
@@ -133,7 +133,7 @@ def test_equal_to_numpy_on_pictures(library, shared_model, coco_pictures, score_
         compiled = CompiledPostprocess(library, backend.spec, True, rescore)
         numpy = NumpyPostprocess(backend.spec, True, rescore)
         for path in coco_pictures[::4]:
-            prepared = segmenter.prepare(ColorImage(decode_picture(path.read_bytes())))
+            prepared = segmenter.prepare(ColorImage(decode_image(path.read_bytes())))
             outputs = segmenter.infer(prepared)
             found, expected = (run(outputs, prepared.letterbox, head) for run in (compiled, numpy))
             # A cell may have a logit of exactly 0, or lie at the very edge of what is looked at.

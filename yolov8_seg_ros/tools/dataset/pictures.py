@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from yolov8_seg_ros.errors import PictureError
-from yolov8_seg_ros.media.picture import decode_picture
+from yolov8_seg_ros.errors import DecodeError
+from yolov8_seg_ros.media.image_file import decode_image
 
 #: How files of each format begin, and the suffixes that they go by.
 _FORMATS = {
@@ -73,8 +73,8 @@ def inspect_picture(path: Path) -> PictureFacts:
     digest = hashlib.sha256(data).hexdigest()
     name, suffixes = _format(data)
     try:
-        height, width = decode_picture(data).shape[:2]
-    except PictureError as error:
+        height, width = decode_image(data).shape[:2]
+    except DecodeError as error:
         return PictureFacts(path, digest, name, suffixes, fault=str(error))
     return PictureFacts(path, digest, name, suffixes, (width, height), is_turned=_is_turned(data))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yolov8_seg_ros.errors import DataSetError
-from yolov8_seg_ros.media.sources import PICTURE_SUFFIXES
+from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES as PICTURE_SUFFIXES
 from yolov8_seg_ros.tools.dataset.description import MAX_CLASSES, SPLITS, Description, read_description
 from yolov8_seg_ros.tools.dataset.labels import LabelFile, LabelLine, read_labels
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.media.coco import from_coco_results
+from yolov8_seg_ros.media.image_file import read_image
 from yolov8_seg_ros.media.overlay import draw_overlay
-from yolov8_seg_ros.media.sources import read_picture
 from yolov8_seg_ros.tools.evaluation.matches import PictureQuality
 from yolov8_seg_ros.tools.evaluation.run import Evaluated
 
@@ -78,7 +78,7 @@ class _Drawer:
 
     def draw(self, image: dict[str, Any], names: Sequence[str]) -> bytes:
         image_id = image["id"]
-        picture = read_picture(self._paths[image_id])
+        picture = read_image(self._paths[image_id])
         truth = draw_overlay(picture, self._instances(self._truth[image_id], picture), names, scores=False)
         found = draw_overlay(picture, self._instances(self._results[image_id], picture), names)
         gap = np.full((picture.shape[0], _gap_px(picture), 3), _WHITE, np.uint8)

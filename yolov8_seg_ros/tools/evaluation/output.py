@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolov8_seg_ros.media.writers import replacing, write_json
+from yolov8_seg_ros.files import replacing
+from yolov8_seg_ros.media.writers import write_json
 from yolov8_seg_ros.tools.evaluation.gallery import show_pictures
 from yolov8_seg_ros.tools.evaluation.matches import picture_qualities, threshold_curve
 from yolov8_seg_ros.tools.evaluation.metrics import BOX, MASK, Measured, measure

@@ -12,7 +12,7 @@ import numpy as np
 from yolov8_seg_ros.core.segmenter import Segmenter, StageTimes
 from yolov8_seg_ros.errors import EvaluationError, MediaError
 from yolov8_seg_ros.media.coco import CocoResult, compress, to_coco_results
-from yolov8_seg_ros.media.sources import read_picture
+from yolov8_seg_ros.media.image_file import read_image
 from yolov8_seg_ros.tools.evaluation.progress import Found, Progress
 from yolov8_seg_ros.tools.evaluation.truth import Annotation, TruePicture
 
@@ -133,7 +133,7 @@ def evaluate(
 def _found(picture: TruePicture, segmenter: Segmenter, progress: Progress) -> Found:
     if picture.path.is_file() and (kept := progress.find(picture.path)):
         return kept
-    instances = segmenter.segment(read_picture(picture.path))
+    instances = segmenter.segment(read_image(picture.path))
     found = Found(instances.image_hw, segmenter.times, to_coco_results(instances, image_id=0))
     progress.add(picture.path, found)
     return found

@@ -13,8 +13,9 @@ from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.letterbox import Letterbox, NetworkInput
 from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.errors import ExportError
+from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, read_image
 from yolov8_seg_ros.media.scene import SyntheticScene
-from yolov8_seg_ros.media.sources import DEMO, PICTURE_SUFFIXES, read_picture
+from yolov8_seg_ros.media.sources import DEMO
 from yolov8_seg_ros.tools.dataset.description import SPLITS
 from yolov8_seg_ros.tools.dataset.reader import read_dataset
 
@@ -34,7 +35,7 @@ class Pictures(Sequence[NDArray[np.uint8]]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:  # type: ignore[override]
-        return read_picture(self.paths[index])
+        return read_image(self.paths[index])
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def network_inputs(pictures: Sequence[NDArray[np.uint8]], input_hw: tuple[int, i
 
 
 def _pictures_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _pictures_of_data_set(data_yaml: Path) -> list[Path]:
