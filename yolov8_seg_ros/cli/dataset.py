@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from yolov8_seg_ros.cli.table import print_table
+from yolov8_seg_ros.cli.output import print_table
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.tools.dataset.check import check_dataset
 from yolov8_seg_ros.tools.dataset.description import DESCRIPTION_NAME

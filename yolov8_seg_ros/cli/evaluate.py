@@ -17,7 +17,7 @@ from yolov8_seg_ros.cli.arguments import (
     tell_backend,
     whole_number,
 )
-from yolov8_seg_ros.cli.table import print_table
+from yolov8_seg_ros.cli.output import print_table
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.model_files.store import find_model
