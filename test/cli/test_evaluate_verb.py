@@ -12,7 +12,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from shared_data import shared_path
-from tiny_dataset import SQUARE, content_of, write_dataset, write_pair
+from support.tiny_dataset import SQUARE, content_of, write_dataset, write_pair
 from tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.cli.main import main
@@ -225,14 +225,14 @@ def read(monkeypatch):
             self.names = []
             self.stop_at = ""
 
-        def __call__(self, path, original=run.read_picture):
+        def __call__(self, path, original=run.read_image):
             if path.name == self.stop_at:
                 raise KeyboardInterrupt
             self.names.append(path.name)
             return original(path)
 
     reader = Reader()
-    monkeypatch.setattr(run, "read_picture", reader)
+    monkeypatch.setattr(run, "read_image", reader)
     return reader
 
 

@@ -31,7 +31,7 @@ def add_output_argument(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the folder that `output_folder` makes."""
     parser.add_argument(
         "--output",
-        type=_folder,
+        type=folder,
         default=Path(default),
         metavar="DIR",
         help="folder to write to (default: %(default)s)",
@@ -39,29 +39,30 @@ def add_output_argument(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 @contextmanager
-def output_folder(folder: Path) -> Iterator[None]:
+def output_folder(path: Path) -> Iterator[None]:
     """Make a folder before the work begins, and remove it again where an error leaves it empty.
 
     Raises:
         CommandError: if it cannot be made.
     """
-    is_new = not folder.exists()
+    is_new = not path.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         what = "it is a file" if isinstance(error, FileExistsError) else f"{error.filename}: {error.strerror}"
-        raise CommandError(f"--output: '{folder}' cannot be made a folder: {what}; give another folder") from error
-    if any(folder.iterdir()):
-        print(f"{folder} has files already: those of the same names are replaced, others stay", file=sys.stderr)
+        raise CommandError(f"--output: '{path}' cannot be made a folder: {what}; give another folder") from error
+    if any(path.iterdir()):
+        print(f"{path} has files already: those of the same names are replaced, others stay", file=sys.stderr)
     try:
         yield
     except BaseException:
-        if is_new and not any(folder.iterdir()):
-            folder.rmdir()
+        if is_new and not any(path.iterdir()):
+            path.rmdir()
         raise
 
 
-def _folder(text: str) -> Path:
+def folder(text: str) -> Path:
+    """Read the name of a folder to write to."""
     if not text.strip():
         raise argparse.ArgumentTypeError(f"expected a folder, got '{text}'")
     return Path(os.path.expanduser(text))

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 from pycocotools import mask as rle_codec
-from tiny_dataset import HEIGHT_PX, WIDTH_PX, write_noise
+from support.tiny_dataset import HEIGHT_PX, WIDTH_PX, write_noise
 
 from yolov8_seg_ros.errors import EvaluationError
 from yolov8_seg_ros.tools.evaluation.coco_truth import read_coco_truth

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pycocotools import mask as rle_codec
-from tiny_dataset import HEIGHT_PX, WIDTH_PX, write_dataset, write_pair
+from support.tiny_dataset import HEIGHT_PX, WIDTH_PX, write_dataset, write_pair
 
 from yolov8_seg_ros.errors import DataSetError
 from yolov8_seg_ros.media.coco import compress
@@ -59,7 +59,7 @@ def test_label_lines_that_cannot_be_used_are_counted(tmp_path):
 
 
 def test_a_split_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(DataSetError, match=r"no pictures for 'test'; there are: train, val"):
+    with pytest.raises(DataSetError, match=r"no images for 'test'; there are: train, val"):
         read_yolo_truth(write_dataset(tmp_path), "test")
 
 

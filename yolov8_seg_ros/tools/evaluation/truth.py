@@ -12,7 +12,7 @@ from pycocotools import mask as rle_codec
 
 from yolov8_seg_ros.media.coco import compress, image_ids
 from yolov8_seg_ros.tools.dataset.labels import LabelledObject
-from yolov8_seg_ros.tools.dataset.reader import LabelledPicture, read_dataset
+from yolov8_seg_ros.tools.dataset.reader import LabelledImage, read_dataset
 
 #: An entry of COCO's list of annotations without `id` and `image_id`; without `segmentation` only the box is known.
 Annotation = dict[str, Any]
@@ -72,7 +72,7 @@ def read_yolo_truth(path: Path, split: str) -> Truth:
         OSError: if a file of it cannot be read.
     """
     dataset = read_dataset(path)
-    labelled = dataset.split(split).pictures
+    labelled = dataset.split(split).images
     names = _names_below_common_folder([picture.path for picture in labelled])
     ids = image_ids([picture.path.name for picture in labelled])
     pictures = tuple(
@@ -107,7 +107,7 @@ def box_annotation(category_id: int, xywh: list[float], is_crowd: bool = False) 
     return {"category_id": category_id, "bbox": xywh, "area": xywh[2] * xywh[3], "iscrowd": int(is_crowd)}
 
 
-def _objects(picture: LabelledPicture) -> tuple[LabelledObject, ...]:
+def _objects(picture: LabelledImage) -> tuple[LabelledObject, ...]:
     return picture.labels.objects if picture.labels else ()
 
 
@@ -133,7 +133,7 @@ def _names_below_common_folder(paths: Sequence[Path]) -> list[str]:
     return [str(path.relative_to(folder)) for path in paths]
 
 
-def _notes(pictures: Iterable[LabelledPicture]) -> tuple[str, ...]:
+def _notes(pictures: Iterable[LabelledImage]) -> tuple[str, ...]:
     lines = [line for picture in pictures if picture.labels for line in picture.labels.lines]
     lost = sum(line.to_object() is None for line in lines)
     if not lost:

@@ -93,5 +93,5 @@ def _pictures_of(folder: Path) -> list[Path]:
 
 def _pictures_of_data_set(data_yaml: Path) -> list[Path]:
     splits = read_dataset(data_yaml).splits
-    filled = [[picture.path for picture in splits[name].pictures] for name in SPLITS if name in splits]
+    filled = [[image.path for image in splits[name].images] for name in SPLITS if name in splits]
     return next((paths for paths in filled if paths), [])
