@@ -6,6 +6,8 @@ import unicodedata
 
 #: Longest text that is shown as a whole, in characters.
 MAX_SHOWN_CHARS = 2000
+#: The stages of an image's way through the package, as output names them.
+STAGES = ("preprocess", "inference", "postprocess")
 _ELLIPSIS = "…"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 #: They reverse the order of what follows, so that a name could show as another one.

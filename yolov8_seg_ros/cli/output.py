@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from yolov8_seg_ros.errors import CommandError
-
-STAGES = ("preprocess", "inference", "postprocess")
+from yolov8_seg_ros.text import STAGES
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
