@@ -64,7 +64,7 @@ class Media(ABC):
     def __iter__(self) -> Iterator[MediaFrame]:
         """Read the frames in order; raises MediaError if the source fails on the way."""
 
-    def close(self) -> None:  # noqa: B027 - most sources hold nothing
+    def close(self) -> None:  # noqa: B027 - most sources have nothing to release
         """Release the device or file."""
 
     def __enter__(self) -> Media:
