@@ -19,6 +19,7 @@ ALIASES = b"a0: &a0 [x]\n" + b"".join(
     b"a%d: &a%d [%s]\n" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 13)
 )
 ALIASES += b"names: [*a12]\n"
+MERGES = ALIASES.replace(b"[x]", b"{x: 1}").replace(b"[", b"{<<: [").replace(b"]", b"]}")
 FLATBUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
 
 
@@ -238,6 +239,7 @@ def test_class_names_file(tmp_path, name, content, expected):
         pytest.param("data.yaml", b"names: {1: cat}\n", "numbered from 0", id="yaml-gap"),
         pytest.param("data.yaml", b"names:\n", "got NoneType", id="yaml-null"),
         pytest.param("data.yaml", ALIASES, "the name of class 0 must be a text, got list", id="yaml-aliases"),
+        pytest.param("data.yaml", MERGES, "is not YAML", id="yaml-merge-keys"),
         pytest.param("data.yaml", b"names: {? 2020-01-01 : cat}\n", "got the key date", id="yaml-date-key"),
     ],
 )

@@ -32,6 +32,13 @@ _ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError
 _TEXT_ERRORS = (ValueError, SyntaxError, RecursionError, MemoryError)
 
 
+class PlainYamlLoader(yaml.SafeLoader):
+    """A loader that refuses merge keys (`<<`): a few lines of them make more entries than any memory holds."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge nothing; what is left of a merge key is an error when it is constructed."""
+
+
 def clean_class_name(name: str) -> str:
     """Return a class name that can be printed, drawn and sent, without blanks at its ends."""
     return " ".join(clean_text(name, MAX_NAME_CHARS).split())
@@ -118,7 +125,7 @@ def _parse(title: str, content: bytes, is_json: bool) -> dict[str, Any]:
 def _names_of_yaml(names_path: Path, text: str) -> tuple[str, ...]:
     title = f"class names file '{names_path}'"
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, PlainYamlLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ModelError(f"{title} is not YAML: {one_line(error)}") from error
     if not isinstance(content, dict) or "names" not in content:

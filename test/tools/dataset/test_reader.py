@@ -166,11 +166,13 @@ def test_no_data_set_is_told_in_one_line(tmp_path, content, message):
 
 #: Nine aliases of nine aliases and so on: 9**20 texts where one is written out.
 ALIASES = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 21))
+MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{','.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 21))
 
 
 @pytest.mark.parametrize(
     "text",
     [
+        pytest.param(f"{MERGES}{DESCRIPTION}", id="merge-keys"),
         pytest.param("a: &x [*x]\n", id="recursion"),
         pytest.param("&a [*a]", id="recursive-list"),
         pytest.param("? [a]\n: b\n", id="list-as-key"),

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from yolov8_seg_ros.errors import DataSetError, one_line
-from yolov8_seg_ros.model_files.class_names import clean_class_name
+from yolov8_seg_ros.model_files.class_names import PlainYamlLoader, clean_class_name
 from yolov8_seg_ros.text import clean_text, numbered_class
 from yolov8_seg_ros.tools.dataset.finding import Finding, Kind
 from yolov8_seg_ros.tools.dataset.text_file import read_text
@@ -121,7 +121,7 @@ class _YamlError(Exception):
 def _parse(text: str) -> tuple[dict[str, Any], list[tuple[str, int]]]:
     """Return the entries whose keys are texts, and all such keys in order, each with its line."""
     try:
-        loader = yaml.SafeLoader(text)
+        loader = PlainYamlLoader(text)
         node = loader.get_single_node()
         content = loader.construct_document(node) if node else None
     except yaml.YAMLError as error:

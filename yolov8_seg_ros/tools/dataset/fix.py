@@ -112,7 +112,7 @@ class _Selection:
         kept = {split: self._entries(images[split]) for split in SPLITS if split in images}
         for split in self._dataset.splits.values():
             for path in split.labels_alone:
-                self._leave_out(path, "label file without a image")
+                self._leave_out(path, "label file without an image")
         useful = {split: entries for split, entries in kept.items() if self._is_useful(split, entries)}
         if not useful.keys() - {TEST}:
             raise DataSetError(f"{self._dataset.description.path}: no image with a usable label is left to copy")
@@ -159,21 +159,21 @@ class _Selection:
         return [entry for entry in entries if entry is not None]
 
     def _entry(self, image: LabelledImage) -> _Entry | None:
-        facts = self._facts[image.path]
+        facts, labels = self._facts[image.path], image.labels
         reason = self._reason_to_leave_out(image, facts)
         if reason or facts.size_wh is None:
             self._leave_out(image.path, reason)
             return None
-        lines = None
-        if image.labels is not None:
-            try:
-                lines, changes = _repair_labels(image.labels, facts.size_wh)
-            except BeyondRepairError as error:
-                self._leave_out(image.labels.path, f"the image with all its labels: {error}", error.line.number)
-                return None
-            self.changes += changes
-        if image.labels and image.labels.path != image.expected_labels:
-            self.changes.append(Change(image.labels.path, 0, "put where training finds it"))
+        if labels is None:
+            return _Entry(image.path, self._suffix(facts), None)
+        try:
+            lines, changes = _repair_labels(labels, facts.size_wh)
+        except BeyondRepairError as error:
+            self._leave_out(labels.path, f"the image with all its labels: {error}", error.line.number)
+            return None
+        self.changes += changes
+        if labels.path != image.expected_labels:
+            self.changes.append(Change(labels.path, 0, "put where training finds it"))
         return _Entry(image.path, self._suffix(facts), lines)
 
     def _reason_to_leave_out(self, image: LabelledImage, facts: ImageFacts) -> str:
