@@ -1,4 +1,4 @@
-"""Make text from files, models and the network fit to be printed, drawn and sent."""
+"""Clean and name what is printed, drawn and sent."""
 
 from __future__ import annotations
 
