@@ -16,10 +16,10 @@ from typing import TypeVar
 from yolov8_seg_ros.errors import DecodeError
 from yolov8_seg_ros.files import read_file
 from yolov8_seg_ros.media.image_file import ImageFormat, decode_image, image_format, is_turned
-from yolov8_seg_ros.tools.dataset.description import TEST, TRAIN, VAL, Description
+from yolov8_seg_ros.tools.dataset.description import TEST, TRAIN, VAL
 from yolov8_seg_ros.tools.dataset.finding import Finding, Kind
 from yolov8_seg_ros.tools.dataset.labels import LabelFile
-from yolov8_seg_ros.tools.dataset.reader import DataSet, LabelledImage, Split
+from yolov8_seg_ros.tools.dataset.reader import DataSet, LabelledImage
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -81,7 +81,8 @@ def check_dataset(dataset: DataSet, facts: Mapping[Path, ImageFacts]) -> list[Fi
         _check_boxes(label_files.values()),
         *map(_check_place, images),
         *(_check_image(facts[image.path]) for image in images),
-        *map(_check_strays, dataset.splits.values()),
+        *((Finding(Kind.LABELS_ALONE, path) for path in split.labels_alone) for split in dataset.splits.values()),
+        *((Finding(Kind.OTHER_FILE, path) for path in split.other_files) for split in dataset.splits.values()),
         _check_twins(dataset, facts),
         _check_renderings(dataset),
     )
@@ -147,11 +148,6 @@ def _check_image(facts: ImageFacts) -> Iterator[Finding]:
         yield Finding(Kind.TURNED, facts.path)
 
 
-def _check_strays(split: Split) -> Iterator[Finding]:
-    yield from (Finding(Kind.LABELS_ALONE, path) for path in split.labels_alone)
-    yield from (Finding(Kind.OTHER_FILE, path) for path in split.other_files)
-
-
 def _check_twins(dataset: DataSet, facts: Mapping[Path, ImageFacts]) -> Iterator[Finding]:
     """Find images of the same bytes, and different ones that share labels."""
     of_labels = _grouped((image.labels.path, image.path.name) for image in dataset.all_images() if image.labels)
@@ -190,8 +186,9 @@ def _check_renderings(dataset: DataSet) -> Iterator[Finding]:
 
 def _check_splits(dataset: DataSet) -> Iterator[Finding]:
     description = dataset.description
+    missing = {finding.line for finding in description.findings if finding.kind is Kind.FOLDER_MISSING}
     for name, kind in ((TRAIN, Kind.NO_TRAINING), (VAL, Kind.NO_VALIDATION)):
-        if name not in dataset.splits and not _is_known_missing(description, name):
+        if name not in dataset.splits and description.lines.get(name, -1) not in missing:
             yield Finding(kind, description.path)
     for split in dataset.splits.values():
         if not split.images:
@@ -200,11 +197,6 @@ def _check_splits(dataset: DataSet) -> Iterator[Finding]:
             yield Finding(Kind.NO_LABELS, split.sources[0], 0, f"expected {split.images[0].expected_labels.parent}")
     if dataset.is_one_split:
         yield Finding(Kind.SAME_SPLIT, description.path, description.lines.get(VAL, 0))
-
-
-def _is_known_missing(description: Description, split: str) -> bool:
-    missing = [finding for finding in description.findings if finding.kind is Kind.FOLDER_MISSING]
-    return any(finding.line == description.lines.get(split, -1) for finding in missing)
 
 
 def _check_classes(dataset: DataSet) -> Iterator[Finding]:

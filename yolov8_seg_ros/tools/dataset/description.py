@@ -230,7 +230,8 @@ class _Reading:
             places = self._places(value) if isinstance(value, str) else []
             there = [place for place in places if _is_there(place)]
             if there and (there[0] == places[0] or (there[0] == places[1] and value.startswith("../"))):
-                self._warn_of_other_folder(key, value)
+                if places[0] != places[1] and places[1] in there and there[0] == places[0]:
+                    self._find(Kind.PATH_AMBIGUOUS, key, f"'{value}' is {places[0].resolve()}")
                 yield Path(os.path.normpath(there[0]))
                 continue
             found = (*there[:1], *usual_folders(self._file.parent, split))[:1]
@@ -247,11 +248,6 @@ class _Reading:
             stripped = stripped[3:]
         relative = value.removeprefix("../")
         return [self._root / value, self._root / relative, base / value.replace("\\", "/"), base / stripped]
-
-    def _warn_of_other_folder(self, key: str, value: str) -> None:
-        outside, beside = self._places(value)[:2]
-        if outside != beside and _is_there(outside) and _is_there(beside):
-            self._find(Kind.PATH_AMBIGUOUS, key, f"'{value}' is {outside.resolve()}")
 
 
 def _numbered(given: Any) -> dict[int, Any]:

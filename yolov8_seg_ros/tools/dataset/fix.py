@@ -94,7 +94,11 @@ class _Selection:
     """Choose and repair what goes into the copy, and record what is different."""
 
     def __init__(self, dataset: DataSet, facts: Mapping[Path, ImageFacts], drop_unlabelled: bool) -> None:
-        self.changes: list[Change] = []
+        self.changes = [
+            Change(finding.path, finding.line, finding.kind.title + (f": {finding.detail}" if finding.detail else ""))
+            for finding in dataset.description.findings
+            if finding.kind not in _NOT_MENDED and finding.kind.severity is not Severity.NOTE
+        ]
         self._dataset = dataset
         self._facts = facts
         self._drop_unlabelled = drop_unlabelled
@@ -106,10 +110,10 @@ class _Selection:
         Raises:
             DataSetError: if nothing is left.
         """
-        self._note_description()
         images = self._without_twins()
-        self._shared = _shared_label_files(images)
-        kept = {split: self._entries(images[split]) for split in SPLITS if split in images}
+        users = Counter(image.labels.path for split in images.values() for image in split if image.labels)
+        self._shared = {path for path, count in users.items() if count > 1}
+        kept = {split: [*filter(None, map(self._entry, images[split]))] for split in SPLITS if split in images}
         for split in self._dataset.splits.values():
             for path in split.labels_alone:
                 self._leave_out(path, "label file without an image")
@@ -119,12 +123,6 @@ class _Selection:
         if VAL not in useful and not self._dataset.is_one_split:
             self._set_validation_apart(useful)
         return useful
-
-    def _note_description(self) -> None:
-        for finding in self._dataset.description.findings:
-            if finding.kind not in _NOT_MENDED and finding.kind.severity is not Severity.NOTE:
-                detail = f": {finding.detail}" if finding.detail else ""
-                self.changes.append(Change(finding.path, finding.line, f"{finding.kind.title}{detail}"))
 
     def _is_useful(self, split: str, entries: list[_Entry]) -> bool:
         """Return whether a split is worth copying: without a label it can neither train nor validate."""
@@ -152,11 +150,8 @@ class _Selection:
                     continue
                 seen[digest] = image.path
                 kept[split].append(image)
+            kept[split].sort(key=lambda image: image.path)
         return kept
-
-    def _entries(self, images: list[LabelledImage]) -> list[_Entry]:
-        entries = (self._entry(image) for image in sorted(images, key=lambda image: image.path))
-        return [entry for entry in entries if entry is not None]
 
     def _entry(self, image: LabelledImage) -> _Entry | None:
         facts, labels = self._facts[image.path], image.labels
@@ -220,11 +215,6 @@ def _repair_labels(labels: LabelFile, size_wh: tuple[int, int]) -> tuple[list[st
         if what:
             changes.append(Change(labels.path, line.number, what, is_left_out=not text))
     return list(texts), changes
-
-
-def _shared_label_files(images: Mapping[str, list[LabelledImage]]) -> set[Path]:
-    counts = Counter(image.labels.path for split in images.values() for image in split if image.labels)
-    return {path for path, count in counts.items() if count > 1}
 
 
 def _write_split(folder: Path, entries: list[_Entry]) -> None:
