@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from yolov8_seg_ros import executables
 from yolov8_seg_ros.errors import DecodeError, MediaError
 from yolov8_seg_ros.media import image_file
 from yolov8_seg_ros.media.image_file import (
@@ -154,6 +155,12 @@ def test_huge_images_are_refused_before_memory_is_taken():
     )
     done = subprocess.run([sys.executable, "-c", code], input=huge_jpeg(32000, 32000), capture_output=True, check=True)
     assert int(done.stdout) < 20_000  # kB
+
+
+def test_opencv_is_given_the_same_limit(monkeypatch):
+    monkeypatch.delenv("OPENCV_IO_MAX_IMAGE_PIXELS", raising=False)
+    executables.prepare_process()
+    assert os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] == str(MAX_IMAGE_PIXELS)
 
 
 def test_the_largest_image_is_decoded():

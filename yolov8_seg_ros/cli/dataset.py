@@ -84,17 +84,17 @@ def _open(path: Path) -> tuple[DataSet, dict[Path, ImageFacts]]:
         return dataset, inspect_images(paths, bar.update)
 
 
-def _report_copy(folder: Path, changes: list[Change], root: Path, limit: int | None) -> list[Finding]:
+def _report_copy(copy_folder: Path, changes: list[Change], root: Path, limit: int | None) -> list[Finding]:
     for title, is_left_out in (("repaired", False), ("left out", True)):
         chosen = [change for change in changes if change.is_left_out is is_left_out]
         lines = [_place(change.path, change.line, change.what, root) for change in chosen]
         if lines:
             print(f"\n{title} ({len(lines)})")
             _print_lines(lines, limit)
-    copy, facts = _open(folder)
+    copy, facts = _open(copy_folder)
     findings = check_dataset(copy, facts)
     print(f"\n{clean_text(str(copy.description.path))}")
-    _print_findings([finding for finding in findings if finding.kind.severity is Severity.ERROR], folder, limit)
+    _print_findings([finding for finding in findings if finding.kind.severity is Severity.ERROR], copy_folder, limit)
     print_table(summary_table(copy))
     print(f"\nthe copy has {_verdict(findings)}")
     return findings

@@ -52,7 +52,8 @@ _JPEG_QUALITY = 82
 #: A mask without a pixel: for an object of which only the box is known.
 _NO_OUTLINE: list[list[float]] = [[0.0] * 6]
 _GRID: NDArray[np.float64] = np.linspace(0, 1, 201, dtype=np.float64)
-_KEY_STEP_PX = 120
+#: Where the lines of a chart are named, in its units.
+_KEY_LEFT_PX, _KEYS_WIDTH_PX = 52, 396
 
 _Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -206,13 +207,10 @@ def _threshold_chart(title: str, matches: Matches) -> str:
 def _chart(title: str, x_label: str, y_label: str, lines: Mapping[str, _Line], mark_x: float | None = None) -> str:
     """Return a chart of lines whose coordinates are 0 to 1; `mark_x` is marked by a vertical line."""
     mark = "" if mark_x is None else f'<polyline class="mark" points="{mark_x},0 {mark_x},1"/>'
-    drawn = (
-        f'<polyline class="line{number}" points="' + " ".join(f"{x:.4g},{y:.4g}" for x, y in zip(*line, strict=True))
-        + '"/>'
-        for number, line in enumerate(lines.values())
-    )  # fmt: skip
+    points = (" ".join(f"{x:.4g},{y:.4g}" for x, y in zip(*line, strict=True)) for line in lines.values())
+    drawn = (f'<polyline class="line{number}" points="{pairs}"/>' for number, pairs in enumerate(points))
     keys = (
-        f'<text class="key{number}" x="{52 + number * max(_KEY_STEP_PX, 396 // len(lines))}" y="321">{label}</text>'
+        f'<text class="key{number}" x="{_KEY_LEFT_PX + number * _KEYS_WIDTH_PX // len(lines)}" y="321">{label}</text>'
         for number, label in enumerate(lines)
     )
     texts = {"title": title, "x_label": x_label, "y_label": y_label}
