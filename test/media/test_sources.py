@@ -86,7 +86,7 @@ def camera(monkeypatch):
     return cameras
 
 
-@pytest.mark.parametrize("name", ["one.png", "übergröße 图片.png", "no_suffix"])
+@pytest.mark.parametrize("name", ["one.png", "übergröße 图片.png", "no_suffix", "called_a_video.mp4"])
 def test_a_picture_is_one_frame_each_time(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(encoded(".png"))

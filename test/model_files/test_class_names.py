@@ -190,7 +190,7 @@ def test_a_damaged_archive_never_raises_anything_else(tmp_path, rng, deflate):
     path = model_file(tmp_path, json.dumps({"names": ["cat", "dog"] * 20}), "metadata.json", deflate=deflate)
     content = path.read_bytes()
     refused = 0
-    for _ in range(1500):
+    for _ in range(600):
         damaged = bytearray(content)
         for position in rng.integers(len(FLATBUFFER), len(content), rng.integers(1, 5)):
             damaged[position] = rng.integers(256)
@@ -199,7 +199,7 @@ def test_a_damaged_archive_never_raises_anything_else(tmp_path, rng, deflate):
             read_model_class_names(path)
         except ModelError:
             refused += 1
-    assert refused > 500
+    assert refused > 200
 
 
 @pytest.mark.parametrize(
