@@ -54,11 +54,14 @@ def video(tmp_path):
 class FakeCamera:
     """Stand in for cv2.VideoCapture: a camera of 30 Hz that is unplugged after 60 frames."""
 
-    def __init__(self, device):
-        self.device, self.frames, self.now_s, self.released = device, 60, 0.0, False
+    def __init__(self):
+        self.device, self.frames, self.now_s, self.released = None, 60, 0.0, False
+
+    def open(self, device):
+        self.device = device
 
     def isOpened(self):  # noqa: N802
-        return self.device != 7
+        return self.device not in (None, 7)
 
     def set(self, _property, _value):
         return True
@@ -81,7 +84,7 @@ class FakeCamera:
 @pytest.fixture
 def camera(monkeypatch):
     cameras = []
-    monkeypatch.setattr(media.cv2, "VideoCapture", lambda device: cameras.append(FakeCamera(device)) or cameras[-1])
+    monkeypatch.setattr(media.cv2, "VideoCapture", lambda: cameras.append(FakeCamera()) or cameras[-1])
     monkeypatch.setattr(media.time, "monotonic", lambda: cameras[-1].now_s)
     return cameras
 
@@ -215,6 +218,13 @@ def test_a_camera_is_slowed_down_by_leaving_frames_out(camera, rate_hz, expected
     with pytest.raises(MediaError):
         frames.extend(open_media("0", max_rate_hz=rate_hz))
     assert abs(len(frames) - expected) <= 1
+
+
+@pytest.mark.parametrize("source", ["99999999999", "9" * 5000, "~nosuchuser/x", "x" * 5000, "a\0b"], ids=len)
+def test_a_source_that_cannot_be_is_reported(source):
+    with pytest.raises(MediaError, match=r"cannot be opened|no such file or folder") as caught:
+        open_media(source)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_camera_that_is_not_there_is_named(camera):

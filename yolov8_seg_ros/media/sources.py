@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -19,11 +20,15 @@ from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.errors import MediaError
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, is_image_file, read_image
 from yolov8_seg_ros.media.scene import SyntheticScene
+from yolov8_seg_ros.text import clean_text
 
 #: The source that stands for the built-in scene.
 DEMO = "demo"
 #: A frame rate outside this range is a broken header's.
 _FPS_RANGE = (0.1, 1000.0)
+#: OpenCV takes no more for the number of a camera.
+_MAX_CAMERA_DIGITS = 4
+_MAX_QUOTED_CHARS = 200
 
 _log = logging.getLogger(__name__)
 
@@ -100,15 +105,24 @@ def open_media(
         return _Scene(image_hw, seed)
     if text.isdecimal() or text.startswith("/dev/"):
         return _Camera(text, image_hw, max_rate_hz)
-    path = Path(text).expanduser()
-    if text and path.is_dir():
+    # Unlike Path.expanduser, it leaves '~nobody' as it is.
+    path = Path(os.path.expanduser(text))
+    if text and _exists_as(Path.is_dir, path):
         return _Folder(path, on_skip)
-    if not path.is_file():
+    if not _exists_as(Path.is_file, path):
         raise MediaError(
-            f"'{text}': no such file or folder; give an image, a folder of images, a video, "
-            f"a camera (0 or /dev/video0) or {DEMO}"
+            f"'{clean_text(text, _MAX_QUOTED_CHARS)}': no such file or folder; give an image, a folder of images, "
+            f"a video, a camera (0 or /dev/video0) or {DEMO}"
         )
     return _Image(path) if is_image_file(path) else _Video(path)
+
+
+def _exists_as(kind: Callable[[Path], bool], path: Path) -> bool:
+    # A name that is too long, or in a folder that may not be entered, is not there.
+    try:
+        return kind(path)
+    except OSError:
+        return False
 
 
 class _Scene(Media):
@@ -206,11 +220,15 @@ class _Camera(Media):
     def __init__(self, device: str, image_hw: tuple[int, int], max_rate_hz: float) -> None:
         self._device = device
         self._period_s = 1 / max_rate_hz
-        self._capture = cv2.VideoCapture(int(device) if device.isdecimal() else device)
+        self._capture = cv2.VideoCapture()
+        if not device.isdecimal():
+            self._capture.open(device)
+        elif len(device) <= _MAX_CAMERA_DIGITS:
+            self._capture.open(int(device))
         if not self._capture.isOpened():
             found = " ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
             raise MediaError(
-                f"camera {device}: cannot be opened; cameras found: {found}; "
+                f"camera {device[:_MAX_QUOTED_CHARS]}: cannot be opened; cameras found: {found}; "
                 "check the number, the cable, and that this user may read it (group video)"
             )
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, image_hw[0])
