@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from yolov8_seg_ros.cli.main import main
+from yolov8_seg_ros.tools.evaluation.ground_truth import read_yolo
 from yolov8_seg_ros.tools.evaluation.metrics import BOX, MASK, measure
-from yolov8_seg_ros.tools.evaluation.truth import read_yolo_truth
 
 #: COCO AP of the reference on these pictures, box and mask.
 REFERENCE_AP = {"256": (0.2469, 0.2149), "320": (0.2794, 0.2685)}
@@ -22,13 +22,13 @@ MAX_INSTANCES = 300
 @pytest.fixture(scope="module")
 def truth(coco_pictures) -> dict[str, Any]:
     """Give the ground truth of the pictures, from their polygons."""
-    read = read_yolo_truth(coco_pictures[0].parents[1] / "data.yaml", "val")
+    read = read_yolo(coco_pictures[0].parents[1] / "data.yaml", "val")
     images, annotations = [], []
-    for picture in read.pictures:
-        height, width = cv2.imread(str(picture.path)).shape[:2]
-        images.append({"id": picture.image_id, "height": height, "width": width})
-        for annotation in picture.annotate((height, width)):
-            annotations.append({"id": len(annotations) + 1, "image_id": picture.image_id, **annotation})
+    for image in read.images:
+        height, width = cv2.imread(str(image.path)).shape[:2]
+        images.append({"id": image.image_id, "height": height, "width": width})
+        for annotation in image.annotations((height, width)):
+            annotations.append({"id": len(annotations) + 1, "image_id": image.image_id, **annotation})
     categories = [{"id": index, "name": name} for index, name in read.class_names.items()]
     return {"images": images, "annotations": annotations, "categories": categories}
 

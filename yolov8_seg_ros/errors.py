@@ -5,6 +5,8 @@ The message says what was given, what was expected and what to do. Programs prin
 
 from __future__ import annotations
 
+from yolov8_seg_ros.text import clean_text
+
 
 class UserError(Exception):
     """A mistake of the user, or something missing on the machine."""
@@ -22,12 +24,12 @@ class NoDecodedHeadError(UserError):
     """A model file without a decoded head that could be cut off; it can be run as it is."""
 
 
-class PictureError(UserError, ValueError):
-    """Data that cannot be decoded as a picture."""
+class DecodeError(UserError, ValueError):
+    """Data that cannot be decoded as an image."""
 
 
 class MediaError(UserError):
-    """A picture, folder, video or camera that cannot be read."""
+    """An image, folder, video or camera that cannot be read."""
 
 
 class DownloadError(UserError):
@@ -71,5 +73,5 @@ class BoardError(BackendError):
 
 
 def one_line(error: BaseException | str) -> str:
-    """Return an error's text as one line; the name of its type where it has no text."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return an error's text as one line that can be printed; the name of its type where it has no text."""
+    return clean_text(" ".join(str(error).split())) or type(error).__name__

@@ -17,7 +17,12 @@ from types import FrameType
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 #: NumPy's matrix products are small here: threads cost them more than they bring, most of all on a busy machine.
 #: OpenCV's threads bring nothing at 640x480 nor at 1920x1080, and the network and the middleware want the processors.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
+#: OpenCV checks the size of an image too, should its decoder read another one than media/image_file.py.
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+    "OPENCV_IO_MAX_IMAGE_PIXELS": "50000000",
+}
 #: What glibc reads from the environment at its own start: the option's number for mallopt(3), and a size in bytes.
 #: By itself glibc gives the memory of each image back to the kernel and gets it cleared again for the next one, which
 #: takes longer than all else that is done to receive an image.
@@ -40,9 +45,9 @@ def yolov8_seg() -> int:
     _leave_at(signal.SIGTERM, _TERMINATED)
     prepare_process()
     main = importlib.import_module("yolov8_seg_ros.cli.main").main
-    # The tool tidies up where it is interrupted, so it wants Python's own handling.
+    # The tool removes its temporary files where it is interrupted, so both signals become exceptions.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _raise_exit)
     try:
         return int(main())
     except KeyboardInterrupt:
@@ -71,6 +76,10 @@ def _run_node(module: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return exit_code
+
+
+def _raise_exit(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(_TERMINATED)
 
 
 def _leave_at(number: signal.Signals, exit_code: int) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from dataset_damages import LABELS, line_of_labels
 from shared_data import shared_path
-from tiny_dataset import TRIANGLE, check, content_of, write_dataset
+from support.dataset_damages import LABELS, line_of_labels
+from support.tiny_dataset import TRIANGLE, check, content_of, write_dataset
 
 from yolov8_seg_ros.cli.main import main
 
@@ -78,8 +78,8 @@ def test_fix_tells_what_it_did_and_judges_the_copy(path, tmp_path, capsys):
     assert run(path, "--fix", tmp_path / "copy") == 0
 
     text = capsys.readouterr().out
-    assert f"repaired (1)\n  {LABELS}:2: clipped to the picture" in text
-    assert "left out (1)\n  valid/labels/b0.txt:1: the picture with all its labels" in text
+    assert f"repaired (1)\n  {LABELS}:2: clipped to the image" in text
+    assert "left out (1)\n  valid/labels/b0.txt:1: the image with all its labels" in text
     assert "the copy has 0 errors, 0 warnings, 0 notes" in text
     assert check(tmp_path / "copy") == []
     assert content_of(path.parent) == before
@@ -119,10 +119,29 @@ def test_a_folder_that_cannot_be_made_is_told(path, tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_names_that_are_not_utf_8_are_printed(path, capsys):
+    (path.parent / "train/images/caf\udce9\x1b.png").write_bytes(b"words")
+
+    assert run(path, "--all") == 1
+
+    text = capsys.readouterr().out
+    text.encode("utf-8")
+    assert "train/images/caf��.png" in text
+
+
+def test_an_image_that_says_to_be_huge_is_found(path, capsys):
+    data = bytearray((path.parent / "train/images/a0.png").read_bytes())
+    data[16:24] = (30000).to_bytes(4, "big") * 2
+    (path.parent / "train/images/a0.png").write_bytes(data)
+
+    assert run(path) == 1
+    assert "a0.png: an image of 30000x30000 pixels" in capsys.readouterr().out
+
+
 def test_the_fish_become_clean(tmp_path, capsys):
     assert run(shared_path("data/fish/data.yaml"), "--fix", tmp_path / "fish", "--drop-unlabelled", "--strict") == 0
 
     text = capsys.readouterr().out
-    assert "picture without a label file (12)" in text
+    assert "image without a label file (12)" in text
     assert "empty label file (6)" in text
     assert "the copy has 0 errors, 0 warnings, 0 notes" in text

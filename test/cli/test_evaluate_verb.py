@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import hashlib
 import io
 import json
 import re
 import shutil
+from xml.etree import ElementTree
 
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from shared_data import shared_path
-from tiny_dataset import SQUARE, content_of, write_dataset, write_pair
+from support.tiny_dataset import SQUARE, content_of, write_dataset, write_pair
 from tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.cli.main import main
@@ -48,7 +51,7 @@ def written(tmp_path, name="metrics.json"):
     return json.loads((tmp_path / "output" / name).read_text())
 
 
-def by_hand(folder, kind, truth="truth.json"):
+def by_hand(folder, kind, truth="ground_truth.json"):
     """Give pycocotools' own summary of the files in a folder."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(folder / truth))
@@ -62,7 +65,7 @@ def by_hand(folder, kind, truth="truth.json"):
 def assert_same_by_hand(folder, **truth):
     metrics = json.loads((folder / "metrics.json").read_text())
     for kind, title in KINDS.items():
-        expected = by_hand(folder, kind, truth.get(title, "truth.json"))
+        expected = by_hand(folder, kind, truth.get(title, "ground_truth.json"))
         assert {name: metrics[title][name] for name in STATS} == pytest.approx(expected, abs=1e-6)
 
 
@@ -73,16 +76,17 @@ def test_figures(evaluate, data, tmp_path, capsys):
     # The cat is never found; the mouse's box is right from IoU 0.50 to 0.75, six of ten.
     assert re.search(r"^box +0\.3000 +0\.5000 +0\.5000 +0\.3000$", told, re.MULTILINE)
     assert re.search(r"^cat +4( +0\.0000){8}$", told, re.MULTILINE)
-    assert "pictures: 4" in told
+    assert "images: 4" in told
     metrics = written(tmp_path)
     assert [(one["name"], one["objects"]) for one in metrics["box"]["classes"]] == [("cat", 4), ("mouse", 4)]
-    assert metrics["num_pictures"] == 4
-    assert set(metrics["mean_ms"]) == {"prepare", "infer", "finish"}
+    assert metrics["num_images"] == 4
+    assert set(metrics["mean_ms"]) == {"preprocess", "inference", "postprocess"}
     assert_same_by_hand(tmp_path / "output")
-    assert sorted(content_of(tmp_path / "output")) == ["metrics.json", "report.html", "results.json", "truth.json"]
+    written_files = ["ground_truth.json", "metrics.json", "report.html", "results.json"]
+    assert sorted(content_of(tmp_path / "output")) == written_files
 
 
-def test_the_page_is_whole(evaluate, data, tmp_path):
+def test_the_page_is_whole(evaluate, model, data, tmp_path):
     assert evaluate(data) == 0
 
     page = (tmp_path / "output" / "report.html").read_text()
@@ -90,6 +94,39 @@ def test_the_page_is_whole(evaluate, data, tmp_path):
     assert page.count("data:image/jpeg;base64,") == 4
     assert all(f"b{number}.png" in page for number in range(4))
     assert "http" not in page
+    assert hashlib.sha256(model.read_bytes()).hexdigest() in page
+    assert f"{datetime.date.today().year}-" in page
+    assert "$" not in page
+    assert ElementTree.fromstring(page.replace("<!DOCTYPE html>", "")) is not None
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.png", "a<b>&.png", "a\x1b[2J.png"], ids=["no-utf-8", "html", "escape"])
+def test_any_file_name_can_be_reported(name, evaluate, data, tmp_path):
+    images, labels = data.parent / "valid" / "images", data.parent / "valid" / "labels"
+    (images / "b0.png").rename(images / name)
+    (labels / "b0.txt").rename(labels / name.replace(".png", ".txt"))
+
+    assert evaluate(data) == 0
+
+    page = (tmp_path / "output" / "report.html").read_text(encoding="utf-8")
+    assert "a<b>" not in page
+    assert "\x1b" not in page
+    assert name in [image["file_name"] for image in written(tmp_path, "ground_truth.json")["images"]]
+
+
+def test_class_names_are_shown_as_text(evaluate, data, tmp_path):
+    data.write_text(data.read_text().replace("[cat, mouse]", "['<script>alert(1)</script>', mouse]"))
+    names = ["<script>alert(1)</script>", "mouse"]
+    model = write_segmentation_model(tmp_path / "script.tflite", names=names)
+
+    assert evaluate(data, model=model) == 0
+    assert "<script" not in (tmp_path / "output" / "report.html").read_text()
+
+
+def test_a_file_as_output_is_reported_before_the_model_is_read(evaluate, data, tmp_path, capsys):
+    (tmp_path / "output").touch()
+    assert evaluate(data, model="nothere") == 1
+    assert "cannot be made a folder: it is a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["data.yaml", ""], ids=["file", "folder"])
@@ -108,16 +145,16 @@ def test_boxes_alone_are_not_judged_as_masks(evaluate, data, tmp_path):
 
     box, mask = (next(one for one in written(tmp_path)[kind]["classes"] if one["objects"]) for kind in ("box", "mask"))
     assert (box["objects"], mask["objects"]) == (4, 3)
-    assert_same_by_hand(tmp_path / "output", mask="truth_masks.json")
+    assert_same_by_hand(tmp_path / "output", mask="ground_truth_masks.json")
 
     write_pair(data.parent / "valid", "b0", SQUARE)
     assert evaluate(data) == 0
-    assert not (tmp_path / "output" / "truth_masks.json").exists()
+    assert not (tmp_path / "output" / "ground_truth_masks.json").exists()
 
 
 def test_coco_annotations_give_the_same(evaluate, data, tmp_path):
     assert evaluate(data) == 0
-    expected, truth = written(tmp_path), written(tmp_path, "truth.json")
+    expected, truth = written(tmp_path), written(tmp_path, "ground_truth.json")
     ids = {0: 18, 1: 3}
     truth["categories"] = [{**entry, "id": ids[entry["id"]]} for entry in truth["categories"]]
     for annotation in truth["annotations"]:
@@ -151,15 +188,19 @@ def test_data_are_never_overwritten(model, data, tmp_path, capsys):
 
 def test_limit_and_split(evaluate, data, tmp_path):
     assert evaluate(data, "--limit", "3") == 0
-    assert [image["file_name"] for image in written(tmp_path, "truth.json")["images"]] == ["b0.png", "b1.png", "b2.png"]
+    assert [image["file_name"] for image in written(tmp_path, "ground_truth.json")["images"]] == [
+        "b0.png",
+        "b1.png",
+        "b2.png",
+    ]
     assert evaluate(data, "--split", "train", "--limit", "1") == 0
-    assert [image["file_name"] for image in written(tmp_path, "truth.json")["images"]] == ["a0.png"]
+    assert [image["file_name"] for image in written(tmp_path, "ground_truth.json")["images"]] == ["a0.png"]
 
 
 def test_chosen_classes_alone_are_measured(evaluate, data, tmp_path):
     assert evaluate(data, "--classes", "mouse") == 0
-    assert [category["name"] for category in written(tmp_path, "truth.json")["categories"]] == ["mouse"]
-    assert {annotation["category_id"] for annotation in written(tmp_path, "truth.json")["annotations"]} == {1}
+    assert [category["name"] for category in written(tmp_path, "ground_truth.json")["categories"]] == ["mouse"]
+    assert {annotation["category_id"] for annotation in written(tmp_path, "ground_truth.json")["annotations"]} == {1}
     assert_same_by_hand(tmp_path / "output")
 
 
@@ -185,15 +226,15 @@ def test_bad_pictures_are_told_and_left_out(evaluate, data, tmp_path, capsys):
     told = capsys.readouterr()
     assert told.err.count("skipped: ") == 1
     assert "b1.png" in told.err
-    assert "pictures: 3, 1 skipped" in told.out
-    assert len(written(tmp_path, "truth.json")["images"]) == 3
+    assert "images: 3, 1 skipped" in told.out
+    assert len(written(tmp_path, "ground_truth.json")["images"]) == 3
 
 
 def test_nothing_readable_is_told(evaluate, data, tmp_path, capsys):
     for picture in (data.parent / "valid" / "images").iterdir():
         picture.write_bytes(b"words")
     assert evaluate(data) == 1
-    assert "error: nothing was evaluated: none of the pictures can be read" in capsys.readouterr().err
+    assert "error: nothing was evaluated: none of the images can be read" in capsys.readouterr().err
     assert not (tmp_path / "output" / "results.json").exists()
 
 
@@ -225,14 +266,14 @@ def read(monkeypatch):
             self.names = []
             self.stop_at = ""
 
-        def __call__(self, path, original=run.read_picture):
+        def __call__(self, path, original=run.read_image):
             if path.name == self.stop_at:
                 raise KeyboardInterrupt
             self.names.append(path.name)
             return original(path)
 
     reader = Reader()
-    monkeypatch.setattr(run, "read_picture", reader)
+    monkeypatch.setattr(run, "read_image", reader)
     return reader
 
 
@@ -242,16 +283,16 @@ def test_an_interrupted_run_goes_on(evaluate, data, tmp_path, read, capsys):
     shutil.rmtree(tmp_path / "output")
     read.stop_at = "b2.png"
     assert evaluate(data) == 130
-    assert "interrupted after 2 pictures: the same command goes on there" in capsys.readouterr().err
+    assert "interrupted after 2 images: the same command continues there" in capsys.readouterr().err
     assert list(content_of(tmp_path / "output")) == ["progress.jsonl"]
     read.names, read.stop_at = [], ""
 
     assert evaluate(data) == 0
 
     assert read.names == ["b2.png", "b3.png"]
-    assert "going on after 2 pictures" in capsys.readouterr().out
+    assert "continuing after 2 images" in capsys.readouterr().out
     assert content_of(tmp_path / "output")["results.json"] == expected["results.json"]
-    assert content_of(tmp_path / "output")["truth.json"] == expected["truth.json"]
+    assert content_of(tmp_path / "output")["ground_truth.json"] == expected["ground_truth.json"]
 
 
 def test_another_option_begins_anew(evaluate, data, read):

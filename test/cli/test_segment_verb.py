@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 
 import cv2
 import numpy as np
@@ -51,7 +53,7 @@ def test_a_folder_is_segmented(segment, pictures, tmp_path, capsys):
     assert [result["image_id"] for result in results(tmp_path)] == [1, 2, 3]
     told = capsys.readouterr()
     assert "auto chose cpu" in told.out
-    assert "3 pictures, 3 instances; a picture took" in told.out
+    assert "3 images, 3 instances; mean times: preprocess " in told.out
     assert "no class names" not in told.err
 
 
@@ -97,7 +99,7 @@ def test_a_bad_picture_is_told_and_left_out(damage, segment, pictures, tmp_path,
     told = capsys.readouterr()
     assert told.err.count("skipped: ") == 2
     assert "2.jpg" in told.err
-    assert "3 pictures, 3 instances, 2 skipped" in told.out
+    assert "3 images, 3 instances, 2 skipped" in told.out
     assert len(results(tmp_path)) == 3
 
 
@@ -115,7 +117,7 @@ def test_nothing_readable_keeps_earlier_results(segment, pictures, tmp_path, cap
     assert len(results(tmp_path)) == 3
 
 
-@pytest.mark.parametrize("name", ["missing.jpg", "0", "demo", "/dev/null"])
+@pytest.mark.parametrize("name", ["missing.jpg", "0", "demo", "/dev/null", "http://camera/a.jpg", "~nobody/a.jpg"])
 def test_an_input_that_is_none_is_told_before_any_work(name, segment, pictures, tmp_path, capsys):
     assert segment(pictures, name) == 1
 
@@ -132,6 +134,107 @@ def test_inputs_are_never_overwritten(model, pictures, capsys):
 
     assert (pictures / "1.png").read_bytes() == before
     assert not (pictures / "results.json").exists()
+
+
+def test_the_target_of_a_linked_input_is_never_overwritten(segment, pictures, tmp_path, capsys):
+    output = tmp_path / "output"
+    output.mkdir()
+    original = output / "1.png"
+    (pictures / "1.png").rename(original)
+    (pictures / "1.png").symlink_to(original)
+    before = original.read_bytes()
+
+    for given in (pictures, pictures / "1.png"):
+        assert segment(given) == 1
+        assert "give another folder" in capsys.readouterr().err
+    assert original.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "ü" * 125 + ".png"], ids=["ascii", "utf-8"])
+def test_the_longest_names_are_written(name, segment, pictures, tmp_path):
+    (pictures / "1.png").rename(pictures / name)
+    (pictures / "more").mkdir()
+    (pictures / "more" / name).write_bytes((pictures / "2.png").read_bytes())
+
+    assert segment(pictures, pictures / "more") == 0
+
+    images = json.loads((tmp_path / "output" / "images.json").read_text())["images"]
+    assert len(images) == 4
+    assert all((tmp_path / "output" / image["file_name"]).is_file() for image in images)
+
+
+def test_an_error_on_the_way_keeps_what_was_found(segment, pictures, tmp_path, capsys):
+    # An image cannot take the place of a folder.
+    (tmp_path / "output" / "2.png" / "mine").mkdir(parents=True)
+
+    assert segment(pictures) == 1
+
+    assert "output/2.png" in capsys.readouterr().err
+    assert [result["image_id"] for result in results(tmp_path)] == [1, 2]
+
+
+@pytest.mark.parametrize("damage", ["pipe", "device"])
+def test_what_never_ends_is_left_out(damage, segment, pictures, capsys):
+    (pictures / "2.png").unlink()
+    if damage == "pipe":
+        os.mkfifo(pictures / "2.png")
+    else:
+        (pictures / "2.png").symlink_to("/dev/zero")
+
+    assert segment(pictures) == 1
+
+    told = capsys.readouterr()
+    assert "2.png: cannot be read: not a regular file" in told.err
+    assert "2 images, 2 instances, 1 skipped" in told.out
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.png", "a\x1b[2Jb.png", "a\nb.png"], ids=["no-utf-8", "escape", "line"])
+def test_names_are_fit_to_be_printed(name, segment, pictures, tmp_path, capsys):
+    (pictures / name).write_bytes(b"words")
+
+    assert segment(pictures) == 1
+
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    told.encode("utf-8")
+    assert "\x1b" not in told
+
+
+def test_a_class_name_that_opencv_cannot_draw(segment, pictures, tmp_path):
+    model = write_segmentation_model(tmp_path / "odd.tflite", names=["cat", "mouse \ud83d"])
+    assert segment(pictures, model=str(model)) == 0
+
+
+def test_subfolders_and_files_of_earlier_runs_are_mentioned(segment, pictures, tmp_path, capsys):
+    (pictures / "more").mkdir()
+    assert segment(pictures) == 0
+    assert "its 1 subfolders are not read" in capsys.readouterr().err
+    assert segment(pictures / "1.png") == 0
+    assert "output has files already" in capsys.readouterr().err
+
+
+def test_a_failure_leaves_no_empty_folder(segment, pictures, tmp_path):
+    assert segment(pictures, model="nothere") == 1
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [("", "--output: expected a folder, got ''"), ("file", "'file' cannot be made a folder: it is a file; give")],
+    ids=["empty", "a-file"],
+)
+def test_a_wrong_output_is_reported_in_one_line(output, message, model, pictures, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.iterdir())
+
+    with contextlib.suppress(SystemExit):
+        assert main(["segment", str(pictures), "--model", model, "--output", output]) == 1
+
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert message in told
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_an_unknown_class_is_told(segment, pictures, capsys):
@@ -179,7 +282,7 @@ def test_an_output_folder_that_cannot_be_made_is_told(model, pictures, tmp_path,
     (tmp_path / "file").touch()
 
     assert main(["segment", str(pictures), "--model", model, "--output", str(tmp_path / "file" / "deeper")]) == 1
-    assert "Not a directory" in capsys.readouterr().err
+    assert "cannot be made a folder" in capsys.readouterr().err
 
 
 def test_people_are_found(st_model_320, coco_pictures, tmp_path):

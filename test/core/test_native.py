@@ -29,6 +29,7 @@ from decoder_cases import (
 from fakes import make_spec
 from native_library import build_shared
 from numpy.typing import NDArray
+from yolov8_seg_ros.media.picture import decode_picture
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.image import ColorImage
@@ -39,7 +40,6 @@ from yolov8_seg_ros.core.native import LIBRARY, MAX_CANDIDATES, Decoder, Native,
 from yolov8_seg_ros.core.options import DetectionOptions
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import ModelError
-from yolov8_seg_ros.media.picture import decode_picture
 
 #: Interpolation in float32 decides otherwise about a logit that is so close to the threshold, if the largest one is 1.
 UNDECIDED = 1e-6

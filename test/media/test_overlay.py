@@ -70,6 +70,13 @@ def test_the_better_score_is_on_top():
     assert picture[110, 149].tolist() == list(class_color_bgr(0))
 
 
+def test_labels_are_above_boxes_and_boxes_above_masks():
+    both = found((200, 300), (100, 20, 200, 190, 0), (10, 60, 250, 160, 1))
+    picture = draw_overlay(grey_image(200, 300), both, NAMES)
+    # The box of the lower score, where the mask of the better one covers it.
+    assert picture[159, 150].tolist() == list(class_color_bgr(1))
+
+
 def test_a_hole_in_a_mask_is_outlined_and_stays_free():
     bitmap = np.ones((60, 60), np.bool_)
     bitmap[20:40, 20:40] = False
@@ -114,7 +121,7 @@ def test_a_label_at_any_edge_stays_in_the_picture():
     assert min(text_px) > 200
 
 
-@pytest.mark.parametrize("name", ["", "猫", "x" * 500, "a\nb", "%s %d"])
+@pytest.mark.parametrize("name", ["", "猫", "x" * 500, "a\nb", "%s %d", "a\ud83d", "\udce9", "a\0b"])
 def test_any_class_name(name):
     draw_overlay(grey_image(200, 300), found((200, 300), (50, 60, 150, 160, 0)), (name,))
 

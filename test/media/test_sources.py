@@ -11,8 +11,9 @@ import pytest
 
 from yolov8_seg_ros.errors import MediaError
 from yolov8_seg_ros.media import sources as media
+from yolov8_seg_ros.media.image_file import read_image
 from yolov8_seg_ros.media.scene import SyntheticScene
-from yolov8_seg_ros.media.sources import open_media, read_picture
+from yolov8_seg_ros.media.sources import open_media
 
 EXIF_TURNED_RIGHT = (
     b"\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01"
@@ -53,11 +54,14 @@ def video(tmp_path):
 class FakeCamera:
     """Stand in for cv2.VideoCapture: a camera of 30 Hz that is unplugged after 60 frames."""
 
-    def __init__(self, device):
-        self.device, self.frames, self.now_s, self.released = device, 60, 0.0, False
+    def __init__(self):
+        self.device, self.frames, self.now_s, self.released = None, 60, 0.0, False
+
+    def open(self, device):
+        self.device = device
 
     def isOpened(self):  # noqa: N802
-        return self.device != 7
+        return self.device not in (None, 7)
 
     def set(self, _property, _value):
         return True
@@ -80,12 +84,12 @@ class FakeCamera:
 @pytest.fixture
 def camera(monkeypatch):
     cameras = []
-    monkeypatch.setattr(media.cv2, "VideoCapture", lambda device: cameras.append(FakeCamera(device)) or cameras[-1])
+    monkeypatch.setattr(media.cv2, "VideoCapture", lambda: cameras.append(FakeCamera()) or cameras[-1])
     monkeypatch.setattr(media.time, "monotonic", lambda: cameras[-1].now_s)
     return cameras
 
 
-@pytest.mark.parametrize("name", ["one.png", "übergröße 图片.png", "no_suffix"])
+@pytest.mark.parametrize("name", ["one.png", "übergröße 图片.png", "no_suffix", "called_a_video.mp4"])
 def test_a_picture_is_one_frame_each_time(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(encoded(".png"))
@@ -101,7 +105,7 @@ def test_a_picture_is_turned_upright(tmp_path):
     data = encoded(".jpg")
     path = tmp_path / "turned.jpg"
     path.write_bytes(data[:2] + EXIF_TURNED_RIGHT + data[2:])
-    image = read_picture(path)
+    image = read_image(path)
     assert image.shape == (64, 48, 3)
     assert image[5, 43, 0] > 200
 
@@ -139,12 +143,12 @@ def test_a_skipped_picture_is_logged_by_default(folder, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger(media.__name__), "propagate", True)
     (folder / "aa.jpg").write_bytes(b"?")
     assert len(list(open_media(folder))) == 3
-    assert "aa.jpg: 1 bytes are not a picture" in caplog.text
+    assert "aa.jpg: 1 bytes are not an image" in caplog.text
 
 
 def test_a_folder_without_a_readable_picture_ends_with_an_error(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"?")
-    with pytest.raises(MediaError, match="none of the 1 pictures"):
+    with pytest.raises(MediaError, match="none of the 1 images"):
         list(open_media(tmp_path, on_skip=lambda _: None))
 
 
@@ -163,11 +167,11 @@ def test_a_video_gives_all_frames_each_time(video):
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("missing.mp4", None, "no such file or folder; give a picture"),
+        ("missing.mp4", None, "no such file or folder; give an image"),
         ("", None, "no such file or folder"),
-        ("text.mp4", b"not a video", "neither a picture nor a video"),
-        ("empty.avi", b"", "neither a picture nor a video"),
-        ("empty folder", "folder", "no picture in this folder"),
+        ("text.mp4", b"not a video", "neither an image nor a video"),
+        ("empty.avi", b"", "neither an image nor a video"),
+        ("empty folder", "folder", "no image in this folder"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -214,6 +218,13 @@ def test_a_camera_is_slowed_down_by_leaving_frames_out(camera, rate_hz, expected
     with pytest.raises(MediaError):
         frames.extend(open_media("0", max_rate_hz=rate_hz))
     assert abs(len(frames) - expected) <= 1
+
+
+@pytest.mark.parametrize("source", ["99999999999", "9" * 5000, "~nosuchuser/x", "x" * 5000, "a\0b"], ids=len)
+def test_a_source_that_cannot_be_is_reported(source):
+    with pytest.raises(MediaError, match=r"cannot be opened|no such file or folder") as caught:
+        open_media(source)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_camera_that_is_not_there_is_named(camera):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from yolov8_seg_ros.errors import DownloadError
+from yolov8_seg_ros.model_files import download
 from yolov8_seg_ros.model_files.download import download_model
 from yolov8_seg_ros.model_files.store import PublishedModel
 
@@ -28,6 +31,7 @@ class Behaviour:
     closes_after: int | None = None
     status: int = 200
     announces_size: bool = True
+    trickles: bool = False
     requested_ranges: list[str | None] = field(default_factory=list)
 
 
@@ -52,6 +56,12 @@ def server(monkeypatch):
             if behaviour.announces_size:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            if behaviour.trickles:
+                with contextlib.suppress(OSError):
+                    for place in range(len(body)):
+                        self.wfile.write(body[place : place + 1])
+                        time.sleep(0.01)
+                return
             self.wfile.write(body[: behaviour.closes_after])
 
         def log_message(self, *_):
@@ -208,6 +218,36 @@ def test_two_downloads_of_one_file_do_not_mix(server, tmp_path):
 
     assert download_model(MODEL, tmp_path, download_too).read_bytes() == CONTENT
     assert other_error
+
+
+def test_a_link_is_not_written_through(server, tmp_path):
+    other = tmp_path / "other"
+    other.write_bytes(b"mine")
+    (tmp_path / "tiny.tflite.part").symlink_to(other)
+
+    with pytest.raises(DownloadError, match=r"tiny\.tflite\.part: this is a link"):
+        download_model(MODEL, tmp_path)
+
+    assert other.read_bytes() == b"mine"
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "MAX_DURATION_S", 0.2)
+    server.trickles = True
+
+    with pytest.raises(DownloadError, match=r"not complete after 0.2 s; run the command again"):
+        download_model(MODEL, tmp_path)
+
+    assert 0 < (tmp_path / "tiny.tflite.part").stat().st_size < len(CONTENT)
+
+
+def test_a_password_is_never_printed(monkeypatch, tmp_path):
+    monkeypatch.setenv("YOLOV8_SEG_MODEL_URL", "https://me:secret@127.0.0.1/models")
+
+    with pytest.raises(DownloadError, match="a user name or password, which is not supported") as caught:
+        download_model(MODEL, tmp_path)
+
+    assert "secret" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_made_is_an_os_error(server, tmp_path):

@@ -171,10 +171,10 @@ def test_compressed_images_are_decoded(suffix):
 
 
 BAD_PICTURES = {
-    "nothing": (b"", "0 bytes are not a picture"),
-    "no picture": (b"hello, this is no picture", "are not a picture"),
+    "nothing": (b"", "0 bytes are not an image"),
+    "no picture": (b"hello, this is no picture", "are not an image"),
     "truncated JPEG": (compressed()[:-40], "cut short"),
-    "JPEG header alone": (compressed()[:20], "are not a picture"),
+    "JPEG header alone": (compressed()[:20], "do not say how large the image is"),
     "truncated PNG": (compressed(".png")[:-40], "cut short"),
 }
 

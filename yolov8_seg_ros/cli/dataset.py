@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from tqdm import tqdm
 
-from yolov8_seg_ros.cli.table import print_table
+from yolov8_seg_ros.cli.output import folder, print_table
 from yolov8_seg_ros.errors import CommandError
-from yolov8_seg_ros.tools.dataset.check import check_dataset
+from yolov8_seg_ros.text import clean_text
+from yolov8_seg_ros.tools.dataset.check import ImageFacts, check_dataset, inspect_images
 from yolov8_seg_ros.tools.dataset.description import DESCRIPTION_NAME
 from yolov8_seg_ros.tools.dataset.finding import Finding, Kind, Severity
-from yolov8_seg_ros.tools.dataset.fix import fix_dataset
-from yolov8_seg_ros.tools.dataset.pictures import PictureFacts, inspect_pictures
-from yolov8_seg_ros.tools.dataset.reader import DataSet, read_dataset
-from yolov8_seg_ros.tools.dataset.repair import Change
-from yolov8_seg_ros.tools.dataset.summary import summary_table
+from yolov8_seg_ros.tools.dataset.fix import Change, fix_dataset
+from yolov8_seg_ros.tools.dataset.reader import DataSet, read_dataset, summary_table
 
 #: How many findings of a kind are listed without --all.
 _LISTED = 20
@@ -51,57 +50,54 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check.add_argument("--all", action="store_true", help=f"list all findings, not only {_LISTED} of a kind")
     check.add_argument(
         "--fix",
-        type=Path,
+        type=folder,
         metavar="DIR",
         help="write a repaired copy to a new folder; the exit code is that of the copy then",
     )
-    check.add_argument("--drop-unlabelled", action="store_true", help="leave pictures without labels out of the copy")
+    check.add_argument("--drop-unlabelled", action="store_true", help="leave images without labels out of the copy")
     check.set_defaults(run=run_check)
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Check a data set, and repair a copy where asked; give 1 where errors are left."""
+    """Check a data set, and repair a copy if wanted; return 1 where errors are left."""
     if args.drop_unlabelled and args.fix is None:
         raise CommandError("--drop-unlabelled is about the repaired copy; say with --fix DIR where to write it")
     limit = None if args.all else _LISTED
-    dataset, facts = _open(args.data.expanduser())
+    dataset, facts = _open(Path(os.path.expanduser(args.data)))
     findings = check_dataset(dataset, facts)
     root = dataset.description.path.parent
-    print(f"{dataset.description.path}")
+    print(clean_text(str(dataset.description.path)))
     _print_findings(findings, root, limit)
     print_table(summary_table(dataset))
     print(f"\n{_verdict(findings)}")
     if args.fix is not None:
-        changes = fix_dataset(dataset, facts, args.fix.expanduser(), drop_unlabelled=args.drop_unlabelled)
-        findings = _tell_of_copy(args.fix.expanduser(), changes, root, limit)
+        changes = fix_dataset(dataset, facts, args.fix, drop_unlabelled=args.drop_unlabelled)
+        findings = _report_copy(args.fix, changes, root, limit)
     worst = Severity.WARNING if args.strict else Severity.ERROR
     return int(any(finding.kind.severity >= worst for finding in findings))
 
 
-def _open(path: Path) -> tuple[DataSet, dict[Path, PictureFacts]]:
+def _open(path: Path) -> tuple[DataSet, dict[Path, ImageFacts]]:
     dataset = read_dataset(path)
-    paths = [picture.path for picture in dataset.all_pictures()]
-    with tqdm(total=len(paths), unit="picture", disable=None, leave=False) as bar:
-        return dataset, inspect_pictures(paths, bar.update)
+    paths = [image.path for image in dataset.all_images()]
+    with tqdm(total=len(paths), unit="image", disable=None, leave=False) as bar:
+        return dataset, inspect_images(paths, bar.update)
 
 
-def _tell_of_copy(folder: Path, changes: list[Change], root: Path, limit: int | None) -> list[Finding]:
+def _report_copy(copy_folder: Path, changes: list[Change], root: Path, limit: int | None) -> list[Finding]:
     for title, is_left_out in (("repaired", False), ("left out", True)):
-        lines = [_place(change.path, change.line, change.what, root) for change in changes if _is(change, is_left_out)]
+        chosen = [change for change in changes if change.is_left_out is is_left_out]
+        lines = [_place(change.path, change.line, change.what, root) for change in chosen]
         if lines:
             print(f"\n{title} ({len(lines)})")
             _print_lines(lines, limit)
-    copy, facts = _open(folder)
+    copy, facts = _open(copy_folder)
     findings = check_dataset(copy, facts)
-    print(f"\n{copy.description.path}")
-    _print_findings([finding for finding in findings if finding.kind.severity is Severity.ERROR], folder, limit)
+    print(f"\n{clean_text(str(copy.description.path))}")
+    _print_findings([finding for finding in findings if finding.kind.severity is Severity.ERROR], copy_folder, limit)
     print_table(summary_table(copy))
     print(f"\nthe copy has {_verdict(findings)}")
     return findings
-
-
-def _is(change: Change, is_left_out: bool) -> bool:
-    return change.is_left_out is is_left_out
 
 
 def _print_findings(findings: list[Finding], root: Path, limit: int | None) -> None:
@@ -115,9 +111,9 @@ def _print_findings(findings: list[Finding], root: Path, limit: int | None) -> N
 
 
 def _place(path: Path, line: int, text: str, root: Path) -> str:
-    """Tell where something is in a way that editors and CI systems make a link of."""
+    """Return where something is, as editors and CI systems make a link of it."""
     shown = path.relative_to(root) if path.is_relative_to(root) else path
-    return f"{shown}{f':{line}' if line else ''}{f': {text}' if text else ''}"
+    return clean_text(f"{shown}{f':{line}' if line else ''}{f': {text}' if text else ''}")
 
 
 def _print_lines(lines: list[str], limit: int | None) -> None:

@@ -16,7 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from yolov8_seg_ros.core.iou import best_iou
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.media.scene import SCENE_CLASSES, SyntheticScene, touching
-from yolov8_seg_ros.media.writers import VideoFile, video_file, write_picture
+from yolov8_seg_ros.media.writers import VideoFile, video_file, write_image
 from yolov8_seg_ros.node.image_source import frame_index
 from yolov8_seg_ros.node.viewer import View, Viewer
 
@@ -58,7 +58,7 @@ class Recorder:
         """Keep one view, and print a line about it."""
         number = self.count if view.reference is None else frame_index(view.reference, self._rate_hz)
         name = f"{number:04d}" if view.reference is None else Path(view.reference.source).stem
-        write_picture(self._folder / f"{name}.jpg", view.overlay)
+        write_image(self._folder / f"{name}.jpg", view.overlay)
         self._append_to_video(view.overlay)
         ious = self._judge(view, number)
         self._ious += ious

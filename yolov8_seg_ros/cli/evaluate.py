@@ -1,10 +1,13 @@
-"""Verb `evaluate`: how well a model does on a data set, in figures and as a page to look at."""
+"""Verb `evaluate`: the accuracy of a model on a data set, in figures and as a page to look at."""
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import importlib.metadata
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,27 +21,28 @@ from yolov8_seg_ros.cli.arguments import (
     tell_backend,
     whole_number,
 )
-from yolov8_seg_ros.cli.table import print_table
+from yolov8_seg_ros.cli.output import add_output_argument, output_folder, print_table, stage_times
 from yolov8_seg_ros.core.segmenter import Segmenter
-from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.errors import CommandError, one_line
+from yolov8_seg_ros.files import sha256_of
 from yolov8_seg_ros.model_files.store import find_model
 from yolov8_seg_ros.tools.dataset.description import SPLITS, VAL
-from yolov8_seg_ros.tools.evaluation.classes import match_classes
-from yolov8_seg_ros.tools.evaluation.coco_truth import read_coco_truth
-from yolov8_seg_ros.tools.evaluation.metrics import Measured
-from yolov8_seg_ros.tools.evaluation.output import (
+from yolov8_seg_ros.tools.evaluation.coco_ground_truth import read_coco
+from yolov8_seg_ros.tools.evaluation.ground_truth import AnnotatedImage, GroundTruth, match_classes, read_yolo
+from yolov8_seg_ros.tools.evaluation.metrics import FIGURES, Figures
+from yolov8_seg_ros.tools.evaluation.progress import Progress, run_key
+from yolov8_seg_ros.tools.evaluation.report import (
     MASK_TRUTH_NAME,
     METRICS_NAME,
     REPORT_NAME,
     RESULTS_NAME,
+    TITLES,
     TRUTH_NAME,
+    figure_text,
     measure_all,
     write_all,
 )
-from yolov8_seg_ros.tools.evaluation.progress import Progress, run_key
-from yolov8_seg_ros.tools.evaluation.report import FIGURES, TITLES, figures_of, shown_figure
-from yolov8_seg_ros.tools.evaluation.run import Evaluated, evaluate
-from yolov8_seg_ros.tools.evaluation.truth import TruePicture, Truth, read_yolo_truth
+from yolov8_seg_ros.tools.evaluation.run import Evaluation, evaluate
 
 #: As COCO does it: all that might be something counts, at its score.
 SCORE_THRESHOLD = 0.001
@@ -48,17 +52,17 @@ PROGRESS_NAME = "progress.jsonl"
 _SWITCHES = ("raw_head", "interpolation", "pixel_rounding", "multi_label", "vote_boxes", "mask_threshold")
 _OPTIONS = ("score", "iou", "max_instances", "classes", "fit", "agnostic_nms", "decoding")
 _DESCRIPTION = f"""\
-Measure a model on a data set whose truth is known: average precision (AP) and recall (AR) of boxes and masks, by
+Measure a model on a data set with ground truth: average precision (AP) and recall (AR) of boxes and masks, by
 pycocotools. DATA is the data.yaml, or the folder, of a data set in YOLO's form, or a COCO annotations file (.json).
 Into the output folder go
-  {REPORT_NAME}       the figures, precision-recall curves, the score to ask for, the worst and best pictures
-  {METRICS_NAME}      all figures
-  {RESULTS_NAME}      what was found, in COCO's results format
-  {TRUTH_NAME}        the truth as a COCO annotations file: pycocotools gives the same figures from both
+  {REPORT_NAME}              the figures, precision-recall curves, the best score threshold, the worst and best images
+  {METRICS_NAME}             all figures
+  {RESULTS_NAME}             the model's results, in COCO's results format
+  {TRUTH_NAME}        the ground truth as a COCO annotations file: pycocotools gives the same figures from both
   {MASK_TRUTH_NAME}  that of the masks, where of some objects only the box is known: these count for boxes alone,
-                    for masks their boxes are regions that are not judged (iscrowd)
-Classes are matched by name, so a model may know more of them than the data set. Pictures that cannot be read are
-reported and left out; the exit code is 1 then. An interrupted run goes on where it was, unless model or options
+                           for masks their boxes are regions to ignore (iscrowd)
+Classes are matched by name, so a model may know more of them than the data set. Images that cannot be read are
+reported and left out; the exit code is 1 then. An interrupted run continues where it was, unless model or options
 are others."""
 _EPILOG = """\
 examples:
@@ -76,15 +80,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="data.yaml, its folder, or COCO annotations")
     parser.add_argument("--split", choices=SPLITS, default=VAL, help="of a data.yaml (default: %(default)s)")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures of COCO annotations, if not near the file")
-    parser.add_argument("--limit", type=whole_number(1), metavar="N", help="only the first N pictures, by name")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("evaluated"),
-        metavar="DIR",
-        help="folder to write to (default: %(default)s)",
-    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="images of COCO annotations, if not near the file")
+    parser.add_argument("--limit", type=whole_number(1), metavar="N", help="only the first N images, by name")
+    add_output_argument(parser, "evaluated")
     add_backend_arguments(parser)
     add_segmenter_arguments(parser)
     add_ablation_arguments(parser)
@@ -92,79 +90,88 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure a model; give 1 where some pictures could not be read."""
+    """Measure a model; return 1 where some images could not be read."""
     truth = _read_truth(args)
-    pictures = truth.pictures[: args.limit]
-    with open_backend_of(args) as backend:
+    images = truth.images[: args.limit]
+    with output_folder(args.output), open_backend_of(args) as backend:
         tell_backend(backend)
         segmenter = Segmenter(backend, segmenter_options(args, backend.spec))
         categories = match_classes(truth, backend.spec, segmenter.options.detection.classes)
-        args.output.mkdir(parents=True, exist_ok=True)
-        key = run_key(find_model(args.model), backend.description, segmenter.options)
+        model_sha256 = sha256_of(find_model(args.model))
+        key = run_key(model_sha256, backend.description, segmenter.options)
         with Progress(args.output / PROGRESS_NAME, key) as progress:
-            evaluated = _evaluate_all(pictures, segmenter, categories, truth.class_names, progress)
-            measured = measure_all(evaluated)
-            facts = _facts(args, backend.description, evaluated)
+            evaluation = _evaluate_all(images, segmenter, categories, truth.class_names, progress)
+            figures = measure_all(evaluation)
+            facts = _facts(args, model_sha256, backend.description, evaluation)
             title = f"{Path(args.model).stem} on {_data_name(truth.source)}"
-            write_all(args.output, evaluated, measured, title, facts)
+            write_all(args.output, evaluation, figures, title, facts)
             progress.remove()
-    _print_figures(measured)
-    print("\n".join(f"{name}: {value}" for name, value in facts if name in ("pictures", "time a picture")))
+    _print_figures(figures)
+    print("\n".join(f"{name}: {value}" for name, value in facts if name in ("images", "mean times")))
     print(f"written to {args.output}; look at {args.output / REPORT_NAME}")
-    return 1 if evaluated.skipped else 0
+    return 1 if evaluation.skipped else 0
 
 
-def _read_truth(args: argparse.Namespace) -> Truth:
-    path = args.data.expanduser()
+def _read_truth(args: argparse.Namespace) -> GroundTruth:
+    path = Path(os.path.expanduser(args.data))
     if args.output.resolve() == (path if path.is_dir() else path.parent).resolve():
         raise CommandError(f"--output: '{args.output}' holds the data; give another folder")
     if _is_coco(path):
-        truth = read_coco_truth(path, args.images and args.images.expanduser())
+        truth = read_coco(path, args.images and Path(os.path.expanduser(args.images)))
     elif args.images is not None:
-        raise CommandError("--images is for COCO annotations; a data.yaml says itself where its pictures are")
+        raise CommandError("--images is for COCO annotations; a data.yaml says itself where its images are")
     else:
-        truth = read_yolo_truth(path, args.split)
+        truth = read_yolo(path, args.split)
     for note in truth.notes:
-        print(note, file=sys.stderr)
+        print(one_line(note), file=sys.stderr)
     return truth
 
 
 def _evaluate_all(
-    pictures: tuple[TruePicture, ...],
+    images: Sequence[AnnotatedImage],
     segmenter: Segmenter,
     categories: Mapping[int, int],
     names: Mapping[int, str],
     progress: Progress,
-) -> Evaluated:
+) -> Evaluation:
     if progress.count:
-        print(f"going on after {progress.count} pictures that an interrupted run has segmented")
-    with tqdm(total=len(pictures), unit="picture", disable=None, leave=False) as bar:
+        print(f"continuing after {progress.count} images that an interrupted run has segmented")
+    with tqdm(total=len(images), unit="image", disable=None, leave=False) as bar:
 
         def skip(why: str) -> None:
-            tqdm.write(f"skipped: {why}", file=sys.stderr)
+            tqdm.write(f"skipped: {one_line(why)}", file=sys.stderr)
 
         try:
-            return evaluate(pictures, segmenter, categories, names, progress, skip, bar.update)
+            return evaluate(images, segmenter, categories, names, progress, skip, bar.update)
         except KeyboardInterrupt:
-            tqdm.write(f"interrupted after {progress.count} pictures: the same command goes on there", file=sys.stderr)
+            tqdm.write(f"interrupted after {progress.count} images: the same command continues there", file=sys.stderr)
             raise
 
 
-def _facts(args: argparse.Namespace, backend: str, evaluated: Evaluated) -> list[tuple[str, str]]:
-    times, skipped = evaluated.mean_times, evaluated.skipped
-    prepare, infer, finish = times.preprocess_ms, times.inference_ms, times.postprocess_ms
+def _facts(args: argparse.Namespace, model_sha256: str, backend: str, evaluation: Evaluation) -> list[tuple[str, str]]:
+    skipped = f", {evaluation.skipped} skipped" if evaluation.skipped else ""
     return [
         ("data", str(args.data) if _is_coco(args.data) else f"{args.data}, {args.split}"),
-        ("pictures", f"{len(evaluated.images)}" + (f", {skipped} skipped" if skipped else "")),
+        ("images", f"{len(evaluation.images)}{skipped}"),
         ("model", args.model),
+        ("model's sha256", model_sha256),
         ("runs on", backend),
-        ("time a picture", f"{prepare:.1f} ms to prepare, {infer:.1f} ms to infer, {finish:.1f} ms to finish"),
+        ("mean times", stage_times(evaluation.mean_times_ms)),
         ("options", ", ".join(f"{name} {_shown(getattr(args, name))}" for name in _shown_options(args))),
+        ("date", datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")),
+        ("yolov8_seg_ros", _version()),
     ]
 
 
 def _shown_options(args: argparse.Namespace) -> list[str]:
     return [*_OPTIONS, *(name for name in _SWITCHES if getattr(args, name) is not None)]
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("yolov8_seg_ros")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _is_coco(path: Path) -> bool:
@@ -181,20 +188,13 @@ def _shown(value: object) -> str:
     return str(value) or "all"
 
 
-def _print_figures(measured: Mapping[str, Measured]) -> None:
-    print_table(
-        [["", *FIGURES]]
-        + [[TITLES[kind], *map(shown_figure, figures_of(one.scores))] for kind, one in measured.items()]
-    )
-    heads = ["class", "objects", *(f"{TITLES[kind]} {name}" for kind in measured for name in FIGURES)]
+def _print_figures(figures: Mapping[str, Figures]) -> None:
+    print_table([["", *FIGURES], *([TITLES[kind], *map(figure_text, one.scores)] for kind, one in figures.items())])
+    heads = ["class", "objects", *(f"{TITLES[kind]} {name}" for kind in figures for name in FIGURES)]
     rows = [
         [one.name, str(one.objects)]
-        + [
-            shown_figure(value)
-            for kind_measured in measured.values()
-            for value in figures_of(kind_measured.classes[category_id].scores)
-        ]
-        for category_id, one in next(iter(measured.values())).classes.items()
+        + [figure_text(value) for kind in figures.values() for value in kind.classes[category_id].scores]
+        for category_id, one in next(iter(figures.values())).classes.items()
         if one.objects
     ]
     print_table([heads, *rows])

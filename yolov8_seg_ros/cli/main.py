@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from yolov8_seg_ros.errors import UserError
+from yolov8_seg_ros.errors import UserError, one_line
 
 PROGRAM = "yolov8_seg"
 #: Each verb, by the name of its module, with its line in the help.
 VERBS = {
-    "segment": "segment pictures, folders and videos into annotated files and COCO results",
+    "segment": "segment images, folders and videos into annotated files and COCO results",
     "evaluate": "measure a model on a data set: average precision of boxes and masks, and a report page",
     "demo": "run image source, segmentation node and viewer, and keep what the viewer sees",
     "n6": "inspect, measure and simulate an STM32N6 board",
@@ -40,6 +42,10 @@ _OPTIONAL_PACKAGES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool on its arguments (those of the process where None); give the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files and classes may have characters that the terminal's encoding lacks.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         args = build_parser(arguments).parse_args(arguments)
         return int(args.run(args))
@@ -50,13 +56,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (UserError, OSError, ModuleNotFoundError) as error:
-        print(f"{PROGRAM}: error: {_told(error)}", file=sys.stderr)
+        print(f"{PROGRAM}: error: {one_line(_told(error))}", file=sys.stderr)
         return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports a wrong argument in one line, without the usage of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong, and exit with code 2; the usage too where a verb is missing or unknown."""
+        if self._subparsers is not None:
+            super().error(message)
+        self.exit(2, f"{self.prog}: error: {one_line(message)}; see '{self.prog} --help'\n")
 
 
 def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """Give the parser of all verbs, in which only the verb that is called has its options."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM,
         description="Instance segmentation with int8 YOLOv8-seg models.",
         epilog=f"'{PROGRAM} VERB --help' explains a verb.",

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.model_spec import HEAD_PARTS, STRIDES_PX, HeadPart, Level, ModelSpec
 from yolov8_seg_ros.errors import CommandError, ModelError, NoDecodedHeadError
-from yolov8_seg_ros.media.writers import replacing
+from yolov8_seg_ros.files import replacing
 from yolov8_seg_ros.model_files.download import URL_VARIABLE, download_model, model_url
 from yolov8_seg_ros.model_files.raw_head import expose, summarize
 from yolov8_seg_ros.model_files.store import (

@@ -1,9 +1,12 @@
-"""Verb `segment`: pictures, folders and videos in, annotated files and COCO results out."""
+"""Verb `segment`: images, folders and videos in, annotated files and COCO results out."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,24 +18,27 @@ from yolov8_seg_ros.cli.arguments import (
     segmenter_options,
     tell_backend,
 )
+from yolov8_seg_ros.cli.output import add_output_argument, output_folder, stage_times
 from yolov8_seg_ros.core.segmenter import Segmenter
-from yolov8_seg_ros.errors import CommandError, MediaError
+from yolov8_seg_ros.errors import CommandError, MediaError, one_line
+from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES
 from yolov8_seg_ros.media.sources import open_media
 from yolov8_seg_ros.tools.segment_files import IMAGES_NAME, RESULTS_NAME, BatchSegmenter, Totals
 
 _DESCRIPTION = f"""\
-Segment pictures, folders of pictures and videos. Into the output folder go annotated pictures of the
-same names, annotated videos as .mp4, and
+Segment images, folders of images and videos. Into the output folder go annotated images of the
+same names, annotated videos as .mp4 (MPEG-4 part 2: VLC and ffplay play it, browsers do not), and
   {RESULTS_NAME}  the instances in COCO's results format: category_id is the class index from 0, bbox is
                 left, top, width, height in pixels, segmentation is compressed run-length code;
-                image_id is the number that the pictures are called by, where all have one (000000000139.jpg),
-                else their place in the run from 0
+                image_id is the number in the image's name, where all have one (000000000139.jpg),
+                else its place in the run from 0
   {IMAGES_NAME}   which file, size and category each number stands for
-Pictures that cannot be read are reported and left out; the exit code is 1 then."""
+Images that cannot be read are reported and left out; the exit code is 1 then. A run that ends early writes
+the results of the images before."""
 _EPILOG = """\
 examples:
   yolov8_seg segment street.jpg
-  yolov8_seg segment pictures/ drive.mp4 --output found --model yolov8n_320 --classes person,car --score 0.4"""
+  yolov8_seg segment images/ drive.mp4 --output found --model yolov8n_320 --classes person,car --score 0.4"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,78 +49,104 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture, folder of pictures, or video")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, folder of images, or video")
+    add_output_argument(parser, "segmented")
     parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("segmented"),
-        metavar="DIR",
-        help="folder to write to (default: %(default)s)",
+        "--no-images", "--no-pictures", action="store_true", help=f"write no annotated files, only {RESULTS_NAME}"
     )
-    parser.add_argument("--no-pictures", action="store_true", help=f"write no annotated files, only {RESULTS_NAME}")
     add_backend_arguments(parser)
     add_segmenter_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment all inputs; give 1 where some could not be read."""
-    inputs = [path.expanduser() for path in args.inputs]
-    _check_inputs(inputs, None if args.no_pictures else args.output)
-    with open_backend_of(args) as backend:
+    """Segment all inputs; return 1 where some could not be read."""
+    inputs = [_input(text) for text in args.inputs]
+    if not args.no_images:
+        _check_nothing_overwritten(inputs, args.output)
+    with output_folder(args.output), open_backend_of(args) as backend:
         tell_backend(backend)
         segmenter = Segmenter(backend, segmenter_options(args, backend.spec))
-        batch = BatchSegmenter(segmenter, args.output, annotate=not args.no_pictures)
-        skipped = _segment_all(batch, inputs)
-    if not batch.totals.images:
-        raise MediaError("nothing was segmented: none of the inputs can be read")
-    batch.write_results()
+        batch = BatchSegmenter(segmenter, args.output, annotate=not args.no_images)
+        skipped = _segment_and_write(batch, inputs)
     print(_summary(batch.totals, skipped, args.output))
     return 1 if skipped else 0
 
 
-def _check_inputs(inputs: list[Path], annotated_folder: Path | None) -> None:
+def _input(text: str) -> Path:
+    # Unlike Path.expanduser, it leaves '~nobody' as it is.
+    path = Path(os.path.expanduser(text))
+    if not text or not (path.is_file() or path.is_dir()):
+        raise MediaError(
+            f"'{text}': no such file or folder; give an image, a folder of images, or a video "
+            "(cameras and streams are for image_source and demo)"
+        )
+    return path
+
+
+def _check_nothing_overwritten(inputs: list[Path], folder: Path) -> None:
+    """Check that no input lies in the output folder, not even the target of a link."""
+    annotated = folder.resolve()
     for path in inputs:
-        if not path.is_file() and not path.is_dir():
-            raise MediaError(f"'{path}': no such file or folder; give a picture, a folder of pictures, or a video")
-        folder = path if path.is_dir() else path.parent
-        if annotated_folder is not None and folder.resolve() == annotated_folder.resolve():
-            raise CommandError(f"--output: '{annotated_folder}' holds the input '{path}'; give another folder")
+        for file in _files_of(path):
+            if file.resolve().parent == annotated or file.parent.resolve() == annotated:
+                raise CommandError(f"--output: '{folder}' holds the input '{file}'; give another folder")
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from (file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    else:
+        yield path
+
+
+def _segment_and_write(batch: BatchSegmenter, inputs: list[Path]) -> int:
+    """Return the number of images and videos that could not be read."""
+    try:
+        skipped = _segment_all(batch, inputs)
+    except BaseException:
+        # The first error is the one to report.
+        with suppress(OSError):
+            if batch.totals.images:
+                batch.write_results()
+        raise
+    if not batch.totals.images:
+        raise MediaError("nothing was segmented: none of the inputs can be read")
+    batch.write_results()
+    return skipped
 
 
 def _segment_all(batch: BatchSegmenter, inputs: list[Path]) -> int:
-    """Give the number of pictures and videos that could not be read."""
     skipped: list[MediaError] = []
 
     def skip(error: MediaError) -> None:
         skipped.append(error)
-        tqdm.write(f"skipped: {error}", file=sys.stderr)
+        tqdm.write(f"skipped: {one_line(error)}", file=sys.stderr)
 
     def advance() -> None:
         bar.update()
 
-    with tqdm(total=len(inputs), unit="picture", disable=None, leave=False) as bar:
+    with tqdm(total=len(inputs), unit="image", disable=None, leave=False) as bar:
         for path in inputs:
             before = len(skipped)
+            if path.is_dir() and (folders := sum(below.is_dir() for below in path.iterdir())):
+                tqdm.write(one_line(f"{path}: its {folders} subfolders are not read"), file=sys.stderr)
             try:
                 # An absolute path is never taken for the number of a camera.
-                with open_media(path.resolve(), on_skip=skip) as media:
+                with open_media(path.absolute(), on_skip=skip) as media:
                     bar.total = (bar.total or 0) + (media.frame_count or 1) - 1
                     batch.add(path, media, advance)
             except MediaError as error:
-                # A folder without one good picture has told of each already.
+                # Each image of a folder without a good one has been reported already.
                 if len(skipped) == before:
                     skip(error)
     return len(skipped)
 
 
 def _summary(totals: Totals, skipped: int, output: Path) -> str:
-    prepare, infer, finish = (
-        total / totals.images for total in (totals.preprocess_ms, totals.inference_ms, totals.postprocess_ms)
-    )
     left_out = f", {skipped} skipped" if skipped else ""
+    means_ms = totals.stages_ms / totals.images
     return (
-        f"{totals.images} pictures, {totals.instances} instances{left_out}; a picture took "
-        f"{prepare:.1f} ms to prepare, {infer:.1f} ms to infer, {finish:.1f} ms to finish\n"
-        f"written to {output}"
+        f"{totals.images} images, {totals.instances} instances{left_out}; "
+        f"mean times: {stage_times(means_ms.tolist())}\nwritten to {output}"
     )

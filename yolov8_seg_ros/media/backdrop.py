@@ -1,4 +1,4 @@
-"""Paint the varied pictures that the shapes of the synthetic scene move across."""
+"""Draw the varied backgrounds of the synthetic scene."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOISE_MARGIN_PX = 64
 
 
 class Backdrop:
-    """Hold one background.
+    """A background, drawn at random.
 
     Attributes:
         image: bgr8 (height, width, 3).
@@ -38,7 +38,7 @@ class Backdrop:
 
 @lru_cache(maxsize=4)
 def noise_sheet(image_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Give uint8 noise about 128, NOISE_MARGIN_PX higher and wider than the image; made only once."""
+    """Return uint8 noise about 128, NOISE_MARGIN_PX higher and wider than the image; made only once."""
     height, width = image_hw
     shape = (height + NOISE_MARGIN_PX, width + NOISE_MARGIN_PX, 3)
     noise = np.random.default_rng(0).standard_normal(shape, np.float32)
@@ -46,7 +46,7 @@ def noise_sheet(image_hw: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def colour_bgr(hue: float, saturation: float, value: float) -> NDArray[np.float32]:
-    """Give float32 (3,) BGR, 0 to 255; hue, saturation and value are 0 to 1."""
+    """Return float32 (3,) BGR, 0 to 255; hue, saturation and value are 0 to 1."""
     hsv = np.array([[[360 * (hue % 1.0), saturation, value]]], np.float32)
     return np.asarray(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0], np.float32)
 
@@ -56,7 +56,7 @@ def _muted_colour(rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _ramp(rng: np.random.Generator, image_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Give float32 (height, width), rising from about 0 to 1 in a random direction."""
+    """Return float32 (height, width), rising from about 0 to 1 in a random direction."""
     angle = rng.uniform(0, 2 * np.pi)
     ys, xs = np.linspace(-0.5, 0.5, image_hw[0])[:, None], np.linspace(-0.5, 0.5, image_hw[1])[None]
     return (0.5 + 0.7 * (np.cos(angle) * xs + np.sin(angle) * ys)).astype(np.float32)
@@ -74,7 +74,7 @@ def _blotches(rng: np.random.Generator, image_hw: tuple[int, int]) -> NDArray[np
 
 
 def _pattern(rng: np.random.Generator, image_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Give float32 (height, width) of tiles, of stripes, or of nothing."""
+    """Return float32 (height, width) of tiles, of stripes, or of nothing."""
     waves = int(rng.integers(0, 3))
     amplitude = rng.uniform(0.3, 1.0) * MAX_PATTERN
     pattern = np.full(image_hw, amplitude if waves else 0.0, np.float32)
@@ -97,7 +97,7 @@ def _draw_strokes(rng: np.random.Generator, image: NDArray[np.uint8]) -> None:
 
 
 def _curve(corners: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Give int32 (25, 2): a quadratic Bezier curve through three control points (3, 2)."""
+    """Return int32 (25, 2): a quadratic Bezier curve through three control points (3, 2)."""
     t = np.linspace(0, 1, 25)[:, None]
     start, middle, end = corners
     return np.rint((1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Exchange instances with COCO's results format: one dictionary an instance, as pycocotools reads it."""
+"""Convert instances to and from COCO's results format: one dictionary an instance, as pycocotools reads it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CocoResult = dict[str, Any]
 
 
 def to_coco_results(instances: Instances, image_id: int) -> list[CocoResult]:
-    """Give one dictionary an instance, in the order of the instances, ready for JSON.
+    """Return one dictionary an instance, in the order of the instances, ready for JSON.
 
     `category_id` is the class index, from 0; `bbox` is left, top, width and height in image pixels; `segmentation` is
     compressed run-length code, left out where the instances carry no masks.
@@ -36,7 +36,7 @@ def to_coco_results(instances: Instances, image_id: int) -> list[CocoResult]:
 
 
 def from_coco_results(results: Sequence[Mapping[str, Any]], image_hw: tuple[int, int]) -> Instances:
-    """Give the instances of one image, best score first.
+    """Return the instances of one image, best score first.
 
     Args:
         results: those of this image; `segmentation` may be run-length code, compressed or not, or polygons.
@@ -62,7 +62,7 @@ def from_coco_results(results: Sequence[Mapping[str, Any]], image_hw: tuple[int,
 
 
 def image_ids(file_names: Sequence[str]) -> list[int]:
-    """Give images the numbers that their files are called by, as in COCO; 0, 1, 2 ... unless all have one of their own.
+    """Return the numbers in the names of the images' files, as in COCO; 0, 1, 2 ... unless each has one of its own.
 
     COCO's own files are called like 000000000139.jpg.
     """
@@ -72,7 +72,7 @@ def image_ids(file_names: Sequence[str]) -> list[int]:
 
 
 def compress(segmentation: Any, image_hw: tuple[int, int]) -> dict[str, Any]:
-    """Give a mask as compressed run-length code that fits into JSON: `size` (height, width) and `counts`.
+    """Return a mask as compressed run-length code that fits into JSON: `size` (height, width) and `counts`.
 
     Args:
         segmentation: run-length code, compressed or not, or a list of polygons x, y, x, y ... in image pixels.

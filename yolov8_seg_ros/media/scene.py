@@ -1,4 +1,4 @@
-"""Render a moving scene of simple shapes whose truth is known: for the demo, for tests and for training."""
+"""Render a moving scene of simple shapes with ground truth: for the demo, for tests and for training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCENE_CLASSES = ("circle", "square", "triangle")
 #: Number of straight sides of each class; 0 is round.
 _SIDES = (0, 4, 3)
 
-#: A shape of which less than this is to be seen, of its whole area, is left out of the truth.
+#: A shape of which less than this is to be seen, of its whole area, is left out of the ground truth.
 MIN_VISIBLE_FRACTION = 0.3
 #: Radius of the circle of a shape's area, as a fraction of the shorter side: at 192 px still 20 px across.
 RADIUS_RANGE = (0.07, 0.18)
@@ -46,7 +46,7 @@ FloatImage = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SceneFrame:
-    """Hold one picture of the scene and what is to be seen on it.
+    """One image of the scene and its ground truth.
 
     Attributes:
         image: bgr8 (height, width, 3).
@@ -91,7 +91,7 @@ class _Shape:
         )
 
     def distance(self, pose: _Pose, region: Region) -> FloatImage:
-        """Give float32 (rows, columns): pixels from a pixel's centre to the edge, negative inside."""
+        """Return float32 (rows, columns): pixels from a pixel's centre to the edge, negative inside."""
         ys, xs = _offsets(pose, region)
         sides = _SIDES[self.class_id]
         if not sides:
@@ -101,7 +101,7 @@ class _Shape:
         return np.maximum.reduce(planes) - np.float32(self.circumradius_px * np.cos(np.pi / sides))
 
     def shade(self, pose: _Pose, region: Region, distance: FloatImage) -> FloatImage:
-        """Give float32, 0 to 1: which part of the second colour a pixel has."""
+        """Return float32, 0 to 1: which part of the second colour a pixel has."""
         if self.fill == "plain":
             return np.zeros_like(distance)
         if self.fill == "radial":
@@ -115,13 +115,13 @@ class _Shape:
 
 
 class SyntheticScene:
-    """Move circles, squares and triangles before a background.
+    """Circles, squares and triangles that move in front of a background.
 
-    A frame depends on `image_hw`, `seed`, `num_shapes` and its index alone, so another process can tell the
-    truth of a frame from its index. Different seeds give independent scenes.
+    A frame depends on `image_hw`, `seed`, `num_shapes` and its index alone, so another process can compute
+    the ground truth of a frame from its index. Different seeds give independent scenes.
 
     Args:
-        image_hw: height and width of the pictures, in pixels; each at least 32.
+        image_hw: height and width of the images, in pixels; each at least 32.
         seed: 0 or above.
         num_shapes: how many shapes move about; None leaves it to the seed.
 
@@ -154,7 +154,7 @@ class SyntheticScene:
         return SceneFrame(self._expose(image, index), self._truth(placed))
 
     def truth(self, index: int) -> Instances:
-        """Tell what is to be seen on frame `index` without rendering it."""
+        """Return the ground truth of frame `index` without rendering it."""
         return self._truth(self._place(index))
 
     def _place(self, index: int) -> list[tuple[_Shape, _Pose]]:
@@ -191,7 +191,7 @@ class SyntheticScene:
             plane[...] = plane * kept + base * (coverage - second) + end * second
 
     def _expose(self, image: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-        """Blur, light and noise a picture as a camera does."""
+        """Add blur, changing light and noise as a camera does."""
         if self._blur_sigma_px > 0.3:
             image = np.asarray(cv2.GaussianBlur(image, (0, 0), self._blur_sigma_px), np.uint8)
         gain = 1 + self._light_swing * np.sin(2 * np.pi * index / self._light_period)
@@ -201,7 +201,7 @@ class SyntheticScene:
         return np.asarray(cv2.addWeighted(image, gain, noise, weight, -128 * weight), np.uint8)
 
     def _region(self, pose: _Pose, reach_px: float) -> Region:
-        """Give the rows and columns of the image within `reach_px` of a centre."""
+        """Return the rows and columns of the image within `reach_px` of a centre."""
         height, width = self.image_hw
         top, bottom = int(pose.y_px - reach_px) - 1, int(pose.y_px + reach_px) + 2
         left, right = int(pose.x_px - reach_px) - 1, int(pose.x_px + reach_px) + 2
@@ -222,7 +222,7 @@ class SyntheticScene:
 
 
 def touching(truth: Instances, gap_px: int = TOUCH_GAP_PX) -> NDArray[np.bool_]:
-    """Tell for each instance whether another one overlaps it or is nearer than `gap_px`; bool (n,)."""
+    """Return for each instance whether another one overlaps it or is nearer than `gap_px`; bool (n,)."""
     if not len(truth):
         return np.zeros(0, np.bool_)
     masks = np.stack([truth.full_mask(i) for i in range(len(truth))])
@@ -242,7 +242,7 @@ def _shape_colours(rng: np.random.Generator, hue: float, palette: FloatImage) ->
 
 
 def _offsets(pose: _Pose, region: Region) -> tuple[FloatImage, FloatImage]:
-    """Give the pixel centres' offsets from the pose: float32 (rows, 1) down and (1, columns) to the right."""
+    """Return the pixel centres' offsets from the pose: float32 (rows, 1) down and (1, columns) to the right."""
     rows, columns = region
     ys = np.arange(rows.start, rows.stop, dtype=np.float32) + np.float32(0.5 - pose.y_px)
     xs = np.arange(columns.start, columns.stop, dtype=np.float32) + np.float32(0.5 - pose.x_px)

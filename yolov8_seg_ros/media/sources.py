@@ -1,10 +1,11 @@
-"""Read frames from a picture, a folder of pictures, a video file, a camera or the built-in scene."""
+"""Read frames from an image, a folder of images, a video file, a camera or the built-in scene."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import math
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -16,28 +17,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.errors import MediaError, PictureError
-from yolov8_seg_ros.media.picture import decode_picture
+from yolov8_seg_ros.errors import MediaError
+from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, is_image_file, read_image
 from yolov8_seg_ros.media.scene import SyntheticScene
+from yolov8_seg_ros.text import clean_text
 
 #: The source that stands for the built-in scene.
 DEMO = "demo"
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 #: A frame rate outside this range is a broken header's.
 _FPS_RANGE = (0.1, 1000.0)
+#: OpenCV takes no more for the number of a camera.
+_MAX_CAMERA_DIGITS = 4
+_MAX_QUOTED_CHARS = 200
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class MediaFrame:
-    """Hold one frame.
+    """One frame of a source.
 
     Attributes:
         image: bgr8 (height, width, 3); belongs to the source, so copy it before drawing into it.
-        name: of the picture's file, or made of the source's name and the index.
-        index: position in the source, from 0; a skipped picture keeps its number.
-        truth: what is to be seen, where the source knows it.
+        name: of the image's file, or made of the source's name and the index.
+        index: position in the source, from 0; a skipped image keeps its number.
+        truth: the ground truth, where the source knows it.
     """
 
     image: NDArray[np.uint8]
@@ -47,7 +51,7 @@ class MediaFrame:
 
 
 class Media(ABC):
-    """Give the frames of a source, from the beginning each time it is iterated; a context manager.
+    """A source of frames, which are read from the beginning each time it is iterated; a context manager.
 
     Attributes:
         frame_count: number of frames, as far as known beforehand; a video's header may be a little wrong.
@@ -63,9 +67,9 @@ class Media(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[MediaFrame]:
-        """Give the frames in order; raises MediaError if the source fails on the way."""
+        """Read the frames in order; raises MediaError if the source fails on the way."""
 
-    def close(self) -> None:  # noqa: B027 - most sources hold nothing
+    def close(self) -> None:  # noqa: B027 - most sources have nothing to release
         """Release the device or file."""
 
     def __enter__(self) -> Media:
@@ -86,12 +90,12 @@ def open_media(
     """Open a source of frames.
 
     Args:
-        source: "demo", the number or /dev path of a camera, or the path of a picture, folder or video file.
-            A folder gives its own pictures, sorted by name.
-        image_hw: size of the scene's pictures; asked of a camera, which may give another.
+        source: "demo", the number or /dev path of a camera, or the path of an image, folder or video file.
+            Of a folder its own images are read, sorted by name.
+        image_hw: size of the scene's images; requested of a camera, which may deliver another.
         seed: which scene.
         max_rate_hz: leave out frames of a camera that come faster than this.
-        on_skip: called with the error of each picture of a folder that cannot be read; the others follow.
+        on_skip: called with the error of each image of a folder that cannot be read; the others follow.
 
     Raises:
         MediaError: if there is no such source, or nothing in it can be read.
@@ -101,34 +105,24 @@ def open_media(
         return _Scene(image_hw, seed)
     if text.isdecimal() or text.startswith("/dev/"):
         return _Camera(text, image_hw, max_rate_hz)
-    path = Path(text).expanduser()
-    if text and path.is_dir():
+    # Unlike Path.expanduser, it leaves '~nobody' as it is.
+    path = Path(os.path.expanduser(text))
+    if text and _exists_as(Path.is_dir, path):
         return _Folder(path, on_skip)
-    if not path.is_file():
+    if not _exists_as(Path.is_file, path):
         raise MediaError(
-            f"'{text}': no such file or folder; give a picture, a folder of pictures, a video, "
-            f"a camera (0 or /dev/video0) or {DEMO}"
+            f"'{clean_text(text, _MAX_QUOTED_CHARS)}': no such file or folder; give an image, a folder of images, "
+            f"a video, a camera (0 or /dev/video0) or {DEMO}"
         )
-    return _Picture(path) if _is_picture(path) else _Video(path)
+    return _Image(path) if is_image_file(path) else _Video(path)
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Read a picture file as bgr8 (height, width, 3), turned upright as its EXIF data say.
-
-    Raises:
-        MediaError: if it cannot be read, is no picture, or is cut short.
-    """
+def _exists_as(kind: Callable[[Path], bool], path: Path) -> bool:
+    # A name that is too long, or in a folder that may not be entered, is not there.
     try:
-        return decode_picture(path.read_bytes())
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
-    except PictureError as error:
-        raise MediaError(f"{path}: {error}") from error
-
-
-def _is_picture(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    return suffix in PICTURE_SUFFIXES or (not suffix and cv2.haveImageReader(str(path)))
+        return kind(path)
+    except OSError:
+        return False
 
 
 class _Scene(Media):
@@ -144,12 +138,12 @@ class _Scene(Media):
             yield MediaFrame(frame.image, f"{DEMO}_{index:06d}", index, frame.truth)
 
 
-class _Picture(Media):
+class _Image(Media):
     frame_count = 1
 
     def __init__(self, path: Path) -> None:
-        # Kept, so that a source that repeats one picture decodes it once.
-        self._frame = MediaFrame(read_picture(path), path.name, 0)
+        # Kept, so that a source that repeats one image decodes it once.
+        self._frame = MediaFrame(read_image(path), path.name, 0)
 
     def __iter__(self) -> Iterator[MediaFrame]:
         yield self._frame
@@ -159,23 +153,23 @@ class _Folder(Media):
     def __init__(self, folder: Path, on_skip: Callable[[MediaError], None]) -> None:
         self._folder = folder
         self._on_skip = on_skip
-        self._paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+        self._paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
         self.frame_count = len(self._paths)
         if not self._paths:
-            raise MediaError(f"{folder}: no picture in this folder; expected {' '.join(sorted(PICTURE_SUFFIXES))}")
+            raise MediaError(f"{folder}: no image in this folder; expected {' '.join(sorted(IMAGE_SUFFIXES))}")
 
     def __iter__(self) -> Iterator[MediaFrame]:
         skipped = 0
         for index, path in enumerate(self._paths):
             try:
-                image = read_picture(path)
+                image = read_image(path)
             except MediaError as error:
                 skipped += 1
                 self._on_skip(error)
                 continue
             yield MediaFrame(image, path.name, index)
         if skipped == len(self._paths):
-            raise MediaError(f"{self._folder}: none of the {skipped} pictures in this folder can be read")
+            raise MediaError(f"{self._folder}: none of the {skipped} images in this folder can be read")
 
 
 class _Video(Media):
@@ -188,7 +182,8 @@ class _Video(Media):
         self.fps = fps if _FPS_RANGE[0] <= fps <= _FPS_RANGE[1] else None
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.frame_count = int(count) if count > 0 else None
-        if not self._capture.grab():
+        size_wh = self._capture.get(cv2.CAP_PROP_FRAME_WIDTH), self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if size_wh[0] * size_wh[1] > MAX_IMAGE_PIXELS or not self._capture.grab():
             self.close()
             raise self._undecodable()
 
@@ -215,7 +210,7 @@ class _Video(Media):
 
     def _undecodable(self) -> MediaError:
         return MediaError(
-            f"{self._path}: neither a picture nor a video OpenCV can decode; convert it, say to H.264 MP4"
+            f"{self._path}: neither an image nor a video that OpenCV can decode; convert it, for example to H.264 MP4"
         )
 
 
@@ -225,11 +220,15 @@ class _Camera(Media):
     def __init__(self, device: str, image_hw: tuple[int, int], max_rate_hz: float) -> None:
         self._device = device
         self._period_s = 1 / max_rate_hz
-        self._capture = cv2.VideoCapture(int(device) if device.isdecimal() else device)
+        self._capture = cv2.VideoCapture()
+        if not device.isdecimal():
+            self._capture.open(device)
+        elif len(device) <= _MAX_CAMERA_DIGITS:
+            self._capture.open(int(device))
         if not self._capture.isOpened():
             found = " ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
             raise MediaError(
-                f"camera {device}: cannot be opened; cameras found: {found}; "
+                f"camera {device[:_MAX_QUOTED_CHARS]}: cannot be opened; cameras found: {found}; "
                 "check the number, the cable, and that this user may read it (group video)"
             )
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, image_hw[0])
@@ -253,7 +252,7 @@ class _Camera(Media):
                 break
             yield MediaFrame(np.asarray(image, np.uint8), f"camera_{index:06d}", index)
             index += 1
-        raise MediaError(f"camera {self._device}: delivers no more pictures; was it unplugged?")
+        raise MediaError(f"camera {self._device}: delivers no more images; was it unplugged?")
 
     def close(self) -> None:
         self._capture.release()

@@ -1,9 +1,8 @@
-"""Write files whole or not at all: a reader never meets half a picture, and a failure leaves the old file."""
+"""Write results, images and videos as files that are whole or not there at all."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,20 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: A codec that OpenCV's own builds can write and common players can play.
+from yolov8_seg_ros.files import replacing
+
+#: MPEG-4 part 2: OpenCV's own builds can write it; VLC and ffplay play it, browsers do not.
 VIDEO_CODEC = "mp4v"
 VIDEO_SUFFIX = ".mp4"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, beside `path` and of its suffix; it replaces `path` at the end, or goes on an error."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -39,7 +29,7 @@ def write_json(path: Path, content: Any) -> None:
         json.dump(content, file)
 
 
-def write_picture(path: Path, bgr: NDArray[np.uint8]) -> None:
+def write_image(path: Path, bgr: NDArray[np.uint8]) -> None:
     """Write uint8 (height, width, 3) in BGR order, in the format that the suffix names.
 
     Raises:
@@ -50,14 +40,14 @@ def write_picture(path: Path, bgr: NDArray[np.uint8]) -> None:
     except cv2.error:
         encoded = False
     if not encoded:
-        raise OSError(f"{path}: OpenCV cannot write pictures of this format; use .png or .jpg")
+        raise OSError(f"{path}: OpenCV cannot write images of this format; use .png or .jpg")
     with replacing(path) as temporary:
         temporary.write_bytes(data.tobytes())
 
 
 @contextmanager
 def video_file(path: Path, fps: float) -> Iterator[VideoFile]:
-    """Give a video to write frames to; the file appears when all is well at the end.
+    """Yield a video to write frames to; the file appears at the end, when all of them can be read again.
 
     Args:
         path: the file, `.mp4`.
@@ -72,14 +62,20 @@ def video_file(path: Path, fps: float) -> Iterator[VideoFile]:
             yield video
         finally:
             video.close()
-        if not temporary.is_file() or not temporary.stat().st_size:
-            raise OSError(f"{path}: nothing was written; is there room on the disk?")
+        # OpenCV does not report what cannot be written.
+        if not video.count or not _is_whole(temporary, video.count):
+            raise OSError(f"{path}: the video was not written; is there room on the disk?")
 
 
 class VideoFile:
-    """A video being written, whose frames have the size of the first."""
+    """A video being written, whose frames have the size of the first.
+
+    Attributes:
+        count: frames written.
+    """
 
     def __init__(self, path: Path, fps: float) -> None:
+        self.count = 0
         self._path = path
         self._fps = fps
         self._size_wh = (0, 0)
@@ -97,7 +93,8 @@ class VideoFile:
             self._size_wh, self._writer = size_wh, self._open(size_wh)
         if size_wh != self._size_wh:
             raise ValueError(f"a frame of {size_wh}, expected {self._size_wh} (width, height) as before")
-        self._writer.write(bgr)
+        self._writer.write(_with_even_size(bgr))
+        self.count += 1
 
     def close(self) -> None:
         """Write what is left; no frame can follow."""
@@ -105,8 +102,30 @@ class VideoFile:
             self._writer.release()
 
     def _open(self, size_wh: tuple[int, int]) -> cv2.VideoWriter:
-        fourcc = cv2.VideoWriter.fourcc(*VIDEO_CODEC)
-        writer = cv2.VideoWriter(str(self._path), fourcc, self._fps, size_wh)
+        even_wh = (size_wh[0] + size_wh[0] % 2, size_wh[1] + size_wh[1] % 2)
+        writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*VIDEO_CODEC), self._fps, even_wh)
         if not writer.isOpened():
-            raise OSError(f"{self._path}: OpenCV cannot write a video there; may the folder be written, is there room?")
+            raise OSError(
+                f"{self._path.parent}: OpenCV cannot write a video there; may the folder be written, is there room?"
+            )
         return writer
+
+
+def _with_even_size(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeat the last row and column where their number is odd: the codec would leave them out."""
+    height, width = bgr.shape[:2]
+    if height % 2 or width % 2:
+        bgr = np.pad(bgr, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return bgr
+
+
+def _is_whole(path: Path, count: int) -> bool:
+    """Return whether a video has all frames, of which the last one can be read."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        if not capture.isOpened() or int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) < count:
+            return False
+        capture.set(cv2.CAP_PROP_POS_FRAMES, count - 1)
+        return bool(capture.grab())
+    finally:
+        capture.release()

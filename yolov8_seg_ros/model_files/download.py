@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import hashlib
 import http.client
 import os
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from yolov8_seg_ros.errors import DownloadError
+from yolov8_seg_ros.files import sha256_of
 from yolov8_seg_ros.model_files.store import PublishedModel
 
 #: Where the publisher keeps the files; each is checked by its sha256.
@@ -22,14 +24,15 @@ PUBLISHER_URL = (
 )
 #: Names a mirror to be used instead: the folder of the files.
 URL_VARIABLE = "YOLOV8_SEG_MODEL_URL"
-TIMEOUT_S = 30.0
+#: Without a byte for so long the connection is given up; and after so long altogether.
+TIMEOUT_S, MAX_DURATION_S = 30.0, 3600.0
 _CHUNK_BYTES = 1 << 16
 
 
 def download_model(
     model: PublishedModel, folder: Path, on_progress: Callable[[int], None] = lambda size_bytes: None
 ) -> Path:
-    """Download a published model into a folder, or go on with a download that was interrupted.
+    """Download a published model into a folder, or continue a download that was interrupted.
 
     Args:
         model: which one.
@@ -44,11 +47,11 @@ def download_model(
         OSError: if the file cannot be written.
     """
     target = folder / model.file_name
-    if target.is_file() and _sha256(target) == model.sha256:
+    if target.is_file() and sha256_of(target) == model.sha256:
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{model.file_name}.part"
-    with part.open("ab") as file:
+    with _opened(part) as file:
         _lock(file, part)
         _fetch_rest(model, file, on_progress)
         _check_content(model, part)
@@ -57,9 +60,24 @@ def download_model(
 
 
 def model_url(model: PublishedModel) -> str:
-    """Give the address of a model, at the publisher or at the mirror that the environment names."""
+    """Return the address of a model, at the publisher or at the mirror that the environment names.
+
+    Raises:
+        DownloadError: if the mirror's address has a password, which would be printed.
+    """
     base = os.environ.get(URL_VARIABLE) or PUBLISHER_URL
+    if "@" in base.partition("//")[2].partition("/")[0]:
+        raise DownloadError(f"${URL_VARIABLE}: its address has a user name or password, which is not supported")
     return f"{base.rstrip('/')}/{model.file_name}"
+
+
+def _opened(part: Path) -> BinaryIO:
+    try:
+        return open(part, "ab", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DownloadError(f"{part}: this is a link, which is not written through; remove it") from error
+        raise
 
 
 def _lock(file: BinaryIO, part: Path) -> None:
@@ -70,12 +88,13 @@ def _lock(file: BinaryIO, part: Path) -> None:
 
 
 def _fetch_rest(model: PublishedModel, file: BinaryIO, on_progress: Callable[[int], None]) -> None:
-    """Append what is missing; a file that is too long already is begun anew."""
+    """Append what is missing; a file that is too long already is started again."""
     if file.tell() > model.size_bytes:
         _empty(file)
     if file.tell() == model.size_bytes:
         return
     url = model_url(model)
+    deadline_s = time.monotonic() + MAX_DURATION_S
     with _open_url(url, start=file.tell()) as response:
         _check_announced_size(model, url, response)
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
@@ -90,6 +109,8 @@ def _fetch_rest(model: PublishedModel, file: BinaryIO, on_progress: Callable[[in
                 )
             file.write(chunk)
             on_progress(file.tell())
+            if time.monotonic() > deadline_s:
+                raise DownloadError(f"{url}: not complete after {MAX_DURATION_S:g} s; run the command again to go on")
     file.flush()
 
 
@@ -111,7 +132,7 @@ def _open_url(url: str, start: int) -> http.client.HTTPResponse:
         why = getattr(error, "reason", None) or error
         raise DownloadError(f"{url}: cannot be reached ({why}); {_advice()}") from error
     except ValueError as error:
-        raise DownloadError(f"{url}: no http or https address ({error}); check ${URL_VARIABLE}") from error
+        raise DownloadError(f"{url}: not an http or https address ({error}); check ${URL_VARIABLE}") from error
 
 
 def _advice() -> str:
@@ -122,7 +143,7 @@ def _advice() -> str:
 
 
 def _check_announced_size(model: PublishedModel, url: str, response: http.client.HTTPResponse) -> None:
-    """Notice an error page or a sign-in page before anything of it is kept."""
+    """Raise for an error page or a sign-in page before anything of it is kept."""
     size = response.headers.get("Content-Length", "")
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         size = response.headers.get("Content-Range", "").rpartition("/")[2]
@@ -135,26 +156,17 @@ def _check_announced_size(model: PublishedModel, url: str, response: http.client
 
 def _read(url: str, response: http.client.HTTPResponse, wanted_bytes: int) -> bytes:
     try:
-        return response.read(min(wanted_bytes, _CHUNK_BYTES))
-    except http.client.IncompleteRead as error:
-        return error.partial
+        # Unlike read, it returns what has arrived, so that a slow server is noticed.
+        return response.read1(min(wanted_bytes, _CHUNK_BYTES))
     except (OSError, http.client.HTTPException) as error:
         raise DownloadError(f"{url}: the connection broke ({error}); run the command again to go on") from error
 
 
 def _check_content(model: PublishedModel, part: Path) -> None:
-    found = _sha256(part)
+    found = sha256_of(part)
     if found != model.sha256:
         part.unlink()
         raise DownloadError(
             f"{model_url(model)}: wrong content, removed: sha256 {found}, expected {model.sha256}; "
             "run the command again, or check the mirror"
         )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -54,12 +54,12 @@ PUBLISHED_MODELS = (
 )
 
 
-#: What is run where nothing else is asked for.
+#: What is run where no model is named.
 DEFAULT_MODEL = PUBLISHED_MODELS[0].name
 
 
 def find_model(name: str) -> Path:
-    """Give the file of a model.
+    """Return the file of a model.
 
     Args:
         name: a path, or the name of a file in one of the model folders, with or without `.tflite`, or the short
@@ -84,7 +84,7 @@ def find_model(name: str) -> Path:
 
 
 def available_models() -> dict[str, Path]:
-    """Give the models that `find_model` finds by name, by the shortest name of each, sorted."""
+    """Return the models that `find_model` finds by name, by the shortest name of each, sorted."""
     models: dict[str, Path] = {}
     for folder in model_folders():
         for path in folder.glob(f"*{MODEL_SUFFIX}"):
@@ -94,18 +94,18 @@ def available_models() -> dict[str, Path]:
 
 
 def published_model(name: str) -> PublishedModel | None:
-    """Give the published model of that name, its short one or its file's; None if there is none."""
+    """Return the published model of that name, its short one or its file's; None if there is none."""
     file_name = name if name.endswith(MODEL_SUFFIX) else name + MODEL_SUFFIX
     return next((model for model in PUBLISHED_MODELS if name == model.name or file_name == model.file_name), None)
 
 
 def model_folders() -> list[Path]:
-    """Give the folders in which models are found by name, the first one first."""
+    """Return the folders in which models are found by name, the first one first."""
     return list(dict.fromkeys([*_own_folders(), cache_folder(), *_package_folders()]))
 
 
 def cache_folder() -> Path:
-    """Give the folder of downloaded models; it need not exist."""
+    """Return the folder of downloaded models; it need not exist."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification has relative paths ignored.
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / PACKAGE

@@ -21,8 +21,8 @@ from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypo
 
 from yolov8_seg_ros.core.image import ColorImage, ColorOrder
 from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.errors import PictureError
-from yolov8_seg_ros.media.picture import decode_picture
+from yolov8_seg_ros.errors import DecodeError
+from yolov8_seg_ros.media.image_file import decode_image
 
 #: What a camera's topic carries.
 ImageMessage: TypeAlias = "Image | CompressedImage"
@@ -108,8 +108,8 @@ def image_from_msg(msg: ImageMessage, buffer: PixelBuffer | None = None) -> Colo
 
 def _decoded(msg: CompressedImage) -> ColorImage:
     try:
-        return ColorImage(decode_picture(memoryview(msg.data)))
-    except PictureError as error:
+        return ColorImage(decode_image(memoryview(msg.data)))
+    except DecodeError as error:
         raise ImageError(f"compressed image ('{msg.format}'): {error}") from error
 
 

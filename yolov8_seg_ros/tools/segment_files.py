@@ -2,55 +2,58 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.segmenter import Segmenter, StageTimes
 from yolov8_seg_ros.media.coco import CocoResult, image_ids, to_coco_results
+from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES
 from yolov8_seg_ros.media.overlay import draw_overlay
-from yolov8_seg_ros.media.sources import PICTURE_SUFFIXES, Media, MediaFrame
-from yolov8_seg_ros.media.writers import VIDEO_SUFFIX, VideoFile, video_file, write_json, write_picture
+from yolov8_seg_ros.media.sources import Media, MediaFrame
+from yolov8_seg_ros.media.writers import VIDEO_SUFFIX, VideoFile, video_file, write_image, write_json
 
 RESULTS_NAME = "results.json"
 IMAGES_NAME = "images.json"
-#: For a video whose header does not tell.
+#: For a video whose header has no rate.
 FALLBACK_FPS = 25.0
+#: Longest name of a file, in bytes, on Linux's file systems.
+_MAX_NAME_BYTES = 255
 
 
 @dataclass
 class Totals:
-    """What a run amounted to.
+    """Sums over a run.
 
     Attributes:
-        images: pictures and frames segmented.
+        images: images and video frames segmented.
         instances: found in them.
-        preprocess_ms: sum over the images; `inference_ms` and `postprocess_ms` likewise.
+        stages_ms: (3,), the time of preprocess, inference and postprocess.
     """
 
     images: int = 0
     instances: int = 0
-    preprocess_ms: float = 0.0
-    inference_ms: float = 0.0
-    postprocess_ms: float = 0.0
+    stages_ms: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
 
     def add(self, instances: Instances, times: StageTimes) -> None:
         """Count one image."""
         self.images += 1
         self.instances += len(instances)
-        self.preprocess_ms += times.preprocess_ms
-        self.inference_ms += times.inference_ms
-        self.postprocess_ms += times.postprocess_ms
+        self.stages_ms += astuple(times)
 
 
 @dataclass
 class CocoRecorder:
-    """Collect the instances of many images, and number the images when all are known.
+    """The instances of many images, which are numbered when all are known.
 
-    An image's id is the number that its file is called by, as in COCO, where every file has one of its own; else its
+    An image's id is the number in its file's name, as in COCO, where every file has a number of its own; else its
     place in the run, from 0.
     """
 
@@ -58,13 +61,13 @@ class CocoRecorder:
     _results: list[list[CocoResult]] = field(default_factory=list)
 
     def add(self, image: dict[str, Any], instances: Instances) -> None:
-        """Add an image, as its entry in COCO's list of images without its id, and what is in it."""
+        """Add an image, as its entry in COCO's list of images without its id, and its instances."""
         height, width = instances.image_hw
         self.images.append({**image, "width": width, "height": height})
         self._results.append(to_coco_results(instances, image_id=len(self._results)))
 
     def number(self) -> tuple[list[dict[str, Any]], list[CocoResult]]:
-        """Give the list of images and the list of results, with ids."""
+        """Return the list of images and the list of results, with ids."""
         ids = self._image_ids()
         images = [{"id": image_id, **image} for image_id, image in zip(ids, self.images, strict=True)]
         results = [{**result, "image_id": ids[result["image_id"]]} for found in self._results for result in found]
@@ -80,9 +83,9 @@ class BatchSegmenter:
     """Segment sources of frames into a folder.
 
     Args:
-        segmenter: what finds the instances.
+        segmenter: finds the instances.
         folder: made where it does not exist; files of the same names are replaced.
-        annotate: whether to write annotated pictures and videos, or results only.
+        annotate: whether to write annotated images and videos, or results only.
     """
 
     def __init__(self, segmenter: Segmenter, folder: Path, annotate: bool = True) -> None:
@@ -111,15 +114,15 @@ class BatchSegmenter:
             return
         for frame in media:
             instances = self._segment(frame)
-            name = self._unused_name(_picture_name(frame.name))
+            name = self._unused_name(_image_name(frame.name))
             path = source / frame.name if source.is_dir() else source
             self._recorder.add({"file_name": name, "source": str(path)}, instances)
             if self._annotate:
-                write_picture(self._folder / name, self._drawn(frame, instances))
+                write_image(self._folder / name, self._drawn(frame, instances))
             on_frame()
 
     def write_results(self) -> None:
-        """Write the instances as COCO results, and beside them which image and category each number stands for.
+        """Write the instances as COCO results, and which image and category each number stands for.
 
         Raises:
             OSError: if a file cannot be written.
@@ -148,19 +151,25 @@ class BatchSegmenter:
         self.totals.add(instances, self._segmenter.times)
         return instances
 
-    def _drawn(self, frame: MediaFrame, instances: Instances) -> Any:
+    def _drawn(self, frame: MediaFrame, instances: Instances) -> NDArray[np.uint8]:
         return draw_overlay(frame.image, instances, self._segmenter.spec.class_names)
 
     def _unused_name(self, name: str) -> str:
-        """Give the name, or one like it where an earlier input had it too."""
-        path, unused, count = Path(name), name, 1
+        """Return the name, or one like it where an earlier input had it too or it is too long."""
+        path, unused, count = Path(name), _fitting(Path(name).stem, Path(name).suffix), 1
         while unused in self._names:
             count += 1
-            unused = f"{path.stem}_{count}{path.suffix}"
+            unused = _fitting(path.stem, f"_{count}{path.suffix}")
         self._names.add(unused)
         return unused
 
 
-def _picture_name(name: str) -> str:
+def _image_name(name: str) -> str:
     # OpenCV chooses the format by the suffix.
-    return name if Path(name).suffix.lower() in PICTURE_SUFFIXES else f"{name}.png"
+    return name if Path(name).suffix.lower() in IMAGE_SUFFIXES else f"{name}.png"
+
+
+def _fitting(stem: str, ending: str) -> str:
+    kept = os.fsencode(stem)[: _MAX_NAME_BYTES - len(os.fsencode(ending))]
+    # Without the part of a character that was cut through.
+    return (os.fsdecode(kept) if kept == os.fsencode(stem) else kept.decode("utf-8", "ignore")) + ending

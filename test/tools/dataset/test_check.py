@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from dataset_damages import DAMAGES, LABEL_DAMAGES
 from shared_data import shared_path
-from tiny_dataset import check, content_of, write_dataset
+from support.dataset_damages import DAMAGES, LABEL_DAMAGES
+from support.tiny_dataset import check, content_of, write_dataset
 
 from yolov8_seg_ros.tools.dataset.finding import Kind, Severity
 

@@ -6,20 +6,20 @@ import shutil
 
 import pytest
 import yaml
-from dataset_damages import DAMAGES, LABELS, line_of_labels
-from tiny_dataset import SQUARE, TRIANGLE, check, content_of, write_dataset, write_noise, write_pair
+from support.dataset_damages import DAMAGES, LABELS, line_of_labels
+from support.tiny_dataset import SQUARE, TRIANGLE, check, content_of, write_dataset, write_noise, write_pair
 
 from yolov8_seg_ros.errors import DataSetError
 from yolov8_seg_ros.tools.dataset import fix
+from yolov8_seg_ros.tools.dataset.check import inspect_images
 from yolov8_seg_ros.tools.dataset.finding import Severity
 from yolov8_seg_ros.tools.dataset.fix import fix_dataset
-from yolov8_seg_ros.tools.dataset.pictures import inspect_pictures
 from yolov8_seg_ros.tools.dataset.reader import read_dataset
 
 
 def fix_copy(path, folder, **options):
     dataset = read_dataset(path)
-    facts = inspect_pictures(picture.path for picture in dataset.all_pictures())
+    facts = inspect_images(image.path for image in dataset.all_images())
     return fix_dataset(dataset, facts, folder, **options)
 
 
@@ -60,7 +60,7 @@ def test_a_good_data_set_stays_as_it_is(original, copy):
         pytest.param("0 16 12 32 12 32 36\n", "0 0.25 0.25 0.5 0.25 0.5 0.75", "pixels", id="pixels"),
         pytest.param("1 0.5 0.5 0.2 0.4\n", "1 0.4 0.3 0.6 0.3 0.6 0.7 0.4 0.7", "four corners", id="box"),
         pytest.param("0 0.5 0 1.5 0 1.5 1 0.5 1\n", "0 0.5 0 1 0 1 1 0.5 1", "clipped", id="outside"),
-        pytest.param("0 2 2 1.5 1 1.5 1.5\n", None, "outside the picture", id="nothing-inside"),
+        pytest.param("0 2 2 1.5 1 1.5 1.5\n", None, "outside the image", id="nothing-inside"),
         pytest.param("0 0.1 0.1 0.1 0.1 0.1 0.1\n", None, "without an area", id="no-area"),
         pytest.param(TRIANGLE, None, "twice", id="twice"),
     ],
@@ -87,7 +87,7 @@ def test_a_picture_with_a_lost_object_is_left_out(original, copy):
     assert not (copy / LABELS).exists()
     assert (change.path, change.line, change.is_left_out) == (original.parent / LABELS, 2, True)
     assert "class id 7" in change.what
-    assert len(read_dataset(copy).split("train").pictures) == 3
+    assert len(read_dataset(copy).split("train").images) == 3
 
 
 def test_background_is_kept_or_dropped(original, tmp_path):
@@ -95,10 +95,10 @@ def test_background_is_kept_or_dropped(original, tmp_path):
     (original.parent / "train/labels/a2.txt").write_text("")
 
     assert fix_copy(original, tmp_path / "kept") == []
-    assert len(read_dataset(tmp_path / "kept").split("train").pictures) == 4
+    assert len(read_dataset(tmp_path / "kept").split("train").images) == 4
     changes = fix_copy(original, tmp_path / "dropped", drop_unlabelled=True)
     assert [change.path.name for change in changes] == ["a1.png", "a2.png"]
-    assert len(read_dataset(tmp_path / "dropped").split("train").pictures) == 2
+    assert len(read_dataset(tmp_path / "dropped").split("train").images) == 2
 
 
 def test_a_leaked_picture_stays_in_validation(original, copy):
@@ -171,7 +171,7 @@ def test_an_empty_folder_is_taken(original, copy):
 
 
 def test_a_folder_among_the_pictures_is_refused(original):
-    with pytest.raises(DataSetError, match="among the pictures"):
+    with pytest.raises(DataSetError, match="among the images"):
         fix_copy(original, original.parent / "train/images/copy")
 
 
@@ -179,7 +179,7 @@ def test_nothing_left_is_told(original, copy):
     for path in original.parent.glob("*/labels/*.txt"):
         path.write_text("7 0.1 0.1 0.5 0.1 0.5 0.5\n")
 
-    with pytest.raises(DataSetError, match="no picture with a usable label"):
+    with pytest.raises(DataSetError, match="no image with a usable label"):
         fix_copy(original, copy)
     assert sorted(path.name for path in copy.parent.iterdir()) == ["original"]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny_dataset import SQUARE, TRIANGLE
+from support.tiny_dataset import SQUARE, TRIANGLE
 
 from yolov8_seg_ros.tools.dataset.finding import Kind
-from yolov8_seg_ros.tools.dataset.labels import parse_line, read_labels
-from yolov8_seg_ros.tools.dataset.outline import box_outline, clip_outline, is_flat
+from yolov8_seg_ros.tools.dataset.labels import box_outline, clip_outline, is_flat, parse_line, read_labels
 
 UNIT_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 

@@ -7,10 +7,10 @@ import shutil
 
 import pytest
 from shared_data import shared_path
-from tiny_dataset import DESCRIPTION, SQUARE, write_dataset, write_noise, write_pair
+from support.tiny_dataset import DESCRIPTION, SQUARE, write_dataset, write_noise, write_pair
 
 from yolov8_seg_ros.errors import DataSetError
-from yolov8_seg_ros.tools.dataset.check import count_objects
+from yolov8_seg_ros.tools.dataset.check import check_dataset, inspect_images
 from yolov8_seg_ros.tools.dataset.reader import expected_label_path, read_dataset
 
 
@@ -20,14 +20,14 @@ def path(tmp_path):
 
 
 def names_of(dataset, split):
-    return [picture.path.name for picture in dataset.split(split).pictures]
+    return [picture.path.name for picture in dataset.split(split).images]
 
 
 def is_whole(dataset):
     return (
         names_of(dataset, "train") == ["a0.png", "a1.png", "a2.png", "a3.png"]
         and names_of(dataset, "val") == ["b0.png", "b1.png"]
-        and all(picture.labels and len(picture.labels.objects) == 2 for picture in dataset.all_pictures())
+        and all(picture.labels and len(picture.labels.objects) == 2 for picture in dataset.all_images())
     )
 
 
@@ -94,7 +94,7 @@ def test_a_list_of_pictures(path):
     dataset = read_dataset(path)
 
     assert names_of(dataset, "train") == ["a0.png", "a2.png"]
-    assert all(picture.labels for picture in dataset.all_pictures())
+    assert all(picture.labels for picture in dataset.all_images())
 
 
 def test_subfolders_and_hidden_files(path):
@@ -104,7 +104,7 @@ def test_subfolders_and_hidden_files(path):
         (root / "train" / kind / "more").mkdir()
         (root / "train" / kind / "more" / name).write_bytes((root / "train" / kind / f"a0{name[2:]}").read_bytes())
 
-    pictures = read_dataset(path).split("train").pictures
+    pictures = read_dataset(path).split("train").images
 
     assert [picture.path.name for picture in pictures] == ["a0.png", "a1.png", "a2.png", "a3.png", "a9.png"]
     assert pictures[-1].labels.path == root / "train/labels/more/a9.txt"
@@ -117,7 +117,7 @@ def test_labels_beside_pictures_and_in_other_capitals(path):
 
     split = read_dataset(path).split("train")
 
-    assert [picture.labels.path.name for picture in split.pictures] == ["a0.txt", "A1.TXT", "a2.txt", "a3.txt"]
+    assert [picture.labels.path.name for picture in split.images] == ["a0.txt", "A1.TXT", "a2.txt", "a3.txt"]
     assert split.labels_alone == ()
 
 
@@ -127,8 +127,8 @@ def test_pictures_without_labels_are_background(path):
 
     split = read_dataset(path).split("train")
 
-    assert split.pictures[0].labels is None
-    assert split.pictures[1].labels.objects == ()
+    assert split.images[0].labels is None
+    assert split.images[1].labels.objects == ()
 
 
 def test_stray_files(path):
@@ -164,16 +164,51 @@ def test_no_data_set_is_told_in_one_line(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
+#: Nine aliases of nine aliases and so on: 9**20 texts where one is written out.
+ALIASES = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 21))
+MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{','.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 21))
+
+
 @pytest.mark.parametrize(
-    "text", ["a: &x [*x]\n", "&a [*a]", "? [a]\n: b\n", "!!python/object:os.system x", "%", "\0", "- " * 9000]
+    "text",
+    [
+        pytest.param(f"{MERGES}{DESCRIPTION}", id="merge-keys"),
+        pytest.param("a: &x [*x]\n", id="recursion"),
+        pytest.param("&a [*a]", id="recursive-list"),
+        pytest.param("? [a]\n: b\n", id="list-as-key"),
+        pytest.param("!!python/object:os.system x", id="code"),
+        pytest.param("%", id="directive"),
+        pytest.param("\0", id="nul"),
+        pytest.param("- " * 9000, id="nesting"),
+        pytest.param(f"{ALIASES}train: *a20\nval: valid/images\nnames: [cat, mouse]\n", id="aliases-for-a-path"),
+        pytest.param(f"{ALIASES}{DESCRIPTION.replace('mouse', '*a20')}", id="aliases-for-a-name"),
+        pytest.param(f"{ALIASES}{DESCRIPTION.replace('nc: 2', 'nc: *a20')}", id="aliases-for-nc"),
+        pytest.param(f"{ALIASES}{DESCRIPTION}path: *a20\n", id="aliases-for-the-root"),
+        pytest.param(f"{ALIASES}{DESCRIPTION}? *a20\n: b\n", id="aliases-for-a-key"),
+        pytest.param(DESCRIPTION.replace("train/images", "/dev/zero"), id="endless-device"),
+        pytest.param(DESCRIPTION.replace("train/images", "x" * 5000), id="long-path"),
+        pytest.param(DESCRIPTION + "".join(f"k{number}: 1\n" for number in range(4_000)), id="many-keys"),
+        pytest.param(DESCRIPTION.replace("cat, mouse", "x, " * 11_000), id="many-names"),
+        pytest.param(DESCRIPTION.replace("cat", '"c\\ud83d\\x1b"'), id="name-not-printable"),
+    ],
 )
 def test_hostile_descriptions_are_survived(path, text):
     path.write_text(text)
-    assert names_of(read_dataset(path), "train")
+    dataset = read_dataset(path)
+    assert names_of(dataset, "train")
+    for finding in check_dataset(dataset, inspect_images(image.path for image in dataset.all_images())):
+        finding.detail.encode("utf-8")
+        assert len(finding.detail) < 1000
+
+
+def test_a_description_that_is_too_large_is_refused(path):
+    path.write_text(DESCRIPTION + "#" * 1_000_000)
+    with pytest.raises(OSError, match="has more than 524288 bytes"):
+        read_dataset(path)
 
 
 def test_a_missing_split_is_told(path):
-    with pytest.raises(DataSetError, match="no pictures for 'test'; there are: train, val"):
+    with pytest.raises(DataSetError, match="no images for 'test'; there are: train, val"):
         read_dataset(path).split("test")
 
 
@@ -182,17 +217,17 @@ def test_reference_data_sets():
     coco = read_dataset(shared_path("data/coco_val/data.yaml"))
 
     assert fish.class_names == ("fish", "redfish")
-    assert count_objects(fish.split("train")) == {0: 24, 1: 7}
-    assert count_objects(fish.split("val")) == {0: 7, 1: 7}
-    assert (len(coco.class_names), len(coco.split("val").pictures)) == (80, 40)
-    assert count_objects(coco.split("val")).total() == 241
+    assert fish.split("train").count_objects() == {0: 24, 1: 7}
+    assert fish.split("val").count_objects() == {0: 7, 1: 7}
+    assert (len(coco.class_names), len(coco.split("val").images)) == (80, 40)
+    assert coco.split("val").count_objects().total() == 241
 
 
 def test_a_picture_may_lie_in_two_splits(path):
     path.write_text(DESCRIPTION.replace("valid/images", "[valid/images, train/images]"))
     dataset = read_dataset(path)
 
-    assert len(dataset.split("val").pictures) == 6
-    assert len(dataset.all_pictures()) == 6
+    assert len(dataset.split("val").images) == 6
+    assert len(dataset.all_images()) == 6
     write_pair(path.parent / "train", "a9")
-    assert len(read_dataset(path).all_pictures()) == 7
+    assert len(read_dataset(path).all_images()) == 7

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from yolov8_seg_ros.media.coco import compress
-from yolov8_seg_ros.tools.evaluation.matches import picture_qualities, threshold_curve
-from yolov8_seg_ros.tools.evaluation.metrics import BOX, MASK, measure
+from yolov8_seg_ros.tools.evaluation.metrics import BOX, MASK, image_qualities, measure, threshold_curve
 
 SIZE_HW = (100, 100)
 IMAGES = [{"id": 1, "width": 100, "height": 100}, {"id": 2, "width": 100, "height": 100}]
@@ -74,16 +73,16 @@ def test_nothing_found():
     figures = measure(truth((1, 0, CAT)), [], BOX)
     assert (figures.scores.ap, figures.scores.ar) == (0, 0)
     assert threshold_curve(figures.matches).best_f1 == 0
-    (picture,) = picture_qualities(figures.matches, 0.5)
-    assert (picture.found, picture.missed, picture.surplus, picture.quality) == (0, 1, 0, 0)
+    (picture,) = image_qualities(figures.matches, 0.5)
+    assert (picture.detected, picture.missed, picture.false_alarms, picture.quality) == (0, 1, 0, 0)
 
 
 def test_nothing_to_find():
     figures = measure(truth(), found((1, 0, CAT, 0.9)), MASK)
     assert math.isnan(figures.scores.ap)
     assert not figures.precision_50.any()
-    (picture,) = picture_qualities(figures.matches, 0.5)
-    assert (picture.found, picture.missed, picture.surplus, picture.quality) == (0, 0, 1, 0)
+    (picture,) = image_qualities(figures.matches, 0.5)
+    assert (picture.detected, picture.missed, picture.false_alarms, picture.quality) == (0, 0, 1, 0)
 
 
 def test_what_is_not_judged_counts_neither_way():
@@ -121,8 +120,8 @@ def test_threshold_curve(matches):
     assert curve.best_score == pytest.approx(0.25)
 
 
-def test_picture_qualities(matches):
-    worst, best = picture_qualities(matches, 0.6)
-    assert (worst.image_id, worst.found, worst.missed, worst.surplus, worst.quality) == (2, 0, 1, 1, 0)
-    assert (best.image_id, best.found, best.missed, best.surplus) == (1, 1, 1, 0)
+def test_image_qualities(matches):
+    worst, best = image_qualities(matches, 0.6)
+    assert (worst.image_id, worst.detected, worst.missed, worst.false_alarms, worst.quality) == (2, 0, 1, 1, 0)
+    assert (best.image_id, best.detected, best.missed, best.false_alarms) == (1, 1, 1, 0)
     assert best.quality == pytest.approx(0.6 / 1.5)

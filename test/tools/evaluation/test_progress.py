@@ -8,9 +8,9 @@ import pytest
 
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
 from yolov8_seg_ros.core.segmenter import StageTimes
-from yolov8_seg_ros.tools.evaluation.progress import Found, Progress, run_key
+from yolov8_seg_ros.tools.evaluation.progress import ImageResult, Progress, run_key
 
-FOUND = Found((48, 64), StageTimes(1.5, 2.5, 3.5), [{"category_id": 1, "score": 0.5, "bbox": [1, 2, 3, 4.25]}])
+FOUND = ImageResult((48, 64), StageTimes(1.5, 2.5, 3.5), [{"category_id": 1, "score": 0.5, "bbox": [1, 2, 3, 4.25]}])
 KEY = {"model_sha256": "abc", "options": {"score": 0.1}}
 
 
@@ -63,11 +63,33 @@ def test_a_line_cut_short_is_left_out(cut, path, pictures):
         assert progress.find(pictures[2]) == FOUND
 
 
-def test_what_is_no_progress_is_begun_anew(path):
-    for content in (b"", b"words\n", b"[]\n5\n", b"\xff\xfe"):
-        path.write_bytes(content)
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"words\n", id="words"),
+        pytest.param(b"[]\n5\n", id="json"),
+        pytest.param(b'{"model_sha256": "abc", "options": {"score": 0.1}}\n123\nnull\n{}\n', id="lines-of-old"),
+        pytest.param(b"[" * 100_000, id="nested"),
+        pytest.param(b"\xff\xfe\0\0", id="binary"),
+    ],
+)
+def test_a_file_that_is_not_progress_is_started_again(content, path):
+    path.write_bytes(content)
+    with Progress(path, KEY) as progress:
+        assert progress.count == 0
+
+
+def test_damaged_lines_are_left_out(path, pictures, rng):
+    whole = path.read_bytes()
+    start = whole.index(b"\n") + 1
+    for _ in range(200):
+        damaged = bytearray(whole)
+        damaged[rng.integers(start, len(whole))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
         with Progress(path, KEY) as progress:
-            assert progress.count == 0
+            found = [progress.find(picture) for picture in pictures[:2]]
+        assert all(one in (FOUND, None) for one in found)
 
 
 def test_a_complete_run_leaves_nothing(path):
@@ -76,13 +98,10 @@ def test_a_complete_run_leaves_nothing(path):
     assert not path.exists()
 
 
-def test_the_key_tells_models_and_options_apart(tmp_path):
-    model, other = tmp_path / "a.tflite", tmp_path / "b.tflite"
-    model.write_bytes(b"one")
-    other.write_bytes(b"two")
-    key = run_key(model, "cpu", SegmenterOptions())
-    assert run_key(model, "cpu", SegmenterOptions()) == key
-    assert run_key(other, "cpu", SegmenterOptions()) != key
-    assert run_key(model, "npu", SegmenterOptions()) != key
-    assert run_key(model, "cpu", SegmenterOptions(interpolation="linear")) != key
-    assert run_key(model, "cpu", SegmenterOptions(detection=DetectionOptions(classes=(1,)))) != key
+def test_the_key_differs_with_model_backend_and_options():
+    key = run_key("one", "cpu", SegmenterOptions())
+    assert run_key("one", "cpu", SegmenterOptions()) == key
+    assert run_key("two", "cpu", SegmenterOptions()) != key
+    assert run_key("one", "npu", SegmenterOptions()) != key
+    assert run_key("one", "cpu", SegmenterOptions(interpolation="linear")) != key
+    assert run_key("one", "cpu", SegmenterOptions(detection=DetectionOptions(classes=(1,)))) != key

@@ -1,1 +1,1 @@
-"""Read, check and repair data sets of pictures with outlined objects."""
+"""Read, check and repair data sets of images with outlined objects."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,28 +11,33 @@ from typing import Any
 
 import yaml
 
-from yolov8_seg_ros.errors import DataSetError
+from yolov8_seg_ros.errors import DataSetError, one_line
+from yolov8_seg_ros.model_files.class_names import PlainYamlLoader, clean_class_name
+from yolov8_seg_ros.text import clean_text, numbered_class
 from yolov8_seg_ros.tools.dataset.finding import Finding, Kind
-from yolov8_seg_ros.tools.dataset.text import read_text
+from yolov8_seg_ros.tools.dataset.text_file import read_text
 
 DESCRIPTION_NAME = "data.yaml"
 TRAIN, VAL, TEST = SPLITS = ("train", "val", "test")
-#: The names that splits go by, in `data.yaml` and as folders; the first is the one that training knows.
+#: The names that splits have in `data.yaml` and as folders; the first is the one that training knows.
 ALIASES = {TRAIN: ("train",), VAL: ("val", "valid", "validation"), TEST: ("test",)}
 #: More classes than any data set has; a class count or id beyond it is a slip.
 MAX_CLASSES = 10_000
-#: How many of many a message lists.
+#: Room for the names of so many classes; more takes the parser minutes.
+MAX_BYTES = 1 << 19
+_MAX_QUOTED_CHARS = 200
+#: How many missing names a message lists.
 _MANY = 5
 
 
 @dataclass(frozen=True)
 class Description:
-    """Hold what `data.yaml` says.
+    """What `data.yaml` says.
 
     Attributes:
         path: where the file is, or should be.
         root: the folder that its paths count from.
-        class_names: by class id, completed with numbered names; empty where nothing tells how many classes there are.
+        class_names: by class id, completed with numbered names; empty where the number of classes is not known.
         folders: by split (train, val, test), what its paths name, made absolute: those that the file has.
         lines: by top-level key, its line.
         findings: what is irregular.
@@ -46,7 +52,7 @@ class Description:
 
     @property
     def num_classes(self) -> int | None:
-        """The number of classes; None where nothing says it."""
+        """The number of classes; None where it is not known."""
         return len(self.class_names) or None
 
 
@@ -55,25 +61,28 @@ def read_description(path: Path) -> Description:
 
     Raises:
         DataSetError: if there is neither.
-        OSError: if the file cannot be read.
+        OSError: if the file cannot be read, or is too large.
     """
     file = _description_file(path)
     if not file.is_file():
         return _describe_folders(file, Finding(Kind.NO_DESCRIPTION, file))
-    text = read_text(file)
+    text, text_findings = read_text(file, MAX_BYTES)
     # A byte order mark does no harm here.
-    findings = tuple(finding for finding in text.findings if finding.kind is not Kind.BYTE_ORDER_MARK)
+    findings = [finding for finding in text_findings if finding.kind is not Kind.BYTE_ORDER_MARK]
     try:
-        content, lines, twice = _parse(text.text)
+        content, keys = _parse(text)
     except _YamlError as error:
-        damage = Finding(Kind.DESCRIPTION_DAMAGED, file, error.line, str(error))
-        return _describe_folders(file, damage, *findings)
-    twice_findings = (Finding(Kind.KEY_TWICE, file, line, f"'{key}'") for key, line in twice)
-    return _Reading(file, content, lines).description((*findings, *twice_findings))
+        return _describe_folders(file, Finding(Kind.DESCRIPTION_DAMAGED, file, error.line, str(error)), *findings)
+    lines: dict[str, int] = {}
+    for key, line in keys:
+        if key in lines:
+            findings.append(Finding(Kind.KEY_TWICE, file, line, f"'{key}'"))
+        lines[key] = line
+    return _Reading(file, content, lines, findings).description()
 
 
 def usual_folders(root: Path, split: str) -> tuple[Path, ...]:
-    """Give the folder of a split's pictures where none is named: train/images, images/train or train."""
+    """Return the folder of a split's images where none is named: train/images, images/train or train."""
     for alias in ALIASES[split]:
         for folder in (root / alias / "images", root / "images" / alias, root / alias):
             if folder.is_dir():
@@ -109,43 +118,43 @@ class _YamlError(Exception):
         self.line = line
 
 
-def _parse(text: str) -> tuple[dict[str, Any], dict[str, int], list[tuple[str, int]]]:
-    """Give the content, the line of each key, and the keys given twice with the line of the second."""
+def _parse(text: str) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    """Return the entries whose keys are texts, and all such keys in order, each with its line."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        loader = PlainYamlLoader(text)
+        node = loader.get_single_node()
+        content = loader.construct_document(node) if node else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        message = getattr(error, "problem", None) or str(error)
-        raise _YamlError(" ".join(message.split()), mark.line + 1 if mark else 0) from error
+        raise _YamlError(one_line(getattr(error, "problem", None) or error), mark.line + 1 if mark else 0) from error
     except (ValueError, RecursionError) as error:
-        raise _YamlError(" ".join(str(error).split()), 0) from error
+        raise _YamlError(one_line(error), 0) from error
     if not isinstance(node, yaml.MappingNode) or not isinstance(content, dict):
         raise _YamlError("expected entries such as 'names: [fish]'", 1)
-    keys = [(str(key.value), key.start_mark.line + 1) for key, _ in node.value]
-    # The first of two lines would be lost in a dict.
-    twice = [(key, line) for place, (key, line) in enumerate(keys) if key in dict(keys[:place])]
-    return {str(key): value for key, value in content.items()}, dict(keys), twice
+    keys = [(key.value, key.start_mark.line + 1) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    return {key: value for key, value in content.items() if isinstance(key, str)}, keys
 
 
 class _Reading:
     """Make a description of a parsed `data.yaml`, collecting what is irregular."""
 
-    def __init__(self, file: Path, content: Mapping[str, Any], lines: Mapping[str, int]) -> None:
+    def __init__(
+        self, file: Path, content: Mapping[str, Any], lines: Mapping[str, int], findings: list[Finding]
+    ) -> None:
         self._file = file
         self._content = content
         self._lines = lines
-        self._findings: list[Finding] = []
+        self._findings = findings
         self._root = self._find_root()
 
-    def description(self, before: tuple[Finding, ...]) -> Description:
+    def description(self) -> Description:
         """Read names and folders."""
         names = self._class_names()
         folders = {split: folders for split in SPLITS if (folders := self._folders(split))}
         if not self._lines.keys() & set().union(*ALIASES.values()):
             folders = _folders_beside(self._file, "no entry 'train' or 'val'")
             self._find(Kind.FOLDER_MISSING, TRAIN, "no entry 'train' or 'val'; the usual folders were read instead")
-        return Description(self._file, self._root, names, folders, self._lines, (*before, *self._findings))
+        return Description(self._file, self._root, names, folders, self._lines, tuple(self._findings))
 
     def _find(self, kind: Kind, key: str, detail: str = "") -> None:
         self._findings.append(Finding(kind, self._file, self._lines.get(key, 0), detail))
@@ -160,49 +169,50 @@ class _Reading:
         return base / given if (base / given).is_dir() else base
 
     def _class_names(self) -> tuple[str, ...]:
-        count = self._class_count()
-        given = self._content.get("names")
+        count, given = self._class_count(), self._content.get("names")
         if given is None:
             if count is None:
                 self._find(Kind.NO_NAMES, "names", "neither 'names' nor 'nc'")
             else:
                 self._find(Kind.NAMES_NUMBERED, "nc", f"{count} classes")
-            return _completed({}, count or 0)
+            return tuple(map(numbered_class, range(count or 0)))
         numbered = _numbered(given)
-        length = max((class_id for class_id, _ in numbered), default=-1) + 1
         if count is not None and numbered and count != len(numbered):
             self._find(Kind.CLASS_COUNT, "nc", f"nc is {count}, there are {len(numbered)} names")
-        self._check_numbering(numbered, length)
-        return _completed(self._names_by_id(numbered), max(length, count or 0))
+        if not numbered:
+            self._find(Kind.NO_NAMES, "names", f"expected a list of names, or a map of ids from 0 to {MAX_CLASSES - 1}")
+        length = max(numbered, default=-1) + 1
+        if missing := sorted(set(range(length)) - numbered.keys()):
+            more = " ..." if len(missing) > _MANY else ""
+            self._find(Kind.NO_NAMES, "names", f"no name for class {', '.join(map(str, missing[:_MANY]))}{more}")
+        names = self._checked_names(numbered)
+        return tuple(names.get(class_id, numbered_class(class_id)) for class_id in range(max(length, count or 0)))
 
     def _class_count(self) -> int | None:
         count = self._content.get("nc")
         if count is None:
             return None
         if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= MAX_CLASSES:
-            self._find(Kind.CLASS_COUNT, "nc", f"nc is {count!r}, expected a number of classes")
+            self._find(Kind.CLASS_COUNT, "nc", f"nc is {_quoted(count)}, expected a number of classes")
             return None
         return count
 
-    def _check_numbering(self, numbered: list[tuple[int, Any]], length: int) -> None:
-        if not numbered:
-            self._find(Kind.NO_NAMES, "names", "expected a list of names, or a map of class ids to names")
-        missing = sorted(set(range(length)) - {class_id for class_id, _ in numbered})
-        if missing:
-            more = " ..." if len(missing) > _MANY else ""
-            self._find(Kind.NO_NAMES, "names", f"no name for class {', '.join(map(str, missing[:_MANY]))}{more}")
-
-    def _names_by_id(self, numbered: list[tuple[int, Any]]) -> dict[int, str]:
+    def _checked_names(self, numbered: Mapping[int, Any]) -> dict[int, str]:
         names: dict[int, str] = {}
-        for class_id, name in numbered:
-            if name is None or not str(name).strip():
+        seen: set[str] = set()
+        for class_id, value in numbered.items():
+            if value is None or (isinstance(value, str) and not value.strip()):
                 self._find(Kind.NO_NAMES, "names", f"class {class_id} has no name")
                 continue
-            if isinstance(name, (bool, float, list, dict)):
-                self._find(Kind.NAME_MISREAD, "names", f"class {class_id} is read as {name!r}")
-            if str(name) in names.values():
+            if isinstance(value, bool) or not isinstance(value, (str, int)):
+                self._find(Kind.NAME_MISREAD, "names", f"class {class_id} is read as {_quoted(value)}")
+            if not isinstance(value, (str, int, float, datetime.date)):
+                continue
+            name = clean_class_name(str(value))
+            if name in seen:
                 self._find(Kind.NAME_TWICE, "names", f"'{name}'")
-            names[class_id] = str(name)
+            seen.add(name)
+            names[class_id] = name
         return names
 
     def _folders(self, split: str) -> tuple[Path, ...]:
@@ -217,49 +227,57 @@ class _Reading:
 
     def _located(self, split: str, key: str, values: list[Any]) -> Iterator[Path]:
         for value in values:
-            places = self._places(str(value))
-            there = [place for place in places if place.exists()]
-            beside = usual_folders(self._file.parent, split)
-            if places[0].exists() or (places[1].exists() and str(value).startswith("../")):
-                self._warn_of_other_folder(key, str(value))
+            places = self._places(value) if isinstance(value, str) else []
+            there = [place for place in places if _is_there(place)]
+            if there and (there[0] == places[0] or (there[0] == places[1] and value.startswith("../"))):
+                if places[0] != places[1] and places[1] in there and there[0] == places[0]:
+                    self._find(Kind.PATH_AMBIGUOUS, key, f"'{value}' is {places[0].resolve()}")
                 yield Path(os.path.normpath(there[0]))
                 continue
-            found = (*there[:1], *beside)[:1]
-            instead = f"; {_shown(found[0], self._file.parent)} was read instead" if found else ""
+            found = (*there[:1], *usual_folders(self._file.parent, split))[:1]
+            instead = f"; {_relative(found[0], self._file.parent)} was read instead" if found else ""
             kind = Kind.TEST_MISSING if split == TEST else Kind.FOLDER_MISSING
-            self._find(kind, key, f"'{value}'{instead}")
+            shown = f"'{clean_text(value, _MAX_QUOTED_CHARS)}'" if isinstance(value, str) else _quoted(value)
+            self._find(kind, key, f"{shown}{instead}")
             yield from found
 
     def _places(self, value: str) -> list[Path]:
-        """Give the places where a path of the file may lead, those that training looks at first."""
-        base, slashed = self._file.parent, value.replace("\\", "/")
-        stripped = slashed
+        """Return the places where a path of the file may lead, those that training looks at first."""
+        base, stripped = self._file.parent, value.replace("\\", "/")
         while stripped.startswith("../"):
             stripped = stripped[3:]
-        return [self._root / value, self._root / value.removeprefix("../"), base / slashed, base / stripped]
-
-    def _warn_of_other_folder(self, key: str, value: str) -> None:
-        outside, beside = self._places(value)[:2]
-        if outside != beside and outside.exists() and beside.exists():
-            self._find(Kind.PATH_AMBIGUOUS, key, f"'{value}' is {outside.resolve()}")
+        relative = value.removeprefix("../")
+        return [self._root / value, self._root / relative, base / value.replace("\\", "/"), base / stripped]
 
 
-def _numbered(given: Any) -> list[tuple[int, Any]]:
+def _numbered(given: Any) -> dict[int, Any]:
+    """Return names by class id, in the order of the ids; none where their number or an id is not plausible."""
     if isinstance(given, list):
-        return list(enumerate(given))
-    if isinstance(given, Mapping) and all(_is_class_id(key) for key in given):
-        return sorted(((int(key), name) for key, name in given.items()), key=lambda item: item[0])
-    return []
-
-
-def _completed(names: Mapping[int, str], count: int) -> tuple[str, ...]:
-    return tuple(names.get(class_id, f"class_{class_id}") for class_id in range(min(count, MAX_CLASSES)))
+        given = dict(enumerate(given))
+    if not isinstance(given, Mapping) or not all(_is_class_id(key) for key in given):
+        return {}
+    return dict(sorted(((int(key), name) for key, name in given.items()), key=lambda item: item[0]))
 
 
 def _is_class_id(key: Any) -> bool:
-    is_number = isinstance(key, int) or (isinstance(key, str) and key.isdecimal())
-    return is_number and not isinstance(key, bool) and 0 <= int(key) <= MAX_CLASSES
+    is_number = isinstance(key, int) or (isinstance(key, str) and key.isdecimal() and len(key) < 10)
+    return is_number and not isinstance(key, bool) and 0 <= int(key) < MAX_CLASSES
 
 
-def _shown(path: Path, base: Path) -> str:
+def _is_there(path: Path) -> bool:
+    # A device or pipe would be read for ever; what is no path at all is not there either.
+    try:
+        return path.is_dir() or path.is_file()
+    except OSError:
+        return False
+
+
+def _quoted(value: Any) -> str:
+    """Return a value as a message shows it: lists by their type, since YAML's aliases make some that fill any disk."""
+    if not isinstance(value, (str, int, float, datetime.date)):
+        return f"a {type(value).__name__}"
+    return clean_text(repr(value), _MAX_QUOTED_CHARS)
+
+
+def _relative(path: Path, base: Path) -> str:
     return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)

@@ -1,4 +1,4 @@
-"""Name every irregularity of a data set: how bad it is, what it is called, and what to do about it."""
+"""Define every irregularity of a data set: its severity, its title and its remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Severity(IntEnum):
-    """How bad a finding is."""
+    """The severity of a finding."""
 
     NOTE = 0
     WARNING = 1
@@ -32,7 +32,7 @@ class Kind(Enum):
     KEY_TWICE = _WARNING, "entry given twice, only the last one counts", "remove one"
     SPLIT_KEY = _ERROR, "split under a name that training does not know", "call it 'val'"
     FOLDER_MISSING = _ERROR, "folder that is not there", "correct the path; it counts from the folder of data.yaml"
-    TEST_MISSING = _WARNING, "no pictures for the test split", "correct the path, or remove the entry 'test'"
+    TEST_MISSING = _WARNING, "no images for the test split", "correct the path, or remove the entry 'test'"
     PATH_AMBIGUOUS = (
         _WARNING,
         "'../' leads to another folder than the one beside data.yaml",
@@ -44,13 +44,13 @@ class Kind(Enum):
         "remove the entry 'path': Ultralytics counts it from the folder that training is started in",
     )
     NO_TRAINING = _WARNING, "no training split", "fine for evaluation; training needs an entry 'train'"
-    NO_VALIDATION = _ERROR, "no validation split", "set some pictures apart and name their folder under 'val'"
-    NO_PICTURES = _ERROR, "split without pictures", "put pictures there, or correct the path"
-    NO_LABELS = _ERROR, "no picture of the split has labels", "put label files into 'labels' beside 'images'"
+    NO_VALIDATION = _ERROR, "no validation split", "set some images apart and name their folder under 'val'"
+    NO_IMAGES = _ERROR, "split without images", "put images there, or correct the path"
+    NO_LABELS = _ERROR, "no image of the split has labels", "put label files into 'labels' beside 'images'"
     SAME_SPLIT = (
         _WARNING,
-        "'train' and 'val' are the same pictures",
-        "fine for evaluation; after training on them the figures say nothing about new pictures",
+        "'train' and 'val' are the same images",
+        "fine for evaluation; after training on them the figures say nothing about new images",
     )
     # Text files.
     ENCODING = _ERROR, "file is not UTF-8", "save it as UTF-8 without a byte order mark"
@@ -60,39 +60,39 @@ class Kind(Enum):
     # Which files belong together.
     NO_LABEL_FILE = (
         _WARNING,
-        "picture without a label file",
+        "image without a label file",
         "trained as background: outline its objects, or add an empty label file if it shows none",
     )
     EMPTY_LABEL_FILE = (
         _WARNING,
         "empty label file",
-        "trained as background: outline the objects unless the picture shows none",
+        "trained as background: outline the objects unless the image shows none",
     )
-    LABELS_ALONE = _WARNING, "label file without a picture", "add the picture, or remove the label file"
+    LABELS_ALONE = _WARNING, "label file without an image", "add the image, or remove the label file"
     LABEL_PLACE = (
         _ERROR,
         "label file that training does not find",
-        "move it into 'labels', with the name of the picture in the same capitals and the suffix '.txt'",
+        "move it into 'labels', with the name of the image in the same capitals and the suffix '.txt'",
     )
     LABELS_SHARED = (
         _ERROR,
-        "pictures of the same name share a label file",
+        "images of the same name share a label file",
         "rename one, and give it a label file of its own",
     )
-    OTHER_FILE = _NOTE, "file that is not read", "pictures are .bmp, .jpg, .png, .tif or .webp"
+    OTHER_FILE = _NOTE, "file that is not read", "images are .bmp, .jpg, .png, .tif or .webp"
     # Lines of label files.
-    CLASS_NOT_INTEGER = _ERROR, "class id is no whole number", "begin each line with a class id: 0, 1, 2 ..."
+    CLASS_NOT_INTEGER = _ERROR, "class id is not a whole number", "begin each line with a class id: 0, 1, 2 ..."
     CLASS_RANGE = (
         _ERROR,
         "class id that data.yaml does not name",
-        "correct the id, or add the class to 'names' and 'nc': training drops the whole picture",
+        "correct the id, or add the class to 'names' and 'nc': training drops the whole image",
     )
-    NOT_A_NUMBER = _ERROR, "coordinate that is no number", "write fractions with a decimal point, spaces between"
+    NOT_A_NUMBER = _ERROR, "coordinate that is not a number", "write fractions with a decimal point, spaces between"
     ODD_VALUES = _ERROR, "odd number of coordinates", "each point needs x and y: is the line cut short?"
     TOO_FEW_POINTS = _ERROR, "polygon of fewer than 3 points", "outline the object again"
-    PIXELS = _ERROR, "coordinates in pixels", "divide x by the width and y by the height of the picture"
-    OUTSIDE = _ERROR, "coordinates outside the picture", "clip them to 0 .. 1"
-    JUST_OUTSIDE = _WARNING, "coordinates slightly outside the picture", "clip them to 0 .. 1"
+    PIXELS = _ERROR, "coordinates in pixels", "divide x by the width and y by the height of the image"
+    OUTSIDE = _ERROR, "coordinates outside the image", "clip them to 0 .. 1"
+    JUST_OUTSIDE = _WARNING, "coordinates slightly outside the image", "clip them to 0 .. 1"
     NO_AREA = _ERROR, "outline without an area", "remove the line, or outline the object again"
     BOX_LINE = (
         _ERROR,
@@ -106,21 +106,21 @@ class Kind(Enum):
     )
     LINE_TWICE = _WARNING, "same line twice", "remove one"
     # Pictures.
-    UNREADABLE = _ERROR, "picture that cannot be read", "save it again from its source, or remove it with its labels"
-    WRONG_SUFFIX = _WARNING, "picture of another format than its suffix says", "rename it"
+    UNREADABLE = _ERROR, "image that cannot be read", "save it again from its source, or remove it with its labels"
+    WRONG_SUFFIX = _WARNING, "image of another format than its suffix says", "rename it"
     SUFFIX_CAPITALS = _WARNING, "suffix in capitals", "rename it: some tools overlook it"
-    TINY = _WARNING, "very small picture", "remove it, or take a larger one: training drops those under 10 px"
+    TINY = _WARNING, "very small image", "remove it, or take a larger one: training drops those under 10 px"
     TURNED = (
         _WARNING,
-        "picture that its EXIF data turn",
-        "look whether its labels fit the upright picture, and save it upright",
+        "image that its EXIF data turn",
+        "look whether its labels fit the upright image, and save it upright",
     )
-    PICTURE_TWICE = _WARNING, "same picture twice in a split", "remove one with its labels"
-    LABELS_DIFFER = _ERROR, "same picture twice with different labels", "keep the one with the right labels"
-    LEAK = _ERROR, "same picture in two splits", "remove it from training: validation figures come out too good"
+    IMAGE_TWICE = _WARNING, "same image twice in a split", "remove one with its labels"
+    LABELS_DIFFER = _ERROR, "same image twice with different labels", "keep the one with the right labels"
+    LEAK = _ERROR, "same image in two splits", "remove it from training: validation figures come out too good"
     SOURCE_LEAK = (
         _WARNING,
-        "renderings of one source picture in two splits",
+        "renderings of one source image in two splits",
         "split the sources before augmenting them: validation figures come out too good",
     )
     # Classes.
@@ -135,7 +135,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """Hold one irregularity.
+    """One irregularity of a data set.
 
     Attributes:
         kind: what it is.

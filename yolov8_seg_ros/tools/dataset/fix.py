@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from yolov8_seg_ros.errors import DataSetError
-from yolov8_seg_ros.tools.dataset.check import is_one_split, label_texts
+from yolov8_seg_ros.files import replacing
+from yolov8_seg_ros.tools.dataset.check import ImageFacts
 from yolov8_seg_ros.tools.dataset.description import DESCRIPTION_NAME, SPLITS, TEST, TRAIN, VAL
 from yolov8_seg_ros.tools.dataset.finding import Kind, Severity
-from yolov8_seg_ros.tools.dataset.pictures import PictureFacts
-from yolov8_seg_ros.tools.dataset.reader import IMAGES, LABEL_SUFFIX, LABELS, DataSet, LabelledPicture
-from yolov8_seg_ros.tools.dataset.repair import BeyondRepairError, Change, repair_labels
+from yolov8_seg_ros.tools.dataset.labels import BeyondRepairError, LabelFile, repair_line
+from yolov8_seg_ros.tools.dataset.reader import IMAGES, LABEL_SUFFIX, LABELS, DataSet, LabelledImage
 
 #: Pictures that lie in several splits stay in the first of these, so that figures taken before stay comparable.
 _PRECEDENCE = (TEST, VAL, TRAIN)
@@ -26,13 +24,30 @@ _PRECEDENCE = (TEST, VAL, TRAIN)
 _FOLDERS = {TRAIN: "train", VAL: "valid", TEST: "test"}
 #: What a new `data.yaml` does not mend.
 _NOT_MENDED = frozenset({Kind.NAME_TWICE, Kind.NAMES_NUMBERED})
-#: One picture in so many goes into the validation split, where there was none.
+#: One image in so many goes into the validation split, where there was none.
 _VALIDATION_SHARE = 5
 
 
 @dataclass(frozen=True)
+class Change:
+    """A difference between a file or a line and the repaired copy.
+
+    Attributes:
+        path: the original file.
+        line: its line, from 1; 0 where it is about the whole.
+        what: what was done.
+        is_left_out: whether something is missing in the copy.
+    """
+
+    path: Path
+    line: int
+    what: str
+    is_left_out: bool = False
+
+
+@dataclass(frozen=True)
 class _Entry:
-    """Hold a picture of the copy, with the lines of its label file; None where it has none."""
+    """An image of the copy, with the lines of its label file; None where it has none."""
 
     path: Path
     suffix: str
@@ -40,24 +55,26 @@ class _Entry:
 
 
 def fix_dataset(
-    dataset: DataSet, facts: Mapping[Path, PictureFacts], folder: Path, *, drop_unlabelled: bool = False
+    dataset: DataSet, facts: Mapping[Path, ImageFacts], folder: Path, *, drop_unlabelled: bool = False
 ) -> list[Change]:
-    """Write a repaired copy of a data set; give what is different.
+    """Write a repaired copy of a data set; return what is different.
 
     Args:
         dataset: the data set, which stays as it is.
-        facts: what `inspect_pictures` found out about its pictures, by path.
+        facts: what `inspect_images` found out about its images, by path.
         folder: where to write; it must not exist, or be empty.
-        drop_unlabelled: leave out pictures without a label.
+        drop_unlabelled: leave out images without a label.
 
     Raises:
-        DataSetError: if the folder holds something or lies among the pictures, or if nothing can be kept.
+        DataSetError: if the folder holds something or lies among the images, or if nothing can be kept.
         OSError: if a file cannot be read or written.
     """
     _check_folder(dataset, folder)
     selection = _Selection(dataset, facts, drop_unlabelled)
     splits = selection.splits()
-    with _new_folder(folder) as temporary:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(folder.resolve()) as temporary:
+        temporary.mkdir()
         for split, entries in splits.items():
             _write_split(temporary / _FOLDERS[split], entries)
         _write_description(temporary, dataset, list(splits))
@@ -70,144 +87,134 @@ def _check_folder(dataset: DataSet, folder: Path) -> None:
     for split in dataset.splits.values():
         for source in split.sources:
             if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
-                raise DataSetError(f"'{folder}' lies among the pictures of '{source}'; give a folder outside")
+                raise DataSetError(f"'{folder}' lies among the images of '{source}'; give a folder outside")
 
 
 class _Selection:
-    """Choose and repair what goes into the copy, noting what is different."""
+    """Choose and repair what goes into the copy, and record what is different."""
 
-    def __init__(self, dataset: DataSet, facts: Mapping[Path, PictureFacts], drop_unlabelled: bool) -> None:
-        self.changes: list[Change] = []
+    def __init__(self, dataset: DataSet, facts: Mapping[Path, ImageFacts], drop_unlabelled: bool) -> None:
+        self.changes = [
+            Change(finding.path, finding.line, finding.kind.title + (f": {finding.detail}" if finding.detail else ""))
+            for finding in dataset.description.findings
+            if finding.kind not in _NOT_MENDED and finding.kind.severity is not Severity.NOTE
+        ]
         self._dataset = dataset
         self._facts = facts
         self._drop_unlabelled = drop_unlabelled
         self._shared: set[Path] = set()
 
     def splits(self) -> dict[str, list[_Entry]]:
-        """Give the pictures of each split of the copy.
+        """Return the images of each split of the copy.
 
         Raises:
             DataSetError: if nothing is left.
         """
-        self._note_description()
-        pictures = self._without_twins()
-        self._shared = _shared_label_files(pictures)
-        kept = {split: self._entries(pictures[split]) for split in SPLITS if split in pictures}
+        images = self._without_twins()
+        users = Counter(image.labels.path for split in images.values() for image in split if image.labels)
+        self._shared = {path for path, count in users.items() if count > 1}
+        kept = {split: [*filter(None, map(self._entry, images[split]))] for split in SPLITS if split in images}
         for split in self._dataset.splits.values():
             for path in split.labels_alone:
-                self._leave_out(path, "label file without a picture")
+                self._leave_out(path, "label file without an image")
         useful = {split: entries for split, entries in kept.items() if self._is_useful(split, entries)}
         if not useful.keys() - {TEST}:
-            raise DataSetError(f"{self._dataset.description.path}: no picture with a usable label is left to copy")
-        if VAL not in useful and not is_one_split(self._dataset):
+            raise DataSetError(f"{self._dataset.description.path}: no image with a usable label is left to copy")
+        if VAL not in useful and not self._dataset.is_one_split:
             self._set_validation_apart(useful)
         return useful
 
-    def _note_description(self) -> None:
-        for finding in self._dataset.description.findings:
-            if finding.kind not in _NOT_MENDED and finding.kind.severity is not Severity.NOTE:
-                detail = f": {finding.detail}" if finding.detail else ""
-                self.changes.append(Change(finding.path, finding.line, f"{finding.kind.title}{detail}"))
-
     def _is_useful(self, split: str, entries: list[_Entry]) -> bool:
-        """Tell whether a split is worth copying: without a label it can neither teach nor judge."""
+        """Return whether a split is worth copying: without a label it can neither train nor validate."""
         useful = any(entry.lines for entry in entries) or (split == TEST and bool(entries))
         if entries and not useful:
-            self._leave_out(self._dataset.splits[split].sources[0], "no picture has labels")
+            self._leave_out(self._dataset.splits[split].sources[0], "no image has labels")
         return useful
 
     def _leave_out(self, path: Path, why: str, line: int = 0) -> None:
         self.changes.append(Change(path, line, why, is_left_out=True))
 
-    def _without_twins(self) -> dict[str, list[LabelledPicture]]:
-        """Give the pictures of each split, of those with the same bytes only the one with most labels."""
-        given = {name: split.pictures for name, split in self._dataset.splits.items()}
-        if is_one_split(self._dataset):
+    def _without_twins(self) -> dict[str, list[LabelledImage]]:
+        """Return the images of each split, of those with the same bytes only the one with most labels."""
+        given = {name: split.images for name, split in self._dataset.splits.items()}
+        if self._dataset.is_one_split:
             del given[VAL]
         seen: dict[str, Path] = {}
-        kept: dict[str, list[LabelledPicture]] = {}
+        kept: dict[str, list[LabelledImage]] = {}
         for split in (split for split in _PRECEDENCE if split in given):
             kept[split] = []
-            for picture in sorted(given[split], key=lambda picture: (-len(label_texts(picture)), picture.path)):
-                digest = self._facts[picture.path].digest
+            for image in sorted(given[split], key=lambda image: (-len(image.label_texts), image.path)):
+                digest = self._facts[image.path].digest
                 if digest and digest in seen:
-                    self._leave_out(picture.path, f"same picture as {seen[digest]}")
+                    self._leave_out(image.path, f"same image as {seen[digest]}")
                     continue
-                seen[digest] = picture.path
-                kept[split].append(picture)
+                seen[digest] = image.path
+                kept[split].append(image)
+            kept[split].sort(key=lambda image: image.path)
         return kept
 
-    def _entries(self, pictures: list[LabelledPicture]) -> list[_Entry]:
-        entries = (self._entry(picture) for picture in sorted(pictures, key=lambda picture: picture.path))
-        return [entry for entry in entries if entry is not None]
-
-    def _entry(self, picture: LabelledPicture) -> _Entry | None:
-        facts = self._facts[picture.path]
-        reason = self._reason_to_leave_out(picture, facts)
+    def _entry(self, image: LabelledImage) -> _Entry | None:
+        facts, labels = self._facts[image.path], image.labels
+        reason = self._reason_to_leave_out(image, facts)
         if reason or facts.size_wh is None:
-            self._leave_out(picture.path, reason)
+            self._leave_out(image.path, reason)
             return None
-        lines = None
-        if picture.labels is not None:
-            try:
-                lines, changes = repair_labels(picture.labels, facts.size_wh)
-            except BeyondRepairError as error:
-                self._leave_out(picture.labels.path, f"the picture with all its labels: {error}", error.line.number)
-                return None
-            self.changes += changes
-        self._note_move(picture)
-        return _Entry(picture.path, self._suffix(facts), lines)
+        if labels is None:
+            return _Entry(image.path, self._suffix(facts), None)
+        try:
+            lines, changes = _repair_labels(labels, facts.size_wh)
+        except BeyondRepairError as error:
+            self._leave_out(labels.path, f"the image with all its labels: {error}", error.line.number)
+            return None
+        self.changes += changes
+        if labels.path != image.expected_labels:
+            self.changes.append(Change(labels.path, 0, "put where training finds it"))
+        return _Entry(image.path, self._suffix(facts), lines)
 
-    def _reason_to_leave_out(self, picture: LabelledPicture, facts: PictureFacts) -> str:
+    def _reason_to_leave_out(self, image: LabelledImage, facts: ImageFacts) -> str:
         if facts.fault:
             return f"cannot be read: {facts.fault}"
-        if picture.labels and picture.labels.path in self._shared:
-            return f"shares {picture.labels.path.name} with another picture: whose labels are they?"
-        if self._drop_unlabelled and not label_texts(picture):
+        if image.labels and image.labels.path in self._shared:
+            return f"shares {image.labels.path.name} with another image: whose labels are they?"
+        if self._drop_unlabelled and not image.label_texts:
             return "has no labels"
         return ""
 
-    def _note_move(self, picture: LabelledPicture) -> None:
-        if picture.labels and picture.labels.path != picture.expected_labels:
-            self.changes.append(Change(picture.labels.path, 0, "put where training finds it"))
-
-    def _suffix(self, facts: PictureFacts) -> str:
+    def _suffix(self, facts: ImageFacts) -> str:
         suffix = facts.path.suffix.lower()
-        if facts.suffixes and suffix not in facts.suffixes:
-            suffix = facts.suffixes[0]
+        if facts.format and suffix not in facts.format.suffixes:
+            suffix = facts.format.suffixes[0]
         if suffix != facts.path.suffix:
             self.changes.append(Change(facts.path, 0, f"suffix changed to {suffix}"))
         return suffix
 
     def _set_validation_apart(self, splits: dict[str, list[_Entry]]) -> None:
-        """Take the last pictures by name: those of a video resemble their neighbours, so drawing lots would leak."""
+        """Take the last images by name: those of a video resemble their neighbours, so a random choice would leak."""
         entries = splits[TRAIN]
         labelled = [place for place, entry in enumerate(entries) if entry.lines]
         if len(labelled) < 2:
             return
         first = labelled[-max(1, len(labelled) // _VALIDATION_SHARE)]
         splits[TRAIN], splits[VAL] = entries[:first], entries[first:]
-        what = f"the last {len(splits[VAL])} of {len(entries)} training pictures by name became the validation split"
+        what = f"the last {len(splits[VAL])} of {len(entries)} training images by name became the validation split"
         self.changes.append(Change(self._dataset.description.path, 0, what))
 
 
-def _shared_label_files(pictures: Mapping[str, list[LabelledPicture]]) -> set[Path]:
-    counts = Counter(picture.labels.path for split in pictures.values() for picture in split if picture.labels)
-    return {path for path, count in counts.items() if count > 1}
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to write to, which takes its name when all is written, and goes on an error."""
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    temporary.mkdir()
-    try:
-        yield temporary
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _repair_labels(labels: LabelFile, size_wh: tuple[int, int]) -> tuple[list[str], list[Change]]:
+    """Return the lines of the repaired file, each once, and what was changed."""
+    texts: dict[str, None] = {}
+    changes = []
+    if {finding.kind for finding in labels.text_findings} & {Kind.ENCODING, Kind.BYTE_ORDER_MARK}:
+        changes.append(Change(labels.path, 0, "written as UTF-8 without a byte order mark"))
+    for line in labels.lines:
+        text, what = repair_line(line, size_wh)
+        if text in texts:
+            what, text = "line that was there twice", ""
+        if text:
+            texts[text] = None
+        if what:
+            changes.append(Change(labels.path, line.number, what, is_left_out=not text))
+    return list(texts), changes
 
 
 def _write_split(folder: Path, entries: list[_Entry]) -> None:
@@ -224,7 +231,7 @@ def _write_split(folder: Path, entries: list[_Entry]) -> None:
 
 
 def _free_stem(stem: str, taken: set[str]) -> str:
-    """Give a name that no other has, whatever its capitals: pictures of several folders go into one."""
+    """Return a name that no other has, whatever its capitals: images of several folders go into one."""
     candidate, number = stem, 2
     while candidate.lower() in taken:
         candidate, number = f"{stem}_{number}", number + 1
@@ -235,7 +242,7 @@ def _free_stem(stem: str, taken: set[str]) -> str:
 def _write_description(folder: Path, dataset: DataSet, splits: list[str]) -> None:
     # Without 'path' the paths count from the folder of the file, for Ultralytics as for us.
     content: dict[str, object] = {split: f"{_FOLDERS[split]}/{IMAGES}" for split in splits}
-    if is_one_split(dataset):
+    if dataset.is_one_split:
         content[VAL] = content[TRAIN]
     names = list(dataset.class_names)
     content |= {"nc": len(names), "names": names}

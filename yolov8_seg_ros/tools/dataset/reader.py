@@ -1,32 +1,37 @@
-"""Read a data set in YOLO's segmentation form: which pictures, and which objects each of them shows.
+"""Read a data set in YOLO's segmentation form: its images and the objects that each of them shows.
 
-Irregularities that do not hide what is meant are read over; `check` tells of them.
+Irregularities that leave the meaning clear are tolerated here and reported by `check`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from yolov8_seg_ros.errors import DataSetError
-from yolov8_seg_ros.media.sources import PICTURE_SUFFIXES
-from yolov8_seg_ros.tools.dataset.description import MAX_CLASSES, SPLITS, Description, read_description
-from yolov8_seg_ros.tools.dataset.labels import LabelFile, LabelLine, read_labels
+from yolov8_seg_ros.files import read_file
+from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES
+from yolov8_seg_ros.text import numbered_class
+from yolov8_seg_ros.tools.dataset.description import MAX_CLASSES, SPLITS, TRAIN, VAL, Description, read_description
+from yolov8_seg_ros.tools.dataset.labels import LabelFile, read_labels
 
 LABEL_SUFFIX = ".txt"
-#: Where pictures and labels lie side by side, the one word is replaced by the other.
+#: Where images and labels lie side by side, the one word is replaced by the other.
 IMAGES, LABELS = "images", "labels"
 #: What labelling and training programs leave among the labels.
 _NO_LABELS = frozenset({"classes.txt", "notes.txt"})
+_CACHE_SUFFIX = ".cache"
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
-    """Hold a picture's file and its labels.
+class LabelledImage:
+    """An image's file and its labels.
 
     Attributes:
-        path: of the picture.
+        path: of the image.
         labels: None where there is no label file.
         expected_labels: where training looks for the label file.
     """
@@ -35,29 +40,39 @@ class LabelledPicture:
     labels: LabelFile | None
     expected_labels: Path
 
+    @property
+    def label_texts(self) -> set[str]:
+        """The lines of its label file, in no order."""
+        return {line.text for line in self.labels.lines} if self.labels else set()
+
 
 @dataclass(frozen=True)
 class Split:
-    """Hold the pictures of one split.
+    """The images of one split.
 
     Attributes:
         name: train, val or test.
         sources: the folders and list files that they come from.
-        pictures: sorted by path.
-        labels_alone: label files that no picture belongs to.
-        other_files: what lies among the pictures and is none.
+        images: sorted by path.
+        labels_alone: label files that no image belongs to.
+        other_files: files among the images that are not images.
     """
 
     name: str
     sources: tuple[Path, ...]
-    pictures: tuple[LabelledPicture, ...]
+    images: tuple[LabelledImage, ...]
     labels_alone: tuple[Path, ...] = ()
     other_files: tuple[Path, ...] = ()
+
+    def count_objects(self) -> Counter[int]:
+        """Count the objects by class id."""
+        objects = chain.from_iterable(image.labels.objects for image in self.images if image.labels)
+        return Counter(found.class_id for found in objects)
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Hold a data set.
+    """A data set.
 
     Attributes:
         description: what its `data.yaml` says.
@@ -70,24 +85,30 @@ class DataSet:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names by class id, numbered names where the data set gives none."""
-        seen = (line.class_id for split in self.splits.values() for line in _lines(split))
-        return self.description.class_names or tuple(f"class_{index}" for index in range(max(seen, default=-1) + 1))
+        seen = (line.class_id for image in self.all_images() if image.labels for line in image.labels.lines)
+        return self.description.class_names or tuple(map(numbered_class, range(max(seen, default=-1) + 1)))
+
+    @property
+    def is_one_split(self) -> bool:
+        """Whether training and validation take the same files, as small examples do."""
+        train, val = self.splits.get(TRAIN), self.splits.get(VAL)
+        return bool(train and val and train.images == val.images and train.images)
 
     def split(self, name: str) -> Split:
-        """Give a split by its name: train, val or test.
+        """Return a split by its name: train, val or test.
 
         Raises:
-            DataSetError: if there is none, or it has no pictures.
+            DataSetError: if there is none, or it has no images.
         """
         split = self.splits.get(name)
-        if split is None or not split.pictures:
-            filled = [split.name for split in self.splits.values() if split.pictures]
-            raise DataSetError(f"{self.description.path}: no pictures for '{name}'; there are: {', '.join(filled)}")
+        if split is None or not split.images:
+            filled = [split.name for split in self.splits.values() if split.images]
+            raise DataSetError(f"{self.description.path}: no images for '{name}'; there are: {', '.join(filled)}")
         return split
 
-    def all_pictures(self) -> list[LabelledPicture]:
-        """Give the pictures of all splits, each file once."""
-        return list({picture.path: picture for split in self.splits.values() for picture in split.pictures}.values())
+    def all_images(self) -> list[LabelledImage]:
+        """Return the images of all splits, each file once."""
+        return list({image.path: image for split in self.splits.values() for image in split.images}.values())
 
 
 def read_dataset(path: Path) -> DataSet:
@@ -101,56 +122,68 @@ def read_dataset(path: Path) -> DataSet:
         OSError: if a file of it cannot be read.
     """
     description = read_description(path)
-    splits = {name: _read_split(name, description) for name in SPLITS if name in description.folders}
-    used = {picture.labels.path for split in splits.values() for picture in split.pictures if picture.labels}
-    splits = {name: _with_strays(split, used) for name, split in splits.items()}
-    return DataSet(description, splits)
+    images = {split: _read_images(description, split) for split in SPLITS if split in description.folders}
+    used = {image.labels.path for split in images.values() for image in split if image.labels}
+    return DataSet(
+        description,
+        {name: Split(name, description.folders[name], split, *_strays(description.folders[name], used))
+         for name, split in images.items()},
+    )  # fmt: skip
 
 
-def _lines(split: Split) -> Iterable[LabelLine]:
-    return (line for picture in split.pictures if picture.labels for line in picture.labels.lines)
+def is_image_name(path: Path) -> bool:
+    """Return whether a file is taken for an image, by its suffix."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def _read_split(name: str, description: Description) -> Split:
-    sources = description.folders[name]
-    paths = sorted({path for source in sources for path in _picture_paths(source)})
-    finder = _LabelFinder()
-    pictures = []
+def expected_label_path(image: Path) -> Path:
+    """Return the path where training looks for an image's labels: in `labels` in place of the last `images`."""
+    return _label_folder(image.parent) / f"{image.stem}{LABEL_SUFFIX}"
+
+
+def summary_table(dataset: DataSet) -> list[list[str]]:
+    """Return a table of objects by class and of images, with a column for each split; the first row is its head."""
+    splits = list(dataset.splits.values())
+    counts, names = [split.count_objects() for split in splits], dataset.class_names
+    totals = {
+        "objects": [count.total() for count in counts],
+        "images": [len(split.images) for split in splits],
+        "  without a label file": [sum(not image.labels for image in split.images) for split in splits],
+        "  with an empty one": [
+            sum(bool(image.labels and not image.labels.lines) for image in split.images) for split in splits
+        ],
+    }
+    used = sorted(set().union(*counts))
+    rows = {f"{index} {names[index]}": [count[index] for count in counts] for index in used} | totals
+    return [["class", *(split.name for split in splits)], *([title, *map(str, row)] for title, row in rows.items())]
+
+
+def _read_images(description: Description, split: str) -> tuple[LabelledImage, ...]:
+    paths = sorted({path for source in description.folders[split] for path in _image_paths(source)})
+    finder, num_classes = _LabelFinder(), description.num_classes or MAX_CLASSES
+    images = []
     for path in paths:
         found = finder.find(path)
-        labels = read_labels(found, description.num_classes or MAX_CLASSES) if found else None
-        pictures.append(LabelledPicture(path, labels, expected_label_path(path)))
-    return Split(name, sources, tuple(pictures))
+        labels = read_labels(found, num_classes) if found else None
+        images.append(LabelledImage(path, labels, expected_label_path(path)))
+    return tuple(images)
 
 
-def _picture_paths(source: Path) -> Iterable[Path]:
+def _image_paths(source: Path) -> Iterable[Path]:
     if source.is_dir():
-        return (path for path in _files_below(source) if is_picture_name(path))
-    if is_picture_name(source):
+        return (path for path in _files_below(source) if is_image_name(path))
+    if is_image_name(source):
         return [source]
-    return _listed_pictures(source)
-
-
-def _listed_pictures(list_file: Path) -> list[Path]:
-    lines = (line.strip() for line in list_file.read_text(encoding="utf-8-sig", errors="replace").splitlines())
+    lines = (line.strip() for line in read_file(source).decode("utf-8-sig", errors="replace").splitlines())
     # A relative path counts from the folder of the list.
-    return [list_file.parent / line for line in lines if line]
+    return [source.parent / line for line in lines if line]
 
 
-def is_picture_name(path: Path) -> bool:
-    """Tell whether a file is taken for a picture, by its suffix."""
-    return path.suffix.lower() in PICTURE_SUFFIXES
-
-
-def _files_below(folder: Path) -> list[Path]:
-    """Give the files in a folder and its subfolders, without hidden ones (a Mac leaves some in archives)."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-
-
-def expected_label_path(picture: Path) -> Path:
-    """Give the path where training looks for a picture's labels: in `labels` in place of the last `images`."""
-    return _label_folder(picture.parent) / f"{picture.stem}{LABEL_SUFFIX}"
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and its subfolders, without hidden ones (a Mac leaves some in archives)."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def _label_folder(folder: Path) -> Path:
@@ -162,17 +195,17 @@ def _label_folder(folder: Path) -> Path:
 
 
 class _LabelFinder:
-    """Find label files, also those beside the picture or written in other capitals."""
+    """Find label files, also those beside the image or written in other capitals."""
 
     def __init__(self) -> None:
         self._by_folder: dict[Path, dict[str, Path]] = {}
 
-    def find(self, picture: Path) -> Path | None:
-        expected = expected_label_path(picture)
+    def find(self, image: Path) -> Path | None:
+        expected = expected_label_path(image)
         if expected.is_file():
             return expected
         wanted = expected.name.lower()
-        return self._names_in(expected.parent).get(wanted) or self._names_in(picture.parent).get(wanted)
+        return self._names_in(expected.parent).get(wanted) or self._names_in(image.parent).get(wanted)
 
     def _names_in(self, folder: Path) -> dict[str, Path]:
         if folder not in self._by_folder:
@@ -181,17 +214,12 @@ class _LabelFinder:
         return self._by_folder[folder]
 
 
-def _with_strays(split: Split, used: set[Path]) -> Split:
-    folders = [source for source in split.sources if source.is_dir()]
-    label_folders = {_label_folder(folder) for folder in folders} | set(folders)
-    labels = {path for folder in label_folders if folder.is_dir() for path in _files_below(folder) if _is_label(path)}
-    others = {path for folder in folders for path in _files_below(folder) if _is_other(path)}
-    return Split(split.name, split.sources, split.pictures, tuple(sorted(labels - used)), tuple(sorted(others)))
-
-
-def _is_label(path: Path) -> bool:
-    return path.suffix.lower() == LABEL_SUFFIX and path.name not in _NO_LABELS
-
-
-def _is_other(path: Path) -> bool:
-    return not is_picture_name(path) and path.suffix.lower() not in (LABEL_SUFFIX, ".cache")
+def _strays(sources: Iterable[Path], used: set[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the label files without an image, and what is neither image nor label."""
+    folders = {source for source in sources if source.is_dir()}
+    beside = {label_folder for folder in folders if (label_folder := _label_folder(folder)).is_dir()}
+    files = {path for folder in folders | beside for path in _files_below(folder)}
+    labels = {path for path in files if path.suffix.lower() == LABEL_SUFFIX and path.name not in _NO_LABELS}
+    among_images = {path for folder in folders for path in _files_below(folder) if not is_image_name(path)}
+    others = {path for path in among_images if path.suffix.lower() not in (LABEL_SUFFIX, _CACHE_SUFFIX)}
+    return tuple(sorted(labels - used)), tuple(sorted(others))

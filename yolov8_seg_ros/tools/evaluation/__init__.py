@@ -1,1 +1,1 @@
-"""Measure how well a model does on a data set whose truth is known."""
+"""Measure a model's accuracy on a data set with ground truth."""

@@ -1,220 +1,270 @@
-"""Write the page that a person looks at: one HTML file that needs nothing beside itself."""
+"""Write what an evaluation came to: results, ground truth, figures, and a page for people that needs no other file."""
 
 from __future__ import annotations
 
+import base64
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.tools.evaluation.charts import Line, Mark, line_chart
-from yolov8_seg_ros.tools.evaluation.gallery import Shown
-from yolov8_seg_ros.tools.evaluation.matches import threshold_curve
-from yolov8_seg_ros.tools.evaluation.metrics import BOX, MASK, Measured, Scores
+from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.errors import MediaError
+from yolov8_seg_ros.files import replacing
+from yolov8_seg_ros.media.coco import from_coco_results
+from yolov8_seg_ros.media.image_file import read_image
+from yolov8_seg_ros.media.overlay import draw_overlay
+from yolov8_seg_ros.media.writers import write_json
+from yolov8_seg_ros.text import STAGES, clean_text
+from yolov8_seg_ros.tools.evaluation.metrics import (
+    BOX,
+    FIGURES,
+    MASK,
+    Figures,
+    ImageQuality,
+    Matches,
+    Scores,
+    image_qualities,
+    measure,
+    threshold_curve,
+)
+from yolov8_seg_ros.tools.evaluation.run import Evaluation
 
+RESULTS_NAME = "results.json"
+TRUTH_NAME = "ground_truth.json"
+#: Written where of some objects only the box is known, so that masks have another ground truth than boxes.
+MASK_TRUTH_NAME = "ground_truth_masks.json"
+METRICS_NAME = "metrics.json"
+REPORT_NAME = "report.html"
 TITLES = {BOX: "box", MASK: "mask"}
-FIGURES = ("AP", "AP50", "AP75", "AR")
-_COLORS = {BOX: "#1f6fd1", MASK: "#d95f02"}
-_PRECISION, _RECALL, _F1 = "#1f6fd1", "#d95f02", "#2b8a3e"
+#: Images shown of the worst, and of the best.
+_NUM_SHOWN = 6
+#: Of the longer side of an image, as it is shown, and between ground truth and results.
+_SHOWN_PX, _GAP_PX = 560, 8
+_JPEG_QUALITY = 82
+#: A mask without a pixel: for an object of which only the box is known.
+_NO_OUTLINE: list[list[float]] = [[0.0] * 6]
 _GRID: NDArray[np.float64] = np.linspace(0, 1, 201, dtype=np.float64)
+#: Where the lines of a chart are named, in its units.
+_KEY_LEFT_PX, _KEYS_WIDTH_PX = 52, 396
 
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1c2430;background:#fff;max-width:1240px;margin:24px auto;padding:0 20px}
-h1{font-size:24px;margin:0}h2{font-size:18px;margin:36px 0 8px}p{margin:6px 0;max-width:90ch}.quiet{color:#5b6675}
-.row{display:flex;flex-wrap:wrap;gap:20px}.row>*{flex:1 1 420px;min-width:0}
-.cards{display:flex;flex-wrap:wrap;gap:12px;margin:18px 0}
-.card{border:1px solid #dfe4ea;border-radius:8px;padding:8px 16px}.card b{display:block;font-size:26px;line-height:1.2}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-td,th{padding:3px 10px;text-align:right;border-bottom:1px solid #eceff3}
-th{background:#f6f8fa}td:first-child,th:first-child{text-align:left}.sep{border-left:2px solid #dfe4ea}
-.facts td{text-align:left}.facts td:first-child{white-space:nowrap;color:#5b6675}th[colspan]{text-align:left}
-td.bar{background:linear-gradient(90deg,#cfe3fb var(--part),transparent var(--part))}
-svg{width:100%;height:auto;max-width:580px}.grid{stroke:#e6eaef;fill:none}.line{fill:none;stroke-width:2}
-text{font-family:system-ui,sans-serif;fill:#1c2430}.title{font-size:14px;font-weight:600}.axis{font-size:12px}
-.tick,.note{font-size:11px;fill:#5b6675}.mark{stroke:#5b6675;stroke-dasharray:3 3}.dot{fill:#2b8a3e}.note{fill:#1c2430}
-figure{margin:0 0 18px}figure img{width:100%;height:auto;display:block}figcaption{font-size:13px}
-code,pre{font-family:ui-monospace,monospace;font-size:13px}pre{background:#f6f8fa;padding:10px 14px;overflow:auto}
-"""
-_BY_HAND = """\
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
-
-truth = COCO("{truth}")
-evaluation = COCOeval(truth, truth.loadRes("results.json"), "{kind}")
-evaluation.evaluate()
-evaluation.accumulate()
-evaluation.summarize()"""
+_Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-@dataclass(frozen=True)
-class Report:
-    """Hold what the page tells.
+def measure_all(evaluation: Evaluation) -> dict[str, Figures]:
+    """Measure boxes and masks."""
+    return {
+        BOX: measure(evaluation.box_truth, evaluation.results, BOX),
+        MASK: measure(evaluation.mask_truth, evaluation.results, MASK),
+    }
 
-    Attributes:
+
+def write_all(
+    folder: Path,
+    evaluation: Evaluation,
+    figures: Mapping[str, Figures],
+    title: str,
+    facts: Sequence[tuple[str, str]],
+) -> None:
+    """Write all files of an evaluation.
+
+    Args:
+        folder: to write to.
+        evaluation: ground truth and results.
+        figures: by kind.
         title: of the page.
         facts: what was measured and how, as name and value.
-        measured: figures by kind.
-        truth_names: by kind, the file that has the truth.
-        worst: pictures, worst first.
-        best: pictures, best first.
-        threshold: the lowest score of what is drawn in them.
+
+    Raises:
+        OSError: if a file cannot be written.
     """
-
-    title: str
-    facts: Sequence[tuple[str, str]]
-    measured: Mapping[str, Measured]
-    truth_names: Mapping[str, str]
-    worst: Sequence[Shown]
-    best: Sequence[Shown]
-    threshold: float
-
-    def html(self) -> str:
-        """Give the page."""
-        return "\n".join(
-            [
-                '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
-                '<meta name="viewport" content="width=device-width">',
-                f"<title>{escape(self.title)}</title><style>{_STYLE}</style></head><body>",
-                f"<h1>{escape(self.title)}</h1>",
-                *_cards(self.measured),
-                _facts(self.facts),
-                *_curves(self.measured),
-                *_thresholds(self.measured),
-                *_classes(self.measured),
-                *self._pictures(),
-                *self._by_hand(),
-                "</body></html>",
-            ]
-        )
-
-    def _pictures(self) -> list[str]:
-        if not self.worst and not self.best:
-            return []
-        return [
-            "<h2>Pictures</h2>",
-            f'<p class="quiet">Truth on the left, what was found with a score of {self.threshold:.2f} or more on the '
-            "right. Quality is the mean IoU of the masks found, lowered by objects missed and false alarms; an object "
-            "is found where the IoU is 0.50 at least.</p>",
-            *_gallery("Worst", self.worst),
-            *_gallery("Best", self.best),
-        ]
-
-    def _by_hand(self) -> list[str]:
-        snippets = [_BY_HAND.format(truth=self.truth_names[kind], kind=kind) for kind in self.measured]
-        return [
-            "<h2>The same figures by hand</h2>",
-            '<p class="quiet">In the folder of this page; pycocotools counts at most 100 found in a picture and class.'
-            "</p>",
-            *(f"<pre>{escape(snippet)}</pre>" for snippet in snippets),
-        ]
+    write_json(folder / TRUTH_NAME, evaluation.box_truth)
+    if evaluation.has_boxes_alone:
+        write_json(folder / MASK_TRUTH_NAME, evaluation.mask_truth)
+    else:
+        (folder / MASK_TRUTH_NAME).unlink(missing_ok=True)
+    write_json(folder / RESULTS_NAME, evaluation.results)
+    write_json(folder / METRICS_NAME, _metrics(evaluation, figures, facts))
+    page = _page(evaluation, figures, title, facts)
+    with replacing(folder / REPORT_NAME) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
-def shown_figure(value: float, decimals: int = 4) -> str:
-    """Give a figure for a table; a dash where it is not defined."""
+def figure_text(value: float, decimals: int = 4) -> str:
+    """Return a figure for a table; a dash where it is not defined."""
     return "-" if math.isnan(value) else f"{value:.{decimals}f}"
 
 
-def figures_of(scores: Scores) -> tuple[float, ...]:
-    """Give the values of `FIGURES`."""
-    return scores.ap, scores.ap_50, scores.ap_75, scores.ar
+def _metrics(
+    evaluation: Evaluation, figures: Mapping[str, Figures], facts: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    return {
+        **dict(facts),
+        "num_images": len(evaluation.images),
+        "num_skipped": evaluation.skipped,
+        "mean_ms": dict(zip(STAGES, evaluation.mean_times_ms, strict=True)),
+        **{TITLES[kind]: _figures(one) for kind, one in figures.items()},
+    }
 
 
-def _cards(measured: Mapping[str, Measured]) -> list[str]:
-    cards = [
-        f'<div class="card"><b>{shown_figure(value, 3)}</b>{TITLES[kind]} {name}</div>'
-        for kind, one in measured.items()
-        for name, value in zip(FIGURES, figures_of(one.scores), strict=True)
-    ]
-    return ['<div class="cards">', *cards, "</div>"]
+def _figures(figures: Figures) -> dict[str, Any]:
+    curve = threshold_curve(figures.matches)
+    classes = [{"name": one.name, "objects": one.objects, **_named(one.scores)} for one in figures.classes.values()]
+    best = {"score": curve.best_score, "f1": curve.best_f1}
+    return {**_named(figures.scores), "best_f1": best, "classes": classes}
 
 
-def _facts(facts: Sequence[tuple[str, str]]) -> str:
-    rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in facts)
-    return f'<table class="facts">{rows}</table>'
+def _named(scores: Scores) -> dict[str, float | None]:
+    # JSON has no NaN.
+    return {name: None if math.isnan(value) else value for name, value in zip(FIGURES, scores, strict=True)}
 
 
-def _curves(measured: Mapping[str, Measured]) -> list[str]:
-    titles = {"precision_50": "IoU 0.50", "precision_mean": "Mean over IoU 0.50 to 0.95"}
-    charts = []
-    for column, title in titles.items():
-        lines = [
-            Line(f"{TITLES[kind]} {np.mean(getattr(one, column)):.3f}", _COLORS[kind], one.recall, getattr(one, column))
-            for kind, one in measured.items()
+def _page(evaluation: Evaluation, figures: Mapping[str, Figures], title: str, facts: Sequence[tuple[str, str]]) -> str:
+    masks = figures[MASK].matches
+    threshold = threshold_curve(masks).best_score
+    qualities = image_qualities(masks, threshold)
+    count = min(_NUM_SHOWN, len(qualities) // 2)
+    worst, best = qualities[: max(count, len(qualities) % 2)], qualities[::-1][:count]
+    gallery = _Gallery(evaluation, [*worst, *best], threshold)
+    return _filled(
+        "report.html",
+        title=_shown(title),
+        scores=_table([["", *FIGURES]], ([TITLES[kind], *_cells(one.scores)] for kind, one in figures.items())),
+        facts=_table([], facts, "facts"),
+        precision_charts="".join(_precision_chart(TITLES[kind], one) for kind, one in figures.items()),
+        threshold_charts="".join(_threshold_chart(TITLES[kind], one.matches) for kind, one in figures.items()),
+        classes=_class_table(figures),
+        threshold=f"{threshold:.2f}",
+        worst="".join(map(gallery.figure, worst)),
+        best="".join(map(gallery.figure, best)),
+        box_truth=TRUTH_NAME,
+        mask_truth=MASK_TRUTH_NAME if evaluation.has_boxes_alone else TRUTH_NAME,
+    )
+
+
+def _filled(template_name: str, **texts: str) -> str:
+    template = files(__package__).joinpath(template_name).read_text(encoding="utf-8")
+    return Template(template).substitute(texts)
+
+
+def _shown(text: str) -> str:
+    return escape(clean_text(text))
+
+
+def _table(heads: Iterable[Sequence[str]], rows: Iterable[Sequence[str]], kind: str = "") -> str:
+    lines = [(cells, "th") for cells in heads] + [(cells, "td") for cells in rows]
+    body = "\n".join(
+        "<tr>" + "".join(f"<{tag}>{_shown(cell)}</{tag}>" for cell in cells) + "</tr>" for cells, tag in lines
+    )
+    return f'<table class="{kind}">\n{body}\n</table>'
+
+
+def _cells(scores: Scores) -> list[str]:
+    return [figure_text(value, 3) for value in scores]
+
+
+def _class_table(figures: Mapping[str, Figures]) -> str:
+    box = figures[BOX]
+    heads = ["class", "objects", *(f"{TITLES[kind]} {name}" for kind in figures for name in FIGURES)]
+    mean = ["mean", str(box.matches.num_objects), *(cell for one in figures.values() for cell in _cells(one.scores))]
+    rows = [
+        [
+            one.name,
+            str(one.objects),
+            *(c for kind in figures.values() for c in _cells(kind.classes[category_id].scores)),
         ]
-        charts.append(f"<div>{line_chart(title, 'recall', 'precision', lines)}</div>")
-    return [
-        "<h2>Precision and recall</h2>",
-        '<p class="quiet">Mean over the classes that have objects.</p>',
-        '<div class="row">',
-        *charts,
-        "</div>",
+        for category_id, one in sorted(box.classes.items(), key=lambda item: -item[1].objects)
+        if one.objects
     ]
+    return _table([heads, mean], rows)
 
 
-def _thresholds(measured: Mapping[str, Measured]) -> list[str]:
-    charts = [f"<div>{_threshold_chart(kind, one)}</div>" for kind, one in measured.items()]
-    return [
-        "<h2>Which score to ask for</h2>",
-        '<p class="quiet">Over all classes together, at IoU 0.50: precision is the part of what is found that is '
-        "right, recall the part of the objects that is found, F1 their harmonic mean.</p>",
-        '<div class="row">',
-        *charts,
-        "</div>",
-    ]
+def _precision_chart(title: str, figures: Figures) -> str:
+    lines = {
+        f"IoU 0.50 ({figures.scores.ap_50:.3f})": (figures.recall, figures.precision_50),
+        f"IoU 0.50 to 0.95 ({figures.scores.ap:.3f})": (figures.recall, figures.precision_mean),
+    }
+    return _chart(title, "recall", "precision", lines)
 
 
-def _threshold_chart(kind: str, measured: Measured) -> str:
-    curve = threshold_curve(measured.matches)
+def _threshold_chart(title: str, matches: Matches) -> str:
+    curve = threshold_curve(matches)
     # A threshold between two scores keeps what the next higher one does; above all of them nothing is kept.
     place = np.searchsorted(curve.score, _GRID[curve.score[-1] >= _GRID])
     x = _GRID[: len(place)]
-    mark = Mark(f"best F1 {curve.best_f1:.2f} at score {curve.best_score:.2f}", curve.best_score, curve.best_f1)
-    lines = [
-        Line("precision", _PRECISION, x, curve.precision[place]),
-        Line("recall", _RECALL, x, curve.recall[place]),
-        Line("F1", _F1, x, curve.f1[place]),
-    ]
-    return line_chart(TITLES[kind], "lowest score kept", "", lines, [mark])
+    lines = {"precision": (x, curve.precision[place]), "recall": (x, curve.recall[place]), "F1": (x, curve.f1[place])}
+    title = f"{title}: best F1 {curve.best_f1:.2f} at score {curve.best_score:.2f}"
+    return _chart(title, "score threshold", "precision, recall, F1", lines, curve.best_score)
 
 
-def _classes(measured: Mapping[str, Measured]) -> list[str]:
-    heads = "".join(f'<th colspan="{len(FIGURES)}" class="sep">{TITLES[kind]}</th>' for kind in measured)
-    names = "".join(f"<th{_sep(place)}>{name}</th>" for _ in measured for place, name in enumerate(FIGURES))
-    box = measured[BOX]
-    rows = []
-    for category_id, one in sorted(box.classes.items(), key=lambda item: -item[1].objects):
-        if one.objects:
-            cells = "".join(_cells(kind_measured.classes[category_id].scores) for kind_measured in measured.values())
-            rows.append(f"<tr><td>{escape(one.name)}</td><td>{one.objects}</td>{cells}</tr>")
-    totals = "".join(_cells(one.scores) for one in measured.values())
-    return [
-        "<h2>Classes</h2>",
-        f"<table><tr><th></th><th></th>{heads}</tr><tr><th>class</th><th>objects</th>{names}</tr>",
-        f"<tr><th>mean</th><th>{box.matches.num_objects}</th>{totals}</tr>",
-        *rows,
-        "</table>",
-    ]
+def _chart(title: str, x_label: str, y_label: str, lines: Mapping[str, _Line], mark_x: float | None = None) -> str:
+    """Return a chart of lines whose coordinates are 0 to 1; `mark_x` is marked by a vertical line."""
+    mark = "" if mark_x is None else f'<polyline class="mark" points="{mark_x},0 {mark_x},1"/>'
+    points = (" ".join(f"{x:.4g},{y:.4g}" for x, y in zip(*line, strict=True)) for line in lines.values())
+    drawn = (f'<polyline class="line{number}" points="{pairs}"/>' for number, pairs in enumerate(points))
+    keys = (
+        f'<text class="key{number}" x="{_KEY_LEFT_PX + number * _KEYS_WIDTH_PX // len(lines)}" y="321">{label}</text>'
+        for number, label in enumerate(lines)
+    )
+    texts = {"title": title, "x_label": x_label, "y_label": y_label}
+    return f"<div>{_filled('chart.svg', **texts, lines=''.join(drawn) + mark, keys=''.join(keys))}</div>"
 
 
-def _sep(place: int) -> str:
-    return ' class="sep"' if place == 0 else ""
+class _Gallery:
+    """Images of an evaluation, drawn with the ground truth beside the results."""
+
+    def __init__(self, evaluation: Evaluation, qualities: Iterable[ImageQuality], threshold: float) -> None:
+        wanted = {quality.image_id for quality in qualities}
+        self._paths = evaluation.paths
+        self._file_names = {image["id"]: str(image["file_name"]) for image in evaluation.images}
+        self._names = [category["name"] for category in evaluation.categories]
+        self._classes = {category["id"]: index for index, category in enumerate(evaluation.categories)}
+        self._truth = _by_image(({"score": 1.0, **true} for true in evaluation.annotations), wanted)
+        self._results = _by_image((found for found in evaluation.results if found["score"] >= threshold), wanted)
+
+    def figure(self, quality: ImageQuality) -> str:
+        """Return an image with its caption; only the caption where the image cannot be read any more."""
+        name = _shown(self._file_names[quality.image_id])
+        try:
+            jpeg = base64.b64encode(self._jpeg(quality.image_id)).decode("ascii")
+            image = f'<img src="data:image/jpeg;base64,{jpeg}" alt="{name}"/>'
+        except MediaError as error:
+            image = _shown(str(error))
+        return (
+            f"<figure>{image}<figcaption><b>{name}</b> quality {quality.quality:.2f}: {quality.detected} detected, "
+            f"{quality.missed} missed, {quality.false_alarms} false alarms</figcaption></figure>\n"
+        )
+
+    def _jpeg(self, image_id: int) -> bytes:
+        image = read_image(self._paths[image_id])
+        image_hw = (image.shape[0], image.shape[1])
+        scale = min(1.0, _SHOWN_PX / max(image_hw))
+        truth = draw_overlay(image, self._instances(self._truth[image_id], image_hw), self._names, scores=False)
+        found = draw_overlay(image, self._instances(self._results[image_id], image_hw), self._names)
+        gap = np.full((image_hw[0], max(1, round(_GAP_PX / scale)), 3), 255, np.uint8)
+        drawn = np.hstack([truth, gap, found])
+        if scale < 1:
+            drawn = np.asarray(cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        return cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+
+    def _instances(self, entries: Iterable[Mapping[str, Any]], image_hw: tuple[int, int]) -> Instances:
+        drawn = [
+            {"segmentation": _NO_OUTLINE, **entry, "category_id": self._classes[entry["category_id"]]}
+            for entry in entries
+        ]
+        return from_coco_results(drawn, image_hw)
 
 
-def _cells(scores: Scores) -> str:
-    ap, *others = figures_of(scores)
-    part = 0.0 if math.isnan(ap) else 100 * ap
-    first = f'<td class="sep bar" style="--part:{part:.0f}%">{shown_figure(ap, 3)}</td>'
-    return first + "".join(f"<td>{shown_figure(value, 3)}</td>" for value in others)
-
-
-def _gallery(title: str, pictures: Sequence[Shown]) -> list[str]:
-    figures = [
-        f'<figure><img src="{shown.data_url}" alt="{escape(shown.file_name)}"><figcaption><b>'
-        f"{escape(shown.file_name)}</b> quality {shown.quality.quality:.2f}: {shown.quality.found} found, "
-        f"{shown.quality.missed} missed, {shown.quality.surplus} false alarms</figcaption></figure>"
-        for shown in pictures
-    ]
-    return [f"<h3>{title}</h3>", '<div class="row">', *figures, "</div>"] if figures else []
+def _by_image(entries: Iterable[Mapping[str, Any]], wanted: set[int]) -> dict[int, list[Mapping[str, Any]]]:
+    by_image: dict[int, list[Mapping[str, Any]]] = {image_id: [] for image_id in wanted}
+    for entry in entries:
+        if entry["image_id"] in wanted:
+            by_image[entry["image_id"]].append(entry)
+    return by_image

@@ -1,9 +1,9 @@
-"""Run a model on the pictures of a truth, and hold what it found beside what is there."""
+"""Run a model on annotated images, and collect its results beside the ground truth in COCO's form."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,25 @@ import numpy as np
 from yolov8_seg_ros.core.segmenter import Segmenter, StageTimes
 from yolov8_seg_ros.errors import EvaluationError, MediaError
 from yolov8_seg_ros.media.coco import CocoResult, compress, to_coco_results
-from yolov8_seg_ros.media.sources import read_picture
-from yolov8_seg_ros.tools.evaluation.progress import Found, Progress
-from yolov8_seg_ros.tools.evaluation.truth import Annotation, TruePicture
+from yolov8_seg_ros.media.image_file import read_image
+from yolov8_seg_ros.tools.evaluation.ground_truth import AnnotatedImage, Annotation
+from yolov8_seg_ros.tools.evaluation.progress import ImageResult, Progress
 
 Skip = Callable[[str], object]
 
 
 @dataclass
-class Evaluated:
-    """Hold truth and results of the same pictures, in COCO's form.
+class Evaluation:
+    """Ground truth and results of the same images.
 
     Attributes:
         categories: of the classes that are compared.
-        images: one for each picture that could be read.
-        annotations: the truth.
-        results: what was found, of these categories.
+        images: one for each image that could be read.
+        annotations: the ground truth.
+        results: of the model, of these categories.
         paths: file by image id.
-        times: of each picture.
-        skipped: the number of pictures that could not be read.
+        times: of each image.
+        skipped: the number of images that could not be read.
     """
 
     categories: list[dict[str, Any]]
@@ -43,18 +43,18 @@ class Evaluated:
 
     @property
     def box_truth(self) -> dict[str, Any]:
-        """The truth that boxes are compared with, as a COCO annotations file."""
+        """The ground truth of boxes, as a COCO annotations file."""
         return {"images": self.images, "categories": self.categories, "annotations": self.annotations}
 
     @property
     def mask_truth(self) -> dict[str, Any]:
-        """The truth that masks are compared with.
+        """The ground truth of masks.
 
-        An object of which only the box is known becomes a region that is not judged (`iscrowd`): it cannot be missed,
-        and what is found inside it counts neither for nor against the model.
+        An object of which only the box is known becomes a region to ignore (`iscrowd`): it cannot be missed, and
+        results inside it count neither for nor against the model.
         """
         sizes = {image["id"]: (image["height"], image["width"]) for image in self.images}
-        annotations = [_unjudged_if_box(annotation, sizes) for annotation in self.annotations]
+        annotations = [_ignored_if_box(annotation, sizes) for annotation in self.annotations]
         return {**self.box_truth, "annotations": annotations}
 
     @property
@@ -63,83 +63,80 @@ class Evaluated:
         return any("segmentation" not in annotation for annotation in self.annotations)
 
     @property
-    def mean_times(self) -> StageTimes:
-        """The mean of the pictures' times."""
-        table = np.array([(times.preprocess_ms, times.inference_ms, times.postprocess_ms) for times in self.times])
-        return StageTimes(*table.mean(axis=0).tolist())
+    def mean_times_ms(self) -> list[float]:
+        """The mean times of preprocess, inference and postprocess, in milliseconds."""
+        return [float(mean) for mean in np.mean([astuple(times) for times in self.times], axis=0)]
 
-    def add(
-        self, picture: TruePicture, found: Found, annotations: Iterable[Annotation], categories: Mapping[int, int]
-    ) -> None:
-        """Add a picture; classes that are not among `categories` (category id by class index) are left out."""
-        image_id, (height, width) = picture.image_id, found.image_hw
-        self.images.append({"id": image_id, "file_name": picture.file_name, "width": width, "height": height})
-        self.paths[image_id] = picture.path
-        self.times.append(found.times)
-        compared = set(categories.values())
+    def add(self, image: AnnotatedImage, result: ImageResult, categories: Mapping[int, int]) -> None:
+        """Add an image; classes that are not among `categories` (category id by class index) are left out.
+
+        Raises:
+            EvaluationError: if its annotations are of another size.
+        """
+        image_id, (height, width) = image.image_id, result.image_hw
+        annotations, compared = image.annotations(result.image_hw), set(categories.values())
+        self.images.append({"id": image_id, "file_name": image.file_name, "width": width, "height": height})
+        self.paths[image_id] = image.path
+        self.times.append(result.times)
         for annotation in annotations:
             if annotation["category_id"] in compared:
                 # From 1: pycocotools takes 0 for none.
                 number = len(self.annotations) + 1
                 self.annotations.append({"id": number, "image_id": image_id, **annotation})
-        for result in found.results:
-            if result["category_id"] in categories:
-                category_id = categories[result["category_id"]]
-                self.results.append({**result, "image_id": image_id, "category_id": category_id})
+        for found in result.results:
+            if found["category_id"] in categories:
+                category_id = categories[found["category_id"]]
+                self.results.append({**found, "image_id": image_id, "category_id": category_id})
 
 
 def evaluate(
-    pictures: Iterable[TruePicture],
+    images: Iterable[AnnotatedImage],
     segmenter: Segmenter,
     categories: Mapping[int, int],
     names: Mapping[int, str],
     progress: Progress,
     on_skip: Skip = lambda why: None,
     advance: Callable[[], object] = lambda: None,
-) -> Evaluated:
-    """Segment pictures, as far as that has not been done already.
+) -> Evaluation:
+    """Segment images, as far as that has not been done already.
 
     Args:
-        pictures: with what is to be found in them.
-        segmenter: what finds it.
+        images: with their ground truth.
+        segmenter: detects the instances.
         categories: category id by class index of the model; others are left out.
         names: by category id.
-        progress: holds what was found already, and gets what is found.
-        on_skip: called for each picture that cannot be read, with the reason.
-        advance: called after each picture.
+        progress: has the results of an interrupted run, and gets new ones.
+        on_skip: called for each image that cannot be read, with the reason.
+        advance: called after each image.
 
     Raises:
-        EvaluationError: if no picture can be read.
+        EvaluationError: if no image can be read.
         OSError: if the progress cannot be written.
     """
     compared = sorted(categories.values())
-    evaluated = Evaluated([{"id": category_id, "name": names[category_id]} for category_id in compared])
-    for picture in pictures:
+    evaluation = Evaluation([{"id": category_id, "name": names[category_id]} for category_id in compared])
+    for image in images:
         try:
-            found = _found(picture, segmenter, progress)
-            evaluated.add(picture, found, picture.annotate(found.image_hw), categories)
-        except MediaError as error:
-            evaluated.skipped += 1
-            on_skip(str(error))
-        except EvaluationError as error:
-            evaluated.skipped += 1
-            on_skip(f"{picture.path}: {error}")
+            evaluation.add(image, _result(image.path, segmenter, progress), categories)
+        except (MediaError, EvaluationError) as error:
+            evaluation.skipped += 1
+            on_skip(str(error) if isinstance(error, MediaError) else f"{image.path}: {error}")
         advance()
-    if not evaluated.images:
-        raise EvaluationError("nothing was evaluated: none of the pictures can be read")
-    return evaluated
+    if not evaluation.images:
+        raise EvaluationError("nothing was evaluated: none of the images can be read")
+    return evaluation
 
 
-def _found(picture: TruePicture, segmenter: Segmenter, progress: Progress) -> Found:
-    if picture.path.is_file() and (kept := progress.find(picture.path)):
+def _result(path: Path, segmenter: Segmenter, progress: Progress) -> ImageResult:
+    if path.is_file() and (kept := progress.find(path)):
         return kept
-    instances = segmenter.segment(read_picture(picture.path))
-    found = Found(instances.image_hw, segmenter.times, to_coco_results(instances, image_id=0))
-    progress.add(picture.path, found)
-    return found
+    instances = segmenter.segment(read_image(path))
+    result = ImageResult(instances.image_hw, segmenter.times, to_coco_results(instances, image_id=0))
+    progress.add(path, result)
+    return result
 
 
-def _unjudged_if_box(annotation: Annotation, sizes: Mapping[int, tuple[int, int]]) -> Annotation:
+def _ignored_if_box(annotation: Annotation, sizes: Mapping[int, tuple[int, int]]) -> Annotation:
     if "segmentation" in annotation:
         return annotation
     left, top, width, height = annotation["bbox"]

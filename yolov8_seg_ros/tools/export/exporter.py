@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.model_spec import STRIDES_PX
 from yolov8_seg_ros.errors import ExportError
-from yolov8_seg_ros.media.writers import replacing
+from yolov8_seg_ros.files import replacing
 from yolov8_seg_ros.tools.export.agreement import Agreement, compare
 from yolov8_seg_ros.tools.export.convert import convert
 from yolov8_seg_ros.tools.export.environment import quiet

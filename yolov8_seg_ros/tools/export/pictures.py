@@ -14,8 +14,9 @@ from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.preprocess import Preprocessor
 from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.errors import ExportError
+from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, read_image
 from yolov8_seg_ros.media.scene import SyntheticScene
-from yolov8_seg_ros.media.sources import DEMO, PICTURE_SUFFIXES, read_picture
+from yolov8_seg_ros.media.sources import DEMO
 from yolov8_seg_ros.tools.dataset.description import SPLITS
 from yolov8_seg_ros.tools.dataset.reader import read_dataset
 
@@ -35,7 +36,7 @@ class Pictures(Sequence[NDArray[np.uint8]]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:  # type: ignore[override]
-        return read_picture(self.paths[index])
+        return read_image(self.paths[index])
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,10 @@ def network_inputs(pictures: Sequence[NDArray[np.uint8]], input_hw: tuple[int, i
 
 
 def _pictures_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _pictures_of_data_set(data_yaml: Path) -> list[Path]:
     splits = read_dataset(data_yaml).splits
-    filled = [[picture.path for picture in splits[name].pictures] for name in SPLITS if name in splits]
+    filled = [[image.path for image in splits[name].images] for name in SPLITS if name in splits]
     return next((paths for paths in filled if paths), [])

@@ -1,58 +1,72 @@
-"""Read the truth from a COCO annotations file, as COCO itself and labelling programs write it."""
+"""Read ground truth from a COCO annotations file, as COCO itself and labelling programs write it."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as rle_codec
 
-from yolov8_seg_ros.errors import EvaluationError
+from yolov8_seg_ros.errors import EvaluationError, one_line
+from yolov8_seg_ros.files import read_file
 from yolov8_seg_ros.media.coco import compress
-from yolov8_seg_ros.tools.evaluation.truth import Annotation, TruePicture, Truth, box_annotation
+from yolov8_seg_ros.model_files.class_names import clean_class_name
+from yolov8_seg_ros.tools.evaluation.ground_truth import AnnotatedImage, Annotation, GroundTruth, box_annotation
 
-#: COCO's own annotation files are called so, each after the folder of its pictures: instances_val2017.json.
+#: COCO's own annotation files are called so, each after the folder of its images: instances_val2017.json.
 _PREFIX = "instances_"
 #: x and y of three points.
 _MIN_POLYGON = 6
 
 
-def read_coco_truth(path: Path, images: Path | None = None) -> Truth:
+def read_coco(path: Path, images: Path | None = None) -> GroundTruth:
     """Read an annotations file.
 
     Args:
         path: the JSON file.
-        images: the folder that the names of its pictures count from; looked for near the file where None.
+        images: the folder that the names of its images count from; looked for near the file where None.
 
     Raises:
-        EvaluationError: if it is no such file, or its pictures are not there.
+        EvaluationError: if it is not such a file, or its images are not there.
         OSError: if it cannot be read.
     """
     content = _load(path)
-    names = {entry["id"]: str(entry["name"]) for entry in _entries(path, content, "categories", id=int, name=str)}
+    names = {
+        entry["id"]: clean_class_name(entry["name"])
+        for entry in _entries(path, content, "categories", id=int, name=str)
+    }
     entries = list(_entries(path, content, "images", id=int, file_name=str))
     if not entries or len({entry["id"] for entry in entries}) < len(entries):
         raise EvaluationError(f"{path}: {len(entries)} images; expected one at least, each with an id of its own")
     by_image, used, lost = _annotations_by_image(path, content, names, {entry["id"] for entry in entries})
     folder = images or _find_folder(path, entries[0]["file_name"])
-    pictures = tuple(
-        TruePicture(folder / entry["file_name"], entry["file_name"], entry["id"], _annotator(by_image[entry["id"]]))
+    annotated = [
+        _CocoImage(folder / entry["file_name"], entry["file_name"], entry["id"], by_image[entry["id"]])
         for entry in sorted(entries, key=lambda entry: str(entry["file_name"]))
-    )
-    if not any(picture.path.is_file() for picture in pictures):
-        raise EvaluationError(f"{folder}: none of the pictures of {path} is there; give their folder with --images")
+    ]
+    if not any(image.path.is_file() for image in annotated):
+        raise EvaluationError(f"{folder}: none of the images of {path} is there; give their folder with --images")
     notes = (f"{lost} annotations of {path.name} cannot be used: they name no image, or have no box",) if lost else ()
-    return Truth(path, names, used, pictures, notes)
+    return GroundTruth(path, names, used, annotated, notes)
+
+
+@dataclass(frozen=True)
+class _CocoImage(AnnotatedImage):
+    entries: Sequence[Mapping[str, Any]]
+
+    def annotations(self, image_hw: tuple[int, int]) -> list[Annotation]:
+        return [_annotation(entry, image_hw) for entry in self.entries]
 
 
 def _load(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_file(path).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise EvaluationError(f"{path}: is no JSON ({error})") from error
+        raise EvaluationError(f"{path}: is not JSON ({one_line(error)})") from error
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
         raise EvaluationError(
             f"{path}: expected COCO annotations, with 'images', 'annotations' and 'categories' (instances_*.json); "
@@ -62,9 +76,9 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 
 def _entries(path: Path, content: Mapping[str, Any], key: str, **needed: type) -> Iterator[Mapping[str, Any]]:
-    """Give the entries of a list, each of which has what is needed."""
+    """Yield the entries of a list, each of which has what is needed."""
     if not isinstance(content[key], list):
-        raise EvaluationError(f"{path}: '{key}' is no list")
+        raise EvaluationError(f"{path}: '{key}' is not a list")
     for place, entry in enumerate(content[key]):
         for name, kind in needed.items():
             if not isinstance(entry, dict) or not isinstance(entry.get(name), kind):
@@ -75,7 +89,7 @@ def _entries(path: Path, content: Mapping[str, Any], key: str, **needed: type) -
 def _annotations_by_image(
     path: Path, content: Mapping[str, Any], names: Mapping[int, str], image_ids: set[int]
 ) -> tuple[dict[int, list[Mapping[str, Any]]], frozenset[int], int]:
-    """Give the usable annotations by image, the ids of their categories, and how many are not usable."""
+    """Return the usable annotations by image, the ids of their categories, and how many are not usable."""
     by_image: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     used, lost = set(), 0
     for entry in _entries(path, content, "annotations", image_id=int, category_id=int):
@@ -90,20 +104,13 @@ def _annotations_by_image(
 
 
 def _find_folder(path: Path, file_name: str) -> Path:
-    """Give the folder of the pictures: that of the file, `images` near it, or the one it is called after."""
+    """Return the folder of the images: that of the file, `images` near it, or the one in the file's name."""
     named = path.stem.removeprefix(_PREFIX)
     near = [path.parent, path.parent.parent]
     for folder in [below for base in near for below in (base, base / "images", base / named, base / "images" / named)]:
         if (folder / file_name).is_file():
             return folder
-    raise EvaluationError(f"{path}: its picture '{file_name}' is not near it; give the folder with --images")
-
-
-def _annotator(entries: list[Mapping[str, Any]]) -> Callable[[tuple[int, int]], list[Annotation]]:
-    def annotate(image_hw: tuple[int, int]) -> list[Annotation]:
-        return [_annotation(entry, image_hw) for entry in entries]
-
-    return annotate
+    raise EvaluationError(f"{path}: its image '{file_name}' is not near it; give the folder with --images")
 
 
 def _annotation(entry: Mapping[str, Any], image_hw: tuple[int, int]) -> Annotation:
@@ -113,7 +120,7 @@ def _annotation(entry: Mapping[str, Any], image_hw: tuple[int, int]) -> Annotati
         (height, width), (image_height, image_width) = code["size"], image_hw
         raise EvaluationError(
             f"annotation {entry.get('id')} is of an image of {width}x{height} pixels, "
-            f"the picture has {image_width}x{image_height}"
+            f"the file has {image_width}x{image_height}"
         )
     xywh = [float(number) for number in (box if box and _is_box(box) else rle_codec.toBbox(code))]
     annotation = box_annotation(entry["category_id"], xywh, bool(entry.get("iscrowd")))
@@ -130,7 +137,7 @@ def _is_box(value: Any) -> bool:
 
 
 def _outline(entry: Mapping[str, Any]) -> Any:
-    """Give polygons or run-length code; None where there is neither."""
+    """Return polygons or run-length code; None where there is neither."""
     outline = entry.get("segmentation")
     if isinstance(outline, dict):
         return outline if {"counts", "size"} <= outline.keys() else None

@@ -9,12 +9,11 @@ import pytest
 from fakes import make_spec
 
 from yolov8_seg_ros.errors import EvaluationError
-from yolov8_seg_ros.tools.evaluation.classes import match_classes
-from yolov8_seg_ros.tools.evaluation.truth import Truth
+from yolov8_seg_ros.tools.evaluation.ground_truth import GroundTruth, match_classes
 
 
 def truth_of(names, used=None):
-    return Truth(Path("data.yaml"), names, frozenset(names if used is None else used), ())
+    return GroundTruth(Path("data.yaml"), names, frozenset(names if used is None else used), ())
 
 
 def spec_of(*names):

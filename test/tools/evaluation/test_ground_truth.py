@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from pycocotools import mask as rle_codec
-from tiny_dataset import HEIGHT_PX, WIDTH_PX, write_dataset, write_pair
+from support.tiny_dataset import HEIGHT_PX, WIDTH_PX, write_dataset, write_pair
 
 from yolov8_seg_ros.errors import DataSetError
 from yolov8_seg_ros.media.coco import compress
-from yolov8_seg_ros.tools.evaluation.truth import polygon_annotation, read_yolo_truth
+from yolov8_seg_ros.tools.evaluation.ground_truth import polygon_annotation, read_yolo
 
 SIZE_HW = (HEIGHT_PX, WIDTH_PX)
 
@@ -18,8 +18,8 @@ SIZE_HW = (HEIGHT_PX, WIDTH_PX)
 def annotations(root: Path, labels: str):
     path = write_dataset(root, num_valid=0)
     write_pair(root / "valid", "b0", labels)
-    (picture,) = read_yolo_truth(path, "val").pictures
-    return picture.annotate(SIZE_HW)
+    (image,) = read_yolo(path, "val").images
+    return image.annotations(SIZE_HW)
 
 
 def test_an_outline_becomes_pixels(tmp_path):
@@ -41,10 +41,10 @@ def test_pictures_without_labels_count(tmp_path):
     (tmp_path / "valid" / "labels" / "b1.txt").unlink()
     (tmp_path / "valid" / "labels" / "b2.txt").write_text("")
 
-    truth = read_yolo_truth(path, "val")
+    truth = read_yolo(path, "val")
 
-    assert [picture.file_name for picture in truth.pictures] == ["b0.png", "b1.png", "b2.png"]
-    assert [len(picture.annotate(SIZE_HW)) for picture in truth.pictures] == [2, 0, 0]
+    assert [image.file_name for image in truth.images] == ["b0.png", "b1.png", "b2.png"]
+    assert [len(image.annotations(SIZE_HW)) for image in truth.images] == [2, 0, 0]
     assert (truth.class_names, truth.used, truth.notes) == ({0: "cat", 1: "mouse"}, {0, 1}, ())
 
 
@@ -52,15 +52,15 @@ def test_label_lines_that_cannot_be_used_are_counted(tmp_path):
     path = write_dataset(tmp_path, num_valid=1)
     (tmp_path / "valid" / "labels" / "b0.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n0 nan\n9 0.5 0.5 0.2 0.2\n")
 
-    truth = read_yolo_truth(path, "val")
+    truth = read_yolo(path, "val")
 
-    assert truth.notes == ("2 of 3 label lines cannot be used: 'yolov8_seg dataset check' tells which",)
-    assert len(truth.pictures[0].annotate(SIZE_HW)) == 1
+    assert truth.notes == ("2 of 3 label lines cannot be used: 'yolov8_seg dataset check' reports which",)
+    assert len(truth.images[0].annotations(SIZE_HW)) == 1
 
 
 def test_a_split_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(DataSetError, match=r"no pictures for 'test'; there are: train, val"):
-        read_yolo_truth(write_dataset(tmp_path), "test")
+    with pytest.raises(DataSetError, match=r"no images for 'test'; there are: train, val"):
+        read_yolo(write_dataset(tmp_path), "test")
 
 
 def test_parts_of_an_object_are_one():

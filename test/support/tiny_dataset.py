@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.tools.dataset.check import check_dataset
+from yolov8_seg_ros.tools.dataset.check import check_dataset, inspect_images
 from yolov8_seg_ros.tools.dataset.finding import Finding
-from yolov8_seg_ros.tools.dataset.pictures import inspect_pictures
 from yolov8_seg_ros.tools.dataset.reader import read_dataset
 
 DESCRIPTION = "train: train/images\nval: valid/images\nnc: 2\nnames: [cat, mouse]\n"
@@ -62,7 +61,7 @@ def jpeg_turned_right(bgr: NDArray[np.uint8]) -> bytes:
 
 def check(path: Path) -> list[Finding]:
     dataset = read_dataset(path)
-    return check_dataset(dataset, inspect_pictures(picture.path for picture in dataset.all_pictures()))
+    return check_dataset(dataset, inspect_images(image.path for image in dataset.all_images()))
 
 
 def content_of(root: Path) -> dict[str, bytes]:

@@ -8,10 +8,10 @@ import json
 import numpy as np
 import pytest
 from pycocotools import mask as rle_codec
-from tiny_dataset import HEIGHT_PX, WIDTH_PX, write_noise
+from support.tiny_dataset import HEIGHT_PX, WIDTH_PX, write_noise
 
 from yolov8_seg_ros.errors import EvaluationError
-from yolov8_seg_ros.tools.evaluation.coco_truth import read_coco_truth
+from yolov8_seg_ros.tools.evaluation.coco_ground_truth import read_coco
 
 SIZE_HW = (HEIGHT_PX, WIDTH_PX)
 POLYGON = [[16.0, 12.0, 48.0, 12.0, 48.0, 36.0, 16.0, 36.0]]
@@ -51,15 +51,15 @@ def write(tmp_path):
 
 
 def test_ids_and_order_are_the_file_s(write):
-    truth = read_coco_truth(write())
-    assert [(picture.file_name, picture.image_id) for picture in truth.pictures] == [("a.png", 3), ("b.png", 7)]
+    truth = read_coco(write())
+    assert [(picture.file_name, picture.image_id) for picture in truth.images] == [("a.png", 3), ("b.png", 7)]
     assert truth.class_names == {18: "cat", 90: "mouse"}
     assert truth.used == {90}
-    (found,) = truth.pictures[1].annotate(SIZE_HW)
+    (found,) = truth.images[1].annotations(SIZE_HW)
     assert found == {
         "category_id": 90, "bbox": [16, 12, 32, 24], "area": 700.5, "iscrowd": 0, "segmentation": POLYGON
     }  # fmt: skip
-    assert truth.pictures[0].annotate(SIZE_HW) == []
+    assert truth.images[0].annotations(SIZE_HW) == []
 
 
 @pytest.mark.parametrize("compressed", [True, False], ids=["compressed", "counts"])
@@ -69,7 +69,7 @@ def test_run_length_code(compressed, write):
             {"id": 1, "image_id": 7, "category_id": 18, "segmentation": code(compressed), "iscrowd": 1}
         ]
 
-    (found,) = read_coco_truth(write(change)).pictures[1].annotate(SIZE_HW)
+    (found,) = read_coco(write(change)).images[1].annotations(SIZE_HW)
 
     assert found["segmentation"] == code(True)
     assert (found["bbox"], found["area"], found["iscrowd"]) == ([16, 12, 32, 24], 32 * 24, 1)
@@ -78,9 +78,9 @@ def test_run_length_code(compressed, write):
 @pytest.mark.parametrize("outline", [None, [], [[1, 2, 3, 4]]], ids=["none", "empty", "two points"])
 def test_a_box_alone(outline, write):
     (found,) = (
-        read_coco_truth(write(lambda content: content["annotations"][0].update(segmentation=outline)))
-        .pictures[1]
-        .annotate(SIZE_HW)
+        read_coco(write(lambda content: content["annotations"][0].update(segmentation=outline)))
+        .images[1]
+        .annotations(SIZE_HW)
     )
     assert "segmentation" not in found
     assert found["area"] == 32 * 24
@@ -93,7 +93,7 @@ def test_annotations_of_nothing_are_counted(write):
             {"id": 2, "image_id": 7, "category_id": 18},
         ]
 
-    truth = read_coco_truth(write(change))
+    truth = read_coco(write(change))
 
     assert truth.notes[0].startswith("2 annotations of instances_all.json cannot be used")
     assert truth.used == {90}
@@ -101,8 +101,8 @@ def test_annotations_of_nothing_are_counted(write):
 
 def test_a_mask_of_another_size_is_told(write):
     path = write(lambda content: content["annotations"][0].update(segmentation=code(True)))
-    with pytest.raises(EvaluationError, match=r"annotation 0 is of an image of 64x48 pixels, the picture has 10x20"):
-        read_coco_truth(path).pictures[1].annotate((20, 10))
+    with pytest.raises(EvaluationError, match=r"annotation 0 is of an image of 64x48 pixels, the file has 10x20"):
+        read_coco(path).images[1].annotations((20, 10))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_pictures_are_found_near_the_file(folder, tmp_path):
     for stem in ("a", "b"):
         write_noise(pictures / f"{stem}.png")
 
-    assert all(picture.path.is_file() for picture in read_coco_truth(path).pictures)
+    assert all(picture.path.is_file() for picture in read_coco(path).images)
 
 
 def test_pictures_that_are_elsewhere(write, tmp_path):
@@ -127,17 +127,17 @@ def test_pictures_that_are_elsewhere(write, tmp_path):
     far = path.rename(moved / "instances_all.json")
     (tmp_path / "b.png").unlink()
     (tmp_path / "a.png").rename(moved / "c.png")
-    with pytest.raises(EvaluationError, match=r"its picture 'b.png' is not near it; give the folder with --images"):
-        read_coco_truth(far)
-    with pytest.raises(EvaluationError, match=r"none of the pictures of .* is there; give their folder"):
-        read_coco_truth(far, tmp_path)
+    with pytest.raises(EvaluationError, match=r"its image 'b.png' is not near it; give the folder with --images"):
+        read_coco(far)
+    with pytest.raises(EvaluationError, match=r"none of the images of .* is there; give their folder"):
+        read_coco(far, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda content: content.pop("images"), r"expected COCO annotations, with 'images'"),
-        (lambda content: content.update(images=5), r"'images' is no list"),
+        (lambda content: content.update(images=5), r"'images' is not a list"),
         (lambda content: content.update(images=[]), r"0 images; expected one at least"),
         (lambda content: content["images"][0].update(id=3), r"2 images; expected .* each with an id of its own"),
         (lambda content: content["images"][0].update(id="x"), r"'images', entry 0: expected 'id', of type int"),
@@ -148,10 +148,10 @@ def test_pictures_that_are_elsewhere(write, tmp_path):
 )
 def test_what_is_no_annotations_file_is_told(change, message, write):
     with pytest.raises(EvaluationError, match=message):
-        read_coco_truth(write(change))
+        read_coco(write(change))
 
 
 def test_what_is_no_json_is_told(tmp_path):
     (tmp_path / "a.json").write_text("words")
-    with pytest.raises(EvaluationError, match=r"a.json: is no JSON"):
-        read_coco_truth(tmp_path / "a.json")
+    with pytest.raises(EvaluationError, match=r"a.json: is not JSON"):
+        read_coco(tmp_path / "a.json")

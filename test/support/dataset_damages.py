@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiny_dataset import DESCRIPTION, SQUARE, TRIANGLE, encoded, jpeg_turned_right, noise, write_noise
-
+from support.tiny_dataset import DESCRIPTION, SQUARE, TRIANGLE, encoded, jpeg_turned_right, noise, write_noise
 from yolov8_seg_ros.tools.dataset.finding import Kind
 
 IMAGE, LABELS = "train/images/a1.png", "train/labels/a1.txt"
@@ -141,7 +140,7 @@ PICTURE_DAMAGES = [
         IMAGE,
         detail="cut short",
     ),
-    Damage("no picture data", picture_as(lambda: b"<html>"), Kind.UNREADABLE, IMAGE, detail="not a picture"),
+    Damage("no picture data", picture_as(lambda: b"<html>"), Kind.UNREADABLE, IMAGE, detail="not an image"),
     Damage("picture empty", picture_as(lambda: b""), Kind.UNREADABLE, IMAGE),
     Damage("jpeg called png", picture_as(lambda: encoded(noise("x"), ".jpg")), Kind.WRONG_SUFFIX, IMAGE, detail="JPEG"),
     Damage("suffix in capitals", renamed(IMAGE, "train/images/a1.PNG"), Kind.SUFFIX_CAPITALS, "train/images/a1.PNG"),
@@ -155,7 +154,7 @@ PICTURE_DAMAGES = [
     Damage(
         "picture twice",
         copied((IMAGE, "train/images/z.png"), (LABELS, "train/labels/z.txt")),
-        Kind.PICTURE_TWICE,
+        Kind.IMAGE_TWICE,
         "train/images/z.png",
         detail="as a1.png",
     ),
@@ -229,7 +228,7 @@ DESCRIPTION_DAMAGES = [
     Damage(
         "val without pictures",
         lambda root: [path.unlink() for path in (root / "valid").rglob("*.*")],
-        Kind.NO_PICTURES,
+        Kind.NO_IMAGES,
         "valid/images",
     ),
     Damage("train for val", description_with("valid/images", "train/images"), Kind.SAME_SPLIT, _YAML, 2),

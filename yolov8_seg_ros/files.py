@@ -1,0 +1,75 @@
+"""Write files whole or not at all, read what is certain to end, and identify files by their content."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CHUNK_BYTES = 1 << 20
+#: How much of a file's name its temporary file bears, so that the name of any file leaves room for the rest.
+_KEPT_CHARS = 20
+_numbers = itertools.count()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path to write a file or folder to; it takes the place of `path` at the end, and is removed on an error.
+
+    It lies beside `path` and has its suffix. A folder can only take the place of none, or of an empty one.
+
+    Raises:
+        OSError: if it cannot be written; its `filename` is `path`.
+    """
+    name = f".{path.stem[:_KEPT_CHARS]}.{os.getpid()}.{next(_numbers)}.part{path.suffix[:_KEPT_CHARS]}"
+    temporary = path.with_name(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        # A full disk is reported without a name, other errors with the one that nobody knows.
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def read_file(path: Path, max_bytes: int | None = None) -> bytes:
+    """Read a file, but no pipe and no device, which could block for ever or never end.
+
+    Args:
+        path: of the file.
+        max_bytes: refuse a larger one.
+
+    Raises:
+        OSError: if it cannot be read, is not a regular file, or is too large.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with path.open("rb") as file:
+        data = file.read() if max_bytes is None else file.read(max_bytes + 1)
+    if max_bytes is not None and len(data) > max_bytes:
+        raise OSError(errno.EFBIG, f"has more than {max_bytes} bytes", str(path))
+    return data
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's sha256, in hexadecimal.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
