@@ -111,6 +111,17 @@ def test_a_raw_score_at_the_threshold_is_kept(quant, logit):
     assert len(decode(spec, outputs, score_threshold=float(np.nextafter(np.float32(score), np.float32(2))))[0]) == 0
 
 
+def test_a_logit_of_minus_infinity_is_a_score_of_0():
+    spec = make_raw_spec(1, logits_quant=FLOAT32)
+    levels = default_raw_head(1, 4, (64, 64))
+    for _, scores, _ in levels:
+        scores[scores == LOW_LOGIT] = np.nan
+        scores[scores > LOW_LOGIT] = -np.inf
+    outputs = raw_outputs(spec, levels)
+    assert decode(spec, outputs, score_threshold=0.0)[0]["score"].tolist() == [0.0]
+    assert len(decode(spec, outputs, score_threshold=1e-30)[0]) == 0
+
+
 @pytest.mark.parametrize(
     "xywh",
     [

@@ -72,6 +72,10 @@ def test_window_of_a_box(xyxy, window):
     assert Calls(spec).window_of_box(xyxy) == window == reference.window_of_box(xyxy, spec)
 
 
+def test_window_of_what_is_no_box():
+    assert Calls(SPECS["raw-published"]()).window_of_box([np.nan] * 4) == (0, 0, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [

@@ -349,7 +349,7 @@ static int32_t suppress(struct seg_workspace *workspace, const struct seg_option
         for (int64_t j = options->vote_boxes ? 0 : i + 1; j < count; j++) {
             if (j == i || !is_same_object(best, &candidates[j], options))
                 continue;
-            candidates[j].is_suppressed |= j > i;
+            candidates[j].is_suppressed = 1;
             add_box(&mean, &candidates[j]);
         }
         struct seg_instance *instance = &instances[num_kept++];
