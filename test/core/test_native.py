@@ -29,7 +29,6 @@ from decoder_cases import (
 from fakes import make_spec
 from native_library import build_shared
 from numpy.typing import NDArray
-from yolov8_seg_ros.media.picture import decode_picture
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.image import ColorImage
@@ -40,6 +39,7 @@ from yolov8_seg_ros.core.native import LIBRARY, MAX_CANDIDATES, Decoder, Native,
 from yolov8_seg_ros.core.options import DetectionOptions
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import ModelError
+from yolov8_seg_ros.media.image_file import read_image
 
 #: Interpolation in float32 decides otherwise about a logit that is so close to the threshold, if the largest one is 1.
 UNDECIDED = 1e-6
@@ -202,7 +202,7 @@ def test_equal_on_pictures(shared_model, coco_pictures, raw_head, options):
         segmenter, decoder = Segmenter(backend), Decoder(backend.spec)
         frame = segmenter.new_frame()
         for path in coco_pictures[::13]:
-            segmenter.preprocess(frame, ColorImage(decode_picture(path.read_bytes())))
+            segmenter.preprocess(frame, ColorImage(read_image(path)))
             segmenter.infer(frame)
             detection = DetectionOptions(**options)
             found += check_equal(backend.spec, frame.outputs, detection, frame.letterbox, decoder=decoder)
