@@ -15,7 +15,7 @@ from yolov8_seg_ros.media.coco import to_coco_results
 from yolov8_seg_ros.media.scene import SCENE_CLASSES, SceneFrame, SyntheticScene
 from yolov8_seg_ros.tools.evaluation import metrics
 
-#: Scenes of these seeds are neither trained nor calibrated with.
+#: Seeds of scenes that are used neither for training nor for calibration.
 HELD_OUT_SEEDS = range(100_000)
 SCENE_HW = (480, 640)
 _OPTIONS = SegmenterOptions(detection=DetectionOptions(score_threshold=0.001))
@@ -37,7 +37,7 @@ def main() -> None:
     """Print the accuracy of each model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="a .tflite file")
-    parser.add_argument("--scenes", type=int, default=400, help="how many (default: %(default)s)")
+    parser.add_argument("--scenes", type=int, default=400, help="number of scenes (default: %(default)s)")
     args = parser.parse_args()
     for path in args.models:
         with TfliteBackend(path, 1, SCENE_CLASSES) as backend:
@@ -50,7 +50,7 @@ def held_out_frames(count: int) -> Iterable[SceneFrame]:
 
 
 def measure(backend: Backend, frames: Iterable[SceneFrame]) -> Accuracy:
-    """Give a model's accuracy on frames whose truth is known."""
+    """Return a model's accuracy on frames with known ground truth."""
     segmenter = Segmenter(backend, _OPTIONS)
     images: list[dict[str, Any]] = []
     truth: list[dict[str, Any]] = []

@@ -1,11 +1,10 @@
-"""Define the bundled model's network: YOLOv8-seg's outputs from some 280,000 weights, in plain torch."""
+"""Define the bundled model's network: YOLOv8-seg's raw head from some 290,000 weights, in plain torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,52 +12,31 @@ from torch.nn import functional
 
 from yolov8_seg_ros.core.model_spec import STRIDES_PX
 from yolov8_seg_ros.media.scene import SCENE_CLASSES
-from yolov8_seg_ros.tools.export.network import Network, anchor_points
+from yolov8_seg_ros.tools.export.network import Network, RawLevel
 
-#: What the exported file says of itself.
+#: Metadata of the exported file.
 METADATA = {
     "description": "circles, squares and triangles of the built-in scene",
     "author": "yolov8_seg_ros maintainers",
     "license": "Apache-2.0",
 }
+#: DFL bins of each box side: distances of 0 to 7 strides from the anchor point.
+NUM_BINS = 8
 NUM_COEFFICIENTS = 16
-#: Channels at strides 2, 4, 8, 16 and 32, of the pyramid, and of the prototypes' branch.
+#: Channels at strides 2, 4, 8, 16 and 32, of the pyramid, and of the prototype branch.
 BACKBONE_CHANNELS = (16, 24, 48, 64, 80)
 PYRAMID_CHANNELS = 40
 PROTOTYPE_CHANNELS = 32
-#: Scores start near this, since few anchors see an object.
+#: Initial class scores, since few anchor points lie on an object.
 _PRIOR_SCORE = 0.01
-_PRIOR_SIZE = 0.2
-#: Weights that predict fractions of the input start this much smaller than others.
-_FRACTION_WEIGHTS = 0.2
-
-
-class Predictions(NamedTuple):
-    """What the network says of a batch.
-
-    Attributes:
-        boxes: (batch, 4, anchors), centre x and y, width and height, as fractions of the input.
-        scores: (batch, classes, anchors); logits while training, else 0 to 1.
-        coefficients: (batch, prototypes, anchors), 0 to 1.
-        prototypes: (batch, prototypes, height / 4, width / 4).
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    coefficients: Tensor
-    prototypes: Tensor
 
 
 class ShapesNetwork(nn.Module):
-    """A small convolutional network with YOLOv8-seg's outputs.
-
-    It is made to be quantised. All that is in the head lies between 0 and 1, so that one scale of 1/255 serves it
-    well: the prototypes alone carry signs. Boxes are predicted in the unit they are given in, and levels are joined
-    last, so that little is rounded twice.
+    """A small convolutional network with the raw head of YOLOv8-seg.
 
     Args:
-        num_classes: how many classes.
-        input_hw: height and width of the pictures, in pixels, multiples of 32.
+        num_classes: number of classes.
+        input_hw: height and width of the images, in pixels, multiples of 32.
     """
 
     def __init__(self, num_classes: int, input_hw: tuple[int, int]) -> None:
@@ -71,26 +49,29 @@ class ShapesNetwork(nn.Module):
         self.to_16 = nn.Sequential(_conv(c8, c16, 3, 2), _Residual(c16, c16 // 2))
         self.to_32 = nn.Sequential(_conv(c16, c32, 3, 2), _Residual(c32, c32 // 2), _conv(c32, c32, 5, groups=c32))
         self.laterals = nn.ModuleList(_conv(channels, PYRAMID_CHANNELS, 1) for channels in (c8, c16, c32))
-        self.heads = nn.ModuleList(_Head(num_classes, anchor_points(input_hw, stride)) for stride in STRIDES_PX)
+        self.heads = nn.ModuleList(_Head(num_classes) for _ in STRIDES_PX)
         self.prototype_lateral = _conv(c4, PROTOTYPE_CHANNELS, 1)
         self.prototype_top = _conv(PYRAMID_CHANNELS, PROTOTYPE_CHANNELS, 1)
         self.prototypes = nn.Sequential(
             _conv(PROTOTYPE_CHANNELS, PROTOTYPE_CHANNELS, 3), nn.Conv2d(PROTOTYPE_CHANNELS, NUM_COEFFICIENTS, 1)
         )
 
-    def forward(self, images: Tensor) -> Predictions:
-        """Look at RGB pictures (batch, 3, height, width), 0 to 1."""
+    def forward(self, images: Tensor) -> tuple[list[RawLevel], Tensor]:
+        """Return the raw levels and the prototypes, as `Network` describes them, for a batch of any size.
+
+        Args:
+            images: float32 (batch, 3, height, width), RGB, 0 to 1.
+        """
         at_4 = self.to_4(images)
         at_8 = self.to_8(at_4)
         at_16 = self.to_16(at_8)
-        levels = self._pyramid((at_8, at_16, self.to_32(at_16)))
-        finest = _twice(self.prototype_top(levels[0])) + self.prototype_lateral(at_4)
-        outputs = [head(level) for head, level in zip(self.heads, levels, strict=True)]
-        boxes, scores, coefficients = (torch.cat(parts, dim=2) for parts in zip(*outputs, strict=True))
-        return Predictions(boxes, scores, coefficients, self.prototypes(finest))
+        features = self._pyramid((at_8, at_16, self.to_32(at_16)))
+        finest = _twice(self.prototype_top(features[0])) + self.prototype_lateral(at_4)
+        levels = [head(feature) for head, feature in zip(self.heads, features, strict=True)]
+        return levels, self.prototypes(finest)
 
     def _pyramid(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Give the levels, finest first, each told what the coarser ones saw."""
+        """Return feature maps, finest first, each with the coarser ones added."""
         level, levels = None, []
         for lateral, feature in zip(reversed(list(self.laterals)), reversed(features), strict=True):
             level = lateral(feature) if level is None else lateral(feature) + _twice(level)
@@ -109,42 +90,31 @@ class _Residual(nn.Module):
 
 
 class _Head(nn.Module):
-    """Boxes, scores and coefficients of one level, as in `Predictions`."""
+    """Compute box logits, class logits and mask coefficients of one level."""
 
-    def __init__(self, num_classes: int, anchors: Tensor) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         channels = PYRAMID_CHANNELS
         self.stem = nn.Sequential(_conv(channels, channels, 3), _conv(channels, channels, 3))
-        self.offsets, self.sizes = nn.Conv2d(channels, 2, 1), nn.Conv2d(channels, 2, 1)
+        self.boxes = nn.Conv2d(channels, 4 * NUM_BINS, 1)
         self.scores = nn.Conv2d(channels, num_classes, 1)
         self.coefficients = nn.Conv2d(channels, NUM_COEFFICIENTS, 1)
-        self.register_buffer("anchors", anchors, persistent=False)
-        self._initialise()
+        nn.init.constant_(self.scores.bias, math.log(_PRIOR_SCORE / (1 - _PRIOR_SCORE)))
 
-    def forward(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        seen = self.stem(level)
-        parts = (self.offsets, self.sizes, self.scores, self.coefficients)
-        offsets, sizes, scores, coefficients = (torch.flatten(part(seen), 2) for part in parts)
-        boxes = torch.cat([self.anchors + offsets, sizes], dim=1)
-        return boxes, scores if self.training else torch.sigmoid(scores), torch.sigmoid(coefficients)
-
-    @torch.no_grad()
-    def _initialise(self) -> None:
-        for part, value in ((self.offsets, 0.0), (self.sizes, _PRIOR_SIZE)):
-            part.weight.mul_(_FRACTION_WEIGHTS)
-            part.bias.fill_(value)
-        self.scores.bias.fill_(math.log(_PRIOR_SCORE / (1 - _PRIOR_SCORE)))
+    def forward(self, feature: Tensor) -> RawLevel:
+        hidden = self.stem(feature)
+        return RawLevel(self.boxes(hidden), self.scores(hidden), self.coefficients(hidden))
 
 
 def save(network: ShapesNetwork, path: Path) -> None:
-    """Write weights and what is needed to build the network anew."""
+    """Write the weights and the arguments that build the network."""
     torch.save(
         {"num_classes": network.num_classes, "input_hw": network.input_hw, "weights": network.state_dict()}, path
     )
 
 
 def load(path: Path) -> ShapesNetwork:
-    """Read a network that `save` wrote, ready to be used."""
+    """Read a network that `save` wrote, in evaluation mode."""
     content = torch.load(path, weights_only=True)
     network = ShapesNetwork(content["num_classes"], tuple(content["input_hw"]))
     network.load_state_dict(content["weights"])
@@ -166,5 +136,5 @@ def _twice(features: Tensor) -> Tensor:
 
 
 def trained(path: Path) -> Network:
-    """Give the trained network as the exporter takes it."""
+    """Read a trained network for the exporter."""
     return Network(load(path), SCENE_CLASSES, METADATA)

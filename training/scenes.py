@@ -1,4 +1,4 @@
-"""Render training pictures and their truth from the synthetic scene, as many as are wanted."""
+"""Render training images and their ground truth from the synthetic scene, in any number."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.preprocess import Preprocessor
 from yolov8_seg_ros.core.quantization import QuantParams
-from yolov8_seg_ros.media.scene import SCENE_CLASSES, SyntheticScene
+from yolov8_seg_ros.media.scene import SyntheticScene
 
-#: Training draws its scenes from these seeds on; smaller ones are left for tests and figures.
+#: The first seed of training scenes; smaller ones are for calibration, tests and published figures.
 FIRST_TRAINING_SEED = 1_000_000
-#: Sizes of the rendered pictures and how often each is drawn: mostly small ones, which are quick.
+#: Sizes of the rendered images and their probabilities: mostly small ones, which are fast to render.
 SIZES_HW = ((192, 256), (480, 640), (240, 320), (144, 256), (192, 192))
 SIZE_WEIGHTS = (0.5, 0.25, 0.1, 0.075, 0.075)
-#: True masks are compared on a grid this many network pixels wide, finer than the prototypes.
+#: Network pixels per cell of the ground-truth masks, which are finer than the prototypes.
 MASK_STRIDE_PX = 2
 MAX_FRAME = 500
 
 
 class Batch(NamedTuple):
-    """Pictures and what is on them; the objects of all pictures in one list.
+    """Images and their ground truth; the objects of all images in one list.
 
     Attributes:
         images: float32 (batch, 3, height, width), RGB, 0 to 1.
-        picture: int64 (objects,), which picture of the batch an object is on.
+        image_index: int64 (objects,), index of the object's image in the batch.
         class_id: int64 (objects,).
         xyxy: float32 (objects, 4), fractions of the network's input.
-        masks: float32 (objects, height / 2, width / 2), covered part of each cell.
+        masks: float32 (objects, height / 2, width / 2), covered fraction of each cell.
     """
 
     images: Tensor
-    picture: Tensor
+    image_index: Tensor
     class_id: Tensor
     xyxy: Tensor
     masks: Tensor
 
 
 class Example(NamedTuple):
-    """One picture with its truth, as `Batch` describes it."""
+    """One image with its ground truth, as `Batch` describes it."""
 
     image: NDArray[np.float32]
     class_id: NDArray[np.int64]
@@ -56,7 +56,7 @@ class Example(NamedTuple):
 
 
 class SceneExamples(IterableDataset):
-    """Examples number 0 to `count` - 1, each from a scene of its own; the same ones in each run."""
+    """A reproducible series of `count` examples, each from its own scene."""
 
     def __init__(self, count: int, input_hw: tuple[int, int], first_seed: int = FIRST_TRAINING_SEED) -> None:
         self._count, self._input_hw, self._first_seed = count, input_hw, first_seed
@@ -70,21 +70,21 @@ class SceneExamples(IterableDataset):
 
 
 def training_batches(num_steps: int, batch_size: int, input_hw: tuple[int, int]) -> DataLoader:
-    """Give a loader of `num_steps` batches, rendered in another process."""
+    """Return a loader of `num_steps` batches, rendered in another process."""
     examples = SceneExamples(num_steps * batch_size, input_hw)
     return DataLoader(examples, batch_size, collate_fn=collate, num_workers=1, prefetch_factor=4)
 
 
 def render_example(seed: int, input_hw: tuple[int, int]) -> Example:
-    """Render one picture of the scene `seed` and prepare it as the node prepares a camera's."""
+    """Render one image of the scene `seed` and preprocess it as the node does."""
     rng = np.random.default_rng((seed, 1))
     size_hw = SIZES_HW[rng.choice(len(SIZES_HW), p=SIZE_WEIGHTS)]
     frame = SyntheticScene(size_hw, seed).frame(int(rng.integers(MAX_FRAME)))
-    image, masks = frame.image, [frame.truth.full_mask(index) for index in range(len(frame.truth))]
+    masks = [frame.truth.full_mask(index) for index in range(len(frame.truth))]
     letterbox = Letterbox.fit(size_hw, input_hw)
     preprocessor = Preprocessor(input_hw, QuantParams(np.dtype("float32")))
     tensor = preprocessor.new_tensor()
-    preprocessor.write(ColorImage(image), letterbox, tensor)
+    preprocessor.write(ColorImage(frame.image), letterbox, tensor)
     return Example(
         image=tensor[0].transpose(2, 0, 1),
         class_id=frame.truth.class_id,
@@ -94,24 +94,19 @@ def render_example(seed: int, input_hw: tuple[int, int]) -> Example:
 
 
 def collate(examples: Sequence[Example]) -> Batch:
-    """Join examples."""
+    """Join examples to a batch."""
     counts = [len(example.class_id) for example in examples]
     return Batch(
         images=torch.from_numpy(np.stack([example.image for example in examples])),
-        picture=torch.from_numpy(np.repeat(np.arange(len(examples)), counts)),
+        image_index=torch.from_numpy(np.repeat(np.arange(len(examples)), counts)),
         class_id=torch.from_numpy(np.concatenate([example.class_id for example in examples])),
         xyxy=torch.from_numpy(np.concatenate([example.xyxy for example in examples])),
         masks=torch.from_numpy(np.concatenate([example.masks for example in examples])),
     )
 
 
-def class_names() -> tuple[str, ...]:
-    """Give the classes of the scene."""
-    return SCENE_CLASSES
-
-
 def _network_masks(masks: Sequence[NDArray[np.bool_]], letterbox: Letterbox) -> NDArray[np.float32]:
-    """Give masks (n, rows, columns) on the grid of `MASK_STRIDE_PX`, as the covered part of each cell."""
+    """Return masks (n, rows, columns) on the grid of `MASK_STRIDE_PX`: the covered fraction of each cell."""
     height, width = letterbox.network_hw
     grids = np.zeros((len(masks), height // MASK_STRIDE_PX, width // MASK_STRIDE_PX), np.float32)
     for grid, mask in zip(grids, masks, strict=True):

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import torch
 
-from training.losses import compute_losses
+from training.losses import Anchors, Losses, compute_losses, join_levels, make_anchors
 from training.network import ShapesNetwork, save
-from training.scenes import Batch, class_names, training_batches
+from training.scenes import Batch, training_batches
+from yolov8_seg_ros.media.scene import SCENE_CLASSES
 
 INPUT_HW = (192, 256)
 NUM_STEPS = 2400
 BATCH_SIZE = 16
 PEAK_LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.02
-#: The weights that are kept are an average over about this many of the last steps.
+#: The result is a moving average of the weights over about this many steps.
 AVERAGED_STEPS = 100
 MAX_GRADIENT = 10.0
 SEED = 0
@@ -39,15 +40,16 @@ def main() -> None:
 
 
 def train(num_steps: int) -> ShapesNetwork:
-    """Train for `num_steps` batches; the same weights come out on the same machine."""
+    """Train for `num_steps` batches; the result is reproducible on the same machine."""
     torch.manual_seed(SEED)
-    network = ShapesNetwork(len(class_names()), INPUT_HW).train()
+    network = ShapesNetwork(len(SCENE_CLASSES), INPUT_HW).train()
     averaged = deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), PEAK_LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LEARNING_RATE, num_steps, pct_start=0.1)
+    anchors = make_anchors(INPUT_HW)
     started = time.monotonic()
     for step, batch in enumerate(training_batches(num_steps, BATCH_SIZE, INPUT_HW)):
-        losses = _learn(network, batch, optimizer)
+        losses = _learn(network, batch, anchors, optimizer)
         schedule.step()
         _average(averaged, network, min(1 / AVERAGED_STEPS, 1) if step > AVERAGED_STEPS else 1.0)
         if step % _REPORT_STEPS == 0:
@@ -56,9 +58,9 @@ def train(num_steps: int) -> ShapesNetwork:
     return averaged
 
 
-def _learn(network: ShapesNetwork, batch: Batch, optimizer: torch.optim.Optimizer):
-    anchors = torch.cat([head.anchors for head in network.heads], dim=1)
-    losses = compute_losses(network(batch.images), batch, anchors)
+def _learn(network: ShapesNetwork, batch: Batch, anchors: Anchors, optimizer: torch.optim.Optimizer) -> Losses:
+    """Run one training step; return its losses."""
+    losses = compute_losses(join_levels(*network(batch.images)), batch, anchors)
     optimizer.zero_grad()
     losses.total().backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT)

@@ -1,4 +1,4 @@
-"""Verb `export`: a trained network in, an int8 .tflite file out that lost almost nothing."""
+"""Verb `export`: write a trained network as an int8 .tflite file."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from yolov8_seg_ros.cli.arguments import whole_number
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.tools.export.environment import ENVIRONMENT, PACKAGES, quiet, require_packages
-from yolov8_seg_ros.tools.export.pictures import DEFAULT_COUNT, find_pictures
+from yolov8_seg_ros.tools.export.images import DEFAULT_COUNT, find_images
 
 _DESCRIPTION = """\
-Export a trained YOLOv8 or YOLO11 segmentation network as an int8 .tflite file for the node: int8 NHWC pictures in,
-int8 head and prototypes out, class names in the file. At the end int8 is compared with float on the calibration
-pictures; an export that lost too much is not written, and the exit code is 1."""
+Export a trained YOLOv8 or YOLO11 segmentation network as an int8 .tflite file with a raw head: int8 NHWC images in;
+box logits, class logits and mask coefficients of each stride, and prototypes out; class names in the file. At the end
+int8 is compared with float on the calibration images. If it lost too much, no file is written; exit code 1."""
 _EPILOG = f"""\
 examples ('make export-env' once makes the environment):
   {ENVIRONMENT}/bin/yolov8_seg export best.pt --data data.yaml --size 256
-  {ENVIRONMENT}/bin/yolov8_seg export best.pt --data pictures/ --size 320x256 --per-tensor --output mp2.tflite
+  {ENVIRONMENT}/bin/yolov8_seg export best.pt --data images/ --size 320x256 --per-tensor --output mp2.tflite
   {ENVIRONMENT}/bin/yolov8_seg export shapes.pt --network training.network:trained --data demo --size 256x192"""
 
 
@@ -27,30 +27,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "export", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="Ultralytics checkpoint, or what --network reads")
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="Ultralytics checkpoint, or a file for --network")
     parser.add_argument(
-        "--data", required=True, metavar="PICTURES", help="to calibrate with: a folder, a data.yaml, or demo"
+        "--data", required=True, metavar="IMAGES", help="to calibrate with: a folder, a data.yaml, or demo"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="the .tflite file (default: beside WEIGHTS)")
     parser.add_argument(
         "--size", type=size_hw, default=(256, 256), metavar="N or WxH", help="input in pixels (default: 256)"
     )
-    parser.add_argument("--split-head", action="store_true", help="boxes, scores and coefficients as outputs apart")
+    parser.add_argument("--per-tensor", action="store_true", help="one scale for all weights of a layer (for the MP2)")
     parser.add_argument(
-        "--per-tensor", action="store_true", help="one scale for all of a layer's weights (for the MP2)"
-    )
-    parser.add_argument(
-        "--pictures",
+        "--images",
         type=whole_number(1),
         default=DEFAULT_COUNT,
         metavar="N",
-        help="at most so many (default: %(default)s)",
+        help="maximum number of calibration images (default: %(default)s)",
     )
     parser.add_argument(
         "--network",
         default="",
         metavar="MODULE:FUNCTION",
-        help="a function that reads WEIGHTS and gives a Network (see yolov8_seg_ros.tools.export.network)",
+        help="a function that reads WEIGHTS and returns a Network (see yolov8_seg_ros.tools.export.network)",
     )
     parser.add_argument("--float", type=Path, metavar="FILE", help="write the float network too, to compare with")
     parser.add_argument("--threads", type=whole_number(1), default=1, metavar="N", help="CPU threads (default: 1)")
@@ -58,19 +55,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export; give 0 only where the file is there and good."""
+    """Export; return 0 if the file was written."""
     require_packages(*PACKAGES)
     _check_files(args)
-    pictures = find_pictures(args.data, args.pictures)
-    # Imported late, since these take seconds, and quietly: some of their packages complain of what is not needed.
+    images = find_images(args.data, args.images)
+    # Imported late, since these take seconds, and quietly: some packages warn of what is not needed here.
     with quiet():
         from yolov8_seg_ros.tools.export.exporter import ExportOptions, export
-        from yolov8_seg_ros.tools.export.sources import load_network
+        from yolov8_seg_ros.tools.export.network import load_network
 
-    options = ExportOptions(args.size, args.split_head, args.per_tensor, args.threads, args.float)
-    output = args.output or default_output(args.weights, options.input_hw, args.split_head, args.per_tensor)
-    network = load_network(args.weights, args.network, options.input_hw)
-    agreement = export(network, pictures, output, options, lambda stage: print(f"{stage} ...", file=sys.stderr))
+    options = ExportOptions(args.size, args.per_tensor, args.threads, args.float)
+    output = args.output or default_output(args.weights, options.input_hw, args.per_tensor)
+    network = load_network(args.weights, args.network)
+    agreement = export(network, images, output, options, lambda stage: print(f"{stage} ...", file=sys.stderr))
     for name, text in agreement.rows():
         print(f"{name:20}{text}")
     print(f"{output}  ({output.stat().st_size} bytes)")
@@ -86,16 +83,16 @@ def _check_files(args: argparse.Namespace) -> None:
             raise CommandError(f"'{file}': there is no folder '{file.parent}' to write to; make it first")
 
 
-def default_output(weights: Path, input_hw: tuple[int, int], split_head: bool, per_tensor: bool) -> Path:
-    """Give a file beside the weights whose name tells what it is."""
+def default_output(weights: Path, input_hw: tuple[int, int], per_tensor: bool) -> Path:
+    """Return a path beside the weights, named after size and quantization."""
     height, width = input_hw
     size = f"{width}" if width == height else f"{width}x{height}"
-    variant = "_split" * split_head + "_per_tensor" * per_tensor
+    variant = "_per_tensor" * per_tensor
     return weights.with_name(f"{weights.stem}_{size}_int8{variant}.tflite")
 
 
 def size_hw(text: str) -> tuple[int, int]:
-    """Read a size: one number for both sides, or width x height; give height and width."""
+    """Parse a size, one number for both sides or width x height; return height and width, in pixels."""
     numbers = text.lower().split("x")
     if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
         raise argparse.ArgumentTypeError(f"expected a size such as 256 or 320x256, got '{text}'")

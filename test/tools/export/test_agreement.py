@@ -1,4 +1,4 @@
-"""Test the comparison of an exported network with the one it was made from."""
+"""Test the comparison of an int8 network with the float network it was made from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.tools.export.agreement import Agreement, compare
 
 HW = (40, 60)
-PICTURES = [np.zeros((*HW, 3), np.uint8)] * 3
+IMAGES = [np.zeros((*HW, 3), np.uint8)] * 3
 
 
 def square(left: int, top: int, size: int = 10) -> np.ndarray:
@@ -35,7 +35,7 @@ def test_the_same_instances_agree():
     agreement = agreement_of(seen, seen)
     assert (agreement.expected, agreement.found, agreement.surplus) == (2, 1.0, 0)
     assert agreement.box_ious == agreement.mask_ious == [1.0, 1.0]
-    assert agreement.complaints() == []
+    assert agreement.failures() == []
 
 
 def test_figures_by_hand():
@@ -49,18 +49,18 @@ def test_figures_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("expected", "found", "complaint"),
+    ("expected", "found", "message"),
     [
         pytest.param(instances((5, 5)), instances(), "instances found 0.000", id="lost"),
         pytest.param(instances((5, 5)), instances((5, 5), class_id=1), "instances found 0.000", id="other-class"),
         pytest.param(instances((5, 5)), instances((8, 5)), "mean box IoU 0.538", id="boxes-off"),
-        pytest.param(instances((5, 5)), instances((5, 5), score=0.5), "scores differ by -0.400", id="scores-off"),
-        pytest.param(instances(), instances(), "the float network itself finds nothing", id="nothing-to-compare"),
+        pytest.param(instances((5, 5)), instances((5, 5), score=0.5), "mean score difference -0.400", id="scores-off"),
+        pytest.param(instances(), instances(), "the float network finds nothing", id="nothing-to-compare"),
         pytest.param(instances((5, 5), score=0.2), instances(), "finds nothing with a score of 0.25", id="weak"),
     ],
 )
-def test_a_collapsed_export_is_complained_of(expected, found, complaint):
-    assert complaint in "; ".join(agreement_of(expected, found).complaints())
+def test_failures_of_an_export(expected, found, message):
+    assert message in "; ".join(agreement_of(expected, found).failures())
 
 
 def test_an_instance_is_matched_once():
@@ -75,7 +75,7 @@ def test_surplus_counts_what_float_does_not_see_at_all():
     assert agreement_of(expected, instances((30, 20), score=0.2)).surplus == 0
 
 
-def test_networks_are_compared_over_all_pictures():
+def test_networks_are_compared_over_all_images():
     spec = make_spec(quant=FLOAT32)
     head = np.zeros((10, spec.num_anchors))
     head[:4, 7], head[4, 7], head[6, 7] = 0.5, 0.9, 1.0
@@ -83,7 +83,7 @@ def test_networks_are_compared_over_all_pictures():
     seeing = FakeBackend(spec, stored_outputs(spec, head, prototypes))
     blind = FakeBackend(spec, stored_outputs(spec, 0 * head, prototypes))
 
-    same, other = compare(seeing, seeing, PICTURES), compare(seeing, blind, PICTURES)
+    same, other = compare(seeing, seeing, IMAGES), compare(seeing, blind, IMAGES)
 
-    assert (same.pictures, same.expected, same.found, same.complaints()) == (3, 3, 1.0, [])
+    assert (same.images, same.expected, same.found, same.failures()) == (3, 3, 1.0, [])
     assert (other.expected, other.found) == (3, 0.0)

@@ -1,4 +1,4 @@
-"""Test what is read from Ultralytics checkpoints, in the environment that can (`make export-env`)."""
+"""Test reading of Ultralytics checkpoints, in the environment that has Ultralytics (`make export-env`)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch", reason="needs the environment of 'make expo
 os.environ["YOLO_AUTOINSTALL"] = "False"
 tasks = pytest.importorskip("ultralytics.nn.tasks", reason="needs the environment of 'make export-env'")
 
-
+from training.losses import decode_boxes, join_levels, make_anchors  # noqa: E402
 from yolov8_seg_ros.tools.export.checkpoint import load_checkpoint  # noqa: E402
-from yolov8_seg_ros.tools.export.network import check_parts  # noqa: E402
+from yolov8_seg_ros.tools.export.network import check_outputs  # noqa: E402
 
 NAMES = {0: "fish", 1: "redfish", 2: "weed"}
 
@@ -27,23 +27,33 @@ def write_checkpoint(path, architecture, model_class):
     return model.float().eval()
 
 
-@pytest.mark.parametrize("architecture", ["yolov8n-seg.yaml", "yolo11n-seg.yaml"])
-@pytest.mark.parametrize("input_hw", [(192, 192), (256, 320)], ids=["192", "320x256"])
-def test_parts_are_what_ultralytics_gives(tmp_path, architecture, input_hw):
+@pytest.mark.parametrize(
+    ("architecture", "input_hw"),
+    [
+        pytest.param("yolov8n-seg.yaml", (192, 192), id="yolov8-192"),
+        pytest.param("yolov8n-seg.yaml", (256, 320), id="yolov8-320x256"),
+        pytest.param("yolo11n-seg.yaml", (192, 256), id="yolo11-256x192"),
+    ],
+)
+def test_outputs_are_the_raw_ones_of_ultralytics(tmp_path, architecture, input_hw):
     path = tmp_path / "best.pt"
     reference = write_checkpoint(path, architecture, tasks.SegmentationModel)
-    pictures = torch.rand(1, 3, *input_hw)
+    images = torch.rand(1, 3, *input_hw)
 
-    network = load_checkpoint(path, input_hw)
+    network = load_checkpoint(path)
 
-    check_parts(network, input_hw)
+    check_outputs(network, input_hw)
     with torch.inference_mode():
-        boxes, scores, coefficients, prototypes = network.module(pictures)
-        (head, expected_prototypes), _ = reference(pictures)
-    size = torch.tensor([input_hw[1], input_hw[0], input_hw[1], input_hw[0]])[:, None]
-    torch.testing.assert_close(boxes * size, head[:, :4], rtol=1e-4, atol=1e-2)
-    torch.testing.assert_close(scores, head[:, 4:7], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(coefficients, head[:, 7:], rtol=1e-3, atol=1e-4)
+        levels, prototypes = network.module(images)
+        (head, expected_prototypes), _ = reference(images)
+    predictions = join_levels(levels, prototypes)
+    size = torch.tensor([*reversed(input_hw)] * 2)
+    xyxy = decode_boxes(predictions.boxes, make_anchors(input_hw)) * size
+    centres, sizes = head[:, :2].transpose(1, 2), head[:, 2:4].transpose(1, 2)
+    expected_xyxy = torch.cat([centres - sizes / 2, centres + sizes / 2], 2)
+    torch.testing.assert_close(xyxy, expected_xyxy, rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(predictions.scores.sigmoid(), head[:, 4:7], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(predictions.coefficients, head[:, 7:], rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(prototypes, expected_prototypes, rtol=1e-3, atol=1e-4)
     assert network.class_names == ("fish", "redfish", "weed")
     assert network.metadata["license"] == "AGPL-3.0"
@@ -52,7 +62,7 @@ def test_parts_are_what_ultralytics_gives(tmp_path, architecture, input_hw):
 def test_a_detection_model_is_refused(tmp_path):
     write_checkpoint(tmp_path / "best.pt", "yolov8n.yaml", tasks.DetectionModel)
     with pytest.raises(ExportError, match="this is a network for 'detect', expected 'segment'") as error:
-        load_checkpoint(tmp_path / "best.pt", (256, 256))
+        load_checkpoint(tmp_path / "best.pt")
     assert "\n" not in str(error.value)
 
 
@@ -66,12 +76,12 @@ def test_a_detection_model_is_refused(tmp_path):
         pytest.param(lambda data: b"PK\3\4" + data[5000:], id="beheaded"),
     ],
 )
-def test_a_damaged_checkpoint_is_told_in_one_line(tmp_path, damage):
+def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
     path = tmp_path / "best.pt"
     write_checkpoint(path, "yolov8n-seg.yaml", tasks.SegmentationModel)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ExportError, match="no checkpoint that Ultralytics can read") as error:
-        load_checkpoint(path, (256, 256))
+    with pytest.raises(ExportError, match="Ultralytics cannot read this checkpoint") as error:
+        load_checkpoint(path)
     assert "\n" not in str(error.value)
 
 
@@ -79,4 +89,4 @@ def test_a_damaged_checkpoint_is_told_in_one_line(tmp_path, damage):
 def test_a_checkpoint_without_a_network_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "best.pt")
     with pytest.raises(ExportError, match=r"best\.pt"):
-        load_checkpoint(tmp_path / "best.pt", (256, 256))
+        load_checkpoint(tmp_path / "best.pt")

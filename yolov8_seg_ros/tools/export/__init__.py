@@ -1,1 +1,1 @@
-"""Turn a trained network into an int8 .tflite file of ST's contract; needs the environment of `make export-env`."""
+"""Export a trained network as an int8 .tflite file with a raw head; needs the environment of `make export-env`."""

@@ -6,28 +6,26 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from yolov8_seg_ros.core.model_spec import STRIDES_PX
-from yolov8_seg_ros.errors import ExportError
+from yolov8_seg_ros.errors import ExportError, one_line
 from yolov8_seg_ros.tools.export.environment import quiet
-from yolov8_seg_ros.tools.export.network import Network, anchor_points
+from yolov8_seg_ros.tools.export.network import Network, RawLevel
 
 TASK = "segment"
-#: What reading a damaged or foreign file raises, by way of Ultralytics or of torch.
+#: Raised by Ultralytics or torch for a damaged or foreign file.
 _READ_ERRORS = (TypeError, RuntimeError, EOFError, OSError, KeyError, ValueError, AttributeError, ImportError)
 
 
-def load_checkpoint(path: Path, input_hw: tuple[int, int]) -> Network:
-    """Read the network of a checkpoint, fused and with its head in parts.
+def load_checkpoint(path: Path) -> Network:
+    """Read the network of a checkpoint, with fused layers and a raw head.
 
     Args:
         path: a .pt file as Ultralytics writes it; only classes known to Ultralytics are made from it.
-        input_hw: height and width of the network's input, in pixels.
 
     Raises:
-        ExportError: if the file is no checkpoint of a YOLOv8 or YOLO11 segmentation network.
+        ExportError: if the file is not a checkpoint of a YOLOv8 or YOLO11 segmentation network.
     """
     model = _read(path)
     task = _task(model)
@@ -45,61 +43,34 @@ def load_checkpoint(path: Path, input_hw: tuple[int, int]) -> Network:
     with quiet():
         model.fuse(verbose=False)
     _use_convertible_forms(model)
-    model.model[-1] = PartsHead(head, input_hw)
+    model.model[-1] = RawHead(head)
     names = tuple(str(model.names[index]) for index in sorted(model.names))
     return Network(model, names, {"description": f"trained with Ultralytics ({path.name})", "license": "AGPL-3.0"})
 
 
-class PartsHead(nn.Module):
-    """YOLOv8's segmentation head with boxes, scores, coefficients and prototypes as outputs.
-
-    Boxes come as fractions of the network's input, by linear maps from the distributions of their four distances, and
-    levels are joined last: with fewer steps, less is lost when it is quantised.
+class RawHead(nn.Module):
+    """YOLOv8's segmentation head without its decoding.
 
     Args:
-        head: as Ultralytics has it.
-        input_hw: height and width of the network's input, in pixels.
+        head: the head of Ultralytics.
     """
 
-    def __init__(self, head: nn.Module, input_hw: tuple[int, int]) -> None:
+    def __init__(self, head: nn.Module) -> None:
         super().__init__()
-        # The model's own forward pass asks where this module stands and what it is fed with.
+        # The model's own forward pass reads the index, the inputs and the type of each layer.
         self.f, self.i, self.type = head.f, head.i, head.type
+        self.boxes, self.scores, self.coefficients = head.cv2, head.cv3, head.cv4
         self.proto = head.proto
-        self.boxes = nn.ModuleList(
-            _Boxes(raw, head.reg_max, stride, input_hw) for raw, stride in zip(head.cv2, STRIDES_PX, strict=True)
-        )
-        self.scores, self.coefficients = head.cv3, head.cv4
 
-    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Give boxes, scores, coefficients and prototypes, as `Network` describes them."""
-        boxes = [part(feature) for part, feature in zip(self.boxes, features, strict=True)]
-        scores = [torch.sigmoid(part(feature)).flatten(2) for part, feature in zip(self.scores, features, strict=True)]
-        coefficients = [part(feature).flatten(2) for part, feature in zip(self.coefficients, features, strict=True)]
-        return torch.cat(boxes, 2), torch.cat(scores, 2), torch.cat(coefficients, 2), self.proto(features[0])
-
-
-class _Boxes(nn.Module):
-    """Boxes (1, 4, anchors) of one level, from how likely each distance to the left, top, right and bottom is."""
-
-    def __init__(self, raw: nn.Module, num_bins: int, stride: int, input_hw: tuple[int, int]) -> None:
-        super().__init__()
-        self.raw, self.num_bins = raw, num_bins
-        left, top, right, bottom = (torch.eye(4).unsqueeze(2) * torch.arange(num_bins)).reshape(4, -1)
-        cell = torch.tensor([[stride / input_hw[1]], [stride / input_hw[0]]])
-        self.register_buffer("offset_map", torch.stack([right - left, bottom - top]) / 2 * cell)
-        self.register_buffer("size_map", torch.stack([left + right, top + bottom]) * cell)
-        self.register_buffer("anchors", anchor_points(input_hw, stride).T)
-
-    def forward(self, feature: Tensor) -> Tensor:
-        raw = self.raw(feature).permute(0, 2, 3, 1).reshape(1, -1, 4, self.num_bins)
-        likely = raw.softmax(dim=3).reshape(1, -1, 4 * self.num_bins)
-        centres = nn.functional.linear(likely, self.offset_map) + self.anchors
-        return torch.cat([centres, nn.functional.linear(likely, self.size_map)], dim=2).transpose(1, 2)
+    def forward(self, features: list[Tensor]) -> tuple[list[RawLevel], Tensor]:
+        """Return the raw levels and the prototypes, as `Network` describes them."""
+        parts = zip(features, self.boxes, self.scores, self.coefficients, strict=True)
+        levels = [RawLevel(*(branch(feature) for branch in branches)) for feature, *branches in parts]
+        return levels, self.proto(features[0])
 
 
 def _read(path: Path) -> Any:
-    # Ultralytics would install packages by itself.
+    # Otherwise Ultralytics installs packages by itself.
     os.environ["YOLO_AUTOINSTALL"] = "False"
     try:
         with quiet():
@@ -107,18 +78,17 @@ def _read(path: Path) -> Any:
 
             checkpoint, _ = torch_safe_load(str(path), safe_only=True)
     except _READ_ERRORS as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ExportError(f"{path}: this is no checkpoint that Ultralytics can read ({reason})") from error
+        raise ExportError(f"{path}: Ultralytics cannot read this checkpoint ({one_line(error)[:200]})") from error
     model = checkpoint.get("ema") or checkpoint.get("model")
     if not isinstance(model, nn.Module):
-        raise ExportError(f"{path}: this checkpoint holds no network")
+        raise ExportError(f"{path}: this checkpoint contains no network")
     return model.float().eval()
 
 
 def _task(model: Any) -> str:
     from ultralytics.nn.tasks import guess_model_task
 
-    # Only some versions write it down.
+    # Only some versions store it.
     return str(getattr(model, "task", None) or guess_model_task(model))
 
 

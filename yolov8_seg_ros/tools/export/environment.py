@@ -1,4 +1,4 @@
-"""Say plainly when the heavy packages that an export needs are absent, and keep them quiet when they are there."""
+"""Check that the heavy packages of an export are installed, and suppress their output."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from importlib.util import find_spec
 
 from yolov8_seg_ros.errors import ExportError
 
-#: What an export imports, beside what the package needs anyway.
+#: Packages of an export, beside those of this package.
 PACKAGES = ("torch", "litert_torch", "ai_edge_quantizer")
-#: Only needed to read checkpoints of the same name.
+#: Needed only for checkpoints of Ultralytics.
 ULTRALYTICS = "ultralytics"
 ENVIRONMENT = ".venv-export"
 REMEDY = f"run 'make export-env' in the package's checkout, then '{ENVIRONMENT}/bin/yolov8_seg export ...'"
@@ -27,13 +27,13 @@ def require_packages(*packages: str) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what the tool chain prints.
+    """Suppress what the export packages print.
 
-    File descriptors are redirected, since compiled code prints past Python.
+    File descriptors are redirected, since compiled code does not print through Python.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
+    saved = os.dup(1), os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
@@ -42,6 +42,6 @@ def quiet() -> Iterator[None]:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            for descriptor, target in zip(kept, (1, 2), strict=True):
+            for descriptor, target in zip(saved, (1, 2), strict=True):
                 os.dup2(descriptor, target)
                 os.close(descriptor)

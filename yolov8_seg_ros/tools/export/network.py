@@ -1,26 +1,39 @@
-"""Bring a trained network into the form of ST's contract: NHWC pictures in, head and prototypes out."""
+"""Describe a trained network to the exporter, read it, and check its outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from yolov8_seg_ros.core.model_spec import BOX_CHANNELS, PROTOTYPE_STRIDE_PX, STRIDES_PX, anchor_count
-from yolov8_seg_ros.errors import ExportError
+from yolov8_seg_ros.core.model_spec import PROTOTYPE_STRIDE_PX, STRIDES_PX
+from yolov8_seg_ros.errors import ExportError, one_line
+from yolov8_seg_ros.tools.export.environment import ULTRALYTICS, require_packages
 
-#: Largest coefficient, either sign, in a head that boxes and scores share.
-SHARED_HEAD_COEFFICIENT = 0.5
-#: A real range, lowest and highest value.
-Range = tuple[float, float]
-#: An anchor point of a lower score sees nothing that matters.
-SEEN_SCORE = 0.05
-PARTS = ("boxes", "scores", "coefficients", "prototypes")
+#: A box has four sides, and a side two DFL bins or more.
+_SIDES, _MIN_BINS = 4, 2
+#: Shapes of the outputs, by name.
+Shapes = dict[str, tuple[int, ...]]
+
+
+class RawLevel(NamedTuple):
+    """Raw outputs of one stride s, for an input of height x width.
+
+    Attributes:
+        boxes: (1, 4 * bins, height / s, width / s), box logits: DFL bins of the distances left, top, right, bottom.
+        scores: (1, classes, height / s, width / s), class logits.
+        coefficients: (1, prototypes, height / s, width / s), mask coefficients.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    coefficients: Tensor
 
 
 @dataclass(frozen=True)
@@ -28,11 +41,10 @@ class Network:
     """A trained network.
 
     Attributes:
-        module: takes RGB pictures (1, 3, height, width), 0 to 1, and gives what `PARTS` names: boxes (1, 4, anchors),
-            centre and size as fractions of the input; scores (1, classes, anchors), 0 to 1; coefficients
-            (1, prototypes, anchors); prototypes (1, prototypes, height / 4, width / 4).
-        class_names: a name for each class.
-        metadata: what else is known of it, such as author and licence, for the exported file.
+        module: takes RGB images (1, 3, height, width), 0 to 1; returns a `RawLevel` for each of the strides 8, 16 and
+            32, and the prototypes (1, prototypes, height / 4, width / 4).
+        class_names: one name per class.
+        metadata: further entries for the exported file, such as author and license.
     """
 
     module: nn.Module
@@ -40,107 +52,91 @@ class Network:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class SeenRanges:
-    """Ranges, lowest and highest value, where an object is seen.
-
-    Elsewhere nothing keeps these numbers small, and nobody needs them.
-
-    Attributes:
-        coefficients: of the mask coefficients.
-        offsets: from anchor points to the centres of their boxes, as fractions of the input.
-    """
-
-    coefficients: Range = (0.0, 0.0)
-    offsets: Range = (0.0, 0.0)
-
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether no object was seen."""
-        return self.coefficients == (0.0, 0.0)
-
-    @property
-    def gain(self) -> float:
-        """Give what coefficients are divided by, and prototypes multiplied by, in a head that is shared.
-
-        Coefficients from 0 to 1 fit beside boxes and scores as they are.
-        """
-        low, high = self.coefficients
-        if low >= 0 and high <= 1:
-            return 1.0
-        return max(-low, high) / SHARED_HEAD_COEFFICIENT
-
-
-class ContractModule(nn.Module):
-    """A network as it is converted: (1, height, width, 3) pictures in; boxes, scores and coefficients joined, or apart.
+class NhwcNetwork(nn.Module):
+    """A network with NHWC input and outputs, as it is converted.
 
     Args:
         module: as in `Network`.
-        split_head: give boxes, scores and coefficients as outputs of their own.
-        gain: divide coefficients by this and multiply prototypes by it, which leaves masks as they are.
     """
 
-    def __init__(self, module: nn.Module, split_head: bool, gain: float = 1.0) -> None:
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
-        self.split_head = split_head
-        self.gain = gain
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Give the outputs by name."""
-        boxes, scores, coefficients, prototypes = self.module(images.permute(0, 3, 1, 2))
-        if self.gain != 1.0:
-            coefficients, prototypes = coefficients / self.gain, prototypes * self.gain
-        prototypes = prototypes.permute(0, 2, 3, 1)
-        if self.split_head:
-            return dict(zip(PARTS, (boxes, scores, coefficients, prototypes), strict=True))
-        return {"head": torch.cat([boxes, scores, coefficients], dim=1), "prototypes": prototypes}
+        """Return the outputs by name, in the order of the exported file."""
+        levels, prototypes = self.module(images.permute(0, 3, 1, 2))
+        return {name: output.permute(0, 2, 3, 1) for name, output in _named(levels, prototypes)}
 
 
-def measure(module: nn.Module, inputs: Iterable[NDArray[np.float32]]) -> SeenRanges:
-    """Find the ranges on network inputs (1, height, width, 3)."""
-    coefficients, offsets = (0.0, 0.0), (0.0, 0.0)
-    with torch.inference_mode():
-        for network_input in inputs:
-            images = torch.from_numpy(network_input).permute(0, 3, 1, 2)
-            boxes, scores, all_coefficients, _ = module(images)
-            anchors = torch.cat([anchor_points(images.shape[2:], stride) for stride in STRIDES_PX], dim=1)
-            seen = scores[0].amax(dim=0) >= SEEN_SCORE
-            coefficients = _widened(coefficients, all_coefficients[0][:, seen])
-            offsets = _widened(offsets, (boxes[0, :2] - anchors)[:, seen])
-    return SeenRanges(coefficients, offsets)
+def _named(levels: Sequence[RawLevel], prototypes: Tensor) -> Iterator[tuple[str, Tensor]]:
+    for stride, level in zip(STRIDES_PX, levels, strict=True):
+        for part, output in zip(RawLevel._fields, level, strict=True):
+            yield f"{part}_{stride}", output
+    yield "prototypes", prototypes
 
 
-def anchor_points(input_hw: Sequence[int], stride: int) -> Tensor:
-    """Give float32 (2, anchors): x and y of a stride's anchor points, row by row, as fractions of the input."""
-    rows, columns = input_hw[0] // stride, input_hw[1] // stride
-    y, x = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij")
-    return torch.stack([x.flatten(), y.flatten()])
-
-
-def _widened(limits: Range, values: Tensor) -> Range:
-    if not values.numel():
-        return limits
-    return min(limits[0], float(values.min())), max(limits[1], float(values.max()))
-
-
-def check_parts(network: Network, input_hw: tuple[int, int]) -> None:
-    """Raise ExportError unless the network's outputs are those of a YOLOv8-seg network."""
+def check_outputs(network: Network, input_hw: tuple[int, int]) -> None:
+    """Raise ExportError unless the network's outputs are those of a YOLOv8-seg network's raw head."""
     try:
         with torch.inference_mode():
-            outputs = network.module(torch.zeros(1, 3, *input_hw))
-        shapes = [tuple(output.shape) for output in outputs]
-    except (RuntimeError, TypeError, AttributeError) as error:
+            outputs = dict(_named(*network.module(torch.zeros(1, 3, *input_hw))))
+        shapes = {name: tuple(output.shape) for name, output in outputs.items()}
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise ExportError(
-            f"the network fails on a picture of {input_hw[1]}x{input_hw[0]}: {' '.join(str(error).split())}"
+            f"the network fails on an image of {input_hw[1]}x{input_hw[0]} pixels: {one_line(error)}"
         ) from error
-    count = shapes[-1][1] if shapes and len(shapes[-1]) == 4 else 0
-    rows, columns = (size // PROTOTYPE_STRIDE_PX for size in input_hw)
-    anchors = anchor_count(input_hw)
-    channels = (BOX_CHANNELS, len(network.class_names), count)
-    expected = [*((1, number, anchors) for number in channels), (1, count, rows, columns)]
-    if shapes != expected:
+    expected = _expected_shapes(network, shapes, input_hw)
+    wrong = [f"{name} of {shapes[name]}, expected {shape}" for name, shape in expected.items() if shapes[name] != shape]
+    if wrong:
+        raise ExportError(f"for {len(network.class_names)} classes the network returns {'; '.join(wrong)}")
+
+
+def _expected_shapes(network: Network, shapes: Shapes, input_hw: tuple[int, int]) -> Shapes:
+    """Return the shape that each output must have; the first level sets the number of bins and of prototypes."""
+
+    def channels(part: str) -> int:
+        shape = shapes[f"{part}_{STRIDES_PX[0]}"]
+        return shape[1] if len(shape) == 4 else 0
+
+    num_bins = max(channels("boxes") // _SIDES, _MIN_BINS)
+    num_prototypes = max(channels("coefficients"), 1)
+    height, width = input_hw
+    expected = dict[str, tuple[int, ...]]()
+    for stride in STRIDES_PX:
+        for part, number in zip(
+            RawLevel._fields, (_SIDES * num_bins, len(network.class_names), num_prototypes), strict=True
+        ):
+            expected[f"{part}_{stride}"] = (1, number, height // stride, width // stride)
+    expected["prototypes"] = (1, num_prototypes, height // PROTOTYPE_STRIDE_PX, width // PROTOTYPE_STRIDE_PX)
+    return expected
+
+
+def load_network(weights: Path, function: str) -> Network:
+    """Read a network.
+
+    Args:
+        weights: an Ultralytics checkpoint, or the file that `function` reads.
+        function: "module:function", which takes the path and returns a `Network`; empty for an Ultralytics checkpoint.
+
+    Raises:
+        ExportError: if there is no such function, or it cannot read the weights.
+    """
+    if not function:
+        require_packages(ULTRALYTICS)
+        from yolov8_seg_ros.tools.export.checkpoint import load_checkpoint
+
+        return load_checkpoint(weights)
+    module_name, _, name = function.partition(":")
+    # As `python -m` does: the network's code is in the folder in which the user works.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        read = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ExportError(f"--network '{function}': {error}; expected module:function") from error
+    network = read(weights)
+    if not isinstance(network, Network):
         raise ExportError(
-            f"the network gives {shapes}, expected {', '.join(PARTS)} of {expected} "
-            f"for {len(network.class_names)} classes"
+            f"--network '{function}' returns {type(network).__name__}, expected {Network.__qualname__} of {__name__}"
         )
+    return network

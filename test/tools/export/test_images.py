@@ -1,4 +1,4 @@
-"""Test which pictures an export is calibrated with."""
+"""Test the choice of calibration images."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from yolov8_seg_ros.errors import DataSetError, ExportError
-from yolov8_seg_ros.tools.export.pictures import find_pictures, network_inputs
+from yolov8_seg_ros.tools.export.images import find_images, network_inputs
 
 
 @pytest.fixture
 def data_set(tmp_path):
-    """Give a data set's folder with ten training pictures, whose grey is their number, and one to validate with."""
+    """Return a data set's folder with ten training images, whose grey value is their number, and one for validation."""
     for split, count in (("train", 10), ("valid", 1)):
         folder = tmp_path / split / "images"
         folder.mkdir(parents=True)
@@ -21,8 +21,8 @@ def data_set(tmp_path):
     return tmp_path
 
 
-def greys(pictures) -> list[int]:
-    return [int(picture[0, 0, 0]) for picture in pictures]
+def grey_values(images) -> list[int]:
+    return [int(image[0, 0, 0]) for image in images]
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def greys(pictures) -> list[int]:
         pytest.param(1, [0], id="one"),
     ],
 )
-def test_pictures_of_a_folder(data_set, count, expected):
-    assert greys(find_pictures(str(data_set / "train"), count)) == expected
+def test_images_of_a_folder(data_set, count, expected):
+    assert grey_values(find_images(str(data_set / "train"), count)) == expected
 
 
 @pytest.mark.parametrize(
@@ -47,34 +47,34 @@ def test_pictures_of_a_folder(data_set, count, expected):
         pytest.param("train: [train/images]\n", id="list"),
     ],
 )
-def test_training_pictures_of_a_data_set(data_set, text):
+def test_training_images_of_a_data_set(data_set, text):
     (data_set / "data.yaml").write_text(text)
-    assert greys(find_pictures(str(data_set / "data.yaml"))) == list(range(10))
+    assert grey_values(find_images(str(data_set / "data.yaml"))) == list(range(10))
 
 
-def test_validation_pictures_where_there_are_no_others(data_set):
+def test_validation_images_where_there_are_no_others(data_set):
     (data_set / "data.yaml").write_text("val: valid/images\n")
-    assert len(find_pictures(str(data_set / "data.yaml"))) == 1
+    assert len(find_images(str(data_set / "data.yaml"))) == 1
 
 
-def test_demo_pictures_differ():
-    pictures = find_pictures("demo", 3)
-    assert len(list(pictures)) == len(pictures) == 3
-    assert not np.array_equal(pictures[0], pictures[1])
+def test_demo_images_differ():
+    images = find_images("demo", 3)
+    assert len(list(images)) == len(images) == 3
+    assert not np.array_equal(images[0], images[1])
 
 
 @pytest.mark.parametrize(
-    ("make", "complaint"),
+    ("make", "message"),
     [
         pytest.param(lambda path: path / "absent", "no such folder or data.yaml", id="absent"),
-        pytest.param(lambda path: path, "no pictures to calibrate with", id="empty-folder"),
-        pytest.param(lambda path: write(path, "train: nowhere"), "no pictures to calibrate with", id="empty-data-set"),
+        pytest.param(lambda path: path, "no images to calibrate with", id="empty-folder"),
+        pytest.param(lambda path: write(path, "train: nowhere"), "no images to calibrate with", id="empty-data-set"),
         pytest.param(lambda path: write(path, "- a\n- b"), "give the data.yaml of a data set", id="no-data-set"),
     ],
 )
-def test_no_pictures(tmp_path, make, complaint):
-    with pytest.raises((ExportError, DataSetError), match=complaint):
-        find_pictures(str(make(tmp_path)))
+def test_no_images(tmp_path, make, message):
+    with pytest.raises((ExportError, DataSetError), match=message):
+        find_images(str(make(tmp_path)))
 
 
 def write(folder, text):
@@ -84,9 +84,9 @@ def write(folder, text):
 
 
 def test_network_inputs_are_letterboxed_rgb():
-    picture = np.zeros((32, 64, 3), np.uint8)
-    picture[..., 0] = 255
-    [network_input] = network_inputs([picture], (64, 64))
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[..., 0] = 255
+    [network_input] = network_inputs([image], (64, 64))
     assert network_input.shape == (1, 64, 64, 3)
     assert network_input.dtype == np.float32
     assert network_input[0, 32, 32].tolist() == [0, 0, 1]
