@@ -145,7 +145,7 @@ def test_the_model_beside_it_serves_for_names_where_no_runtime_is(stand_in, grap
         pytest.param("names: [cat, dog]\noutputs: 7", r"outputs: expected a list of shapes like", id="no-shapes"),
         pytest.param("names: [cat]", "1 class names for a model of 2 classes", id="names"),
         pytest.param("outputs: []", "has no entry 'names'", id="no-names"),
-        pytest.param("names: [", "is no YAML", id="no-yaml"),
+        pytest.param("names: [", "is not YAML", id="no-yaml"),
     ],
 )
 def test_a_wrong_file_beside_it_is_told(stand_in, graph, text, message):
