@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from yolov8_seg_ros.core.instances import BoxMask, Instances
-from yolov8_seg_ros.media.overlay import MASK_OPACITY, class_color_bgr, draw_overlay
+from yolov8_seg_ros.media.overlay import MASK_OPACITY, draw_overlay, instance_color_bgr
 
 NAMES = ("cat", "dog")
 GREY = 100
@@ -49,17 +50,29 @@ def test_nothing_found_changes_nothing(masks):
     np.testing.assert_array_equal(draw_overlay(image, Instances.empty((20, 30), masks), NAMES), image)
 
 
-@pytest.mark.parametrize("class_id", [0, 1])
-def test_a_mask_is_tinted_with_the_colour_of_its_class(class_id):
-    picture = draw_overlay(grey_image(200, 300), found((200, 300), (50, 60, 150, 160, class_id)), NAMES)
-    blend = GREY * (1 - MASK_OPACITY) + np.array(class_color_bgr(class_id)) * MASK_OPACITY
-    np.testing.assert_allclose(picture[110, 100], blend, atol=1)
+def tint(number: int) -> np.ndarray:
+    return GREY * (1 - MASK_OPACITY) + np.array(instance_color_bgr(number)) * MASK_OPACITY
+
+
+def test_masks_of_one_class_are_tinted_by_rank():
+    three = found((200, 300), (20, 60, 80, 160, 1), (100, 60, 160, 160, 1), (200, 60, 260, 160, 1))
+    picture = draw_overlay(grey_image(200, 300), three, NAMES)
+    for rank, column in enumerate((50, 130, 230)):
+        np.testing.assert_allclose(picture[110, column], tint(rank), atol=1)
     assert picture[180, 280].tolist() == [GREY] * 3
+
+
+def test_a_track_keeps_its_colour_whatever_its_rank():
+    two = found((200, 300), (20, 60, 80, 160, 0), (100, 60, 160, 160, 0))
+    for track_ids in ((7, 1000), (1000, 7)):
+        picture = draw_overlay(grey_image(200, 300), replace(two, track_id=np.array(track_ids, np.int64)), NAMES)
+        for track_id, column in zip(track_ids, (50, 130), strict=True):
+            np.testing.assert_allclose(picture[110, column], tint(track_id), atol=1)
 
 
 def test_a_box_is_drawn_inside_its_edges():
     picture = draw_overlay(grey_image(200, 300), found((200, 300), (50, 60, 150, 160, 0), masks=False), NAMES)
-    color = list(class_color_bgr(0))
+    color = list(instance_color_bgr(0))
     assert [picture[y, x].tolist() for y, x in ((159, 100), (110, 50), (110, 149))] == [color] * 3
     assert [picture[y, x].tolist() for y, x in ((160, 100), (110, 49), (110, 150), (110, 100))] == [[GREY] * 3] * 4
 
@@ -67,14 +80,14 @@ def test_a_box_is_drawn_inside_its_edges():
 def test_the_better_score_is_on_top():
     both = found((200, 300), (50, 60, 150, 160, 0), (100, 60, 200, 160, 1))
     picture = draw_overlay(grey_image(200, 300), both, NAMES)
-    assert picture[110, 149].tolist() == list(class_color_bgr(0))
+    assert picture[110, 149].tolist() == list(instance_color_bgr(0))
 
 
 def test_labels_are_above_boxes_and_boxes_above_masks():
     both = found((200, 300), (100, 20, 200, 190, 0), (10, 60, 250, 160, 1))
     picture = draw_overlay(grey_image(200, 300), both, NAMES)
     # The box of the lower score, where the mask of the better one covers it.
-    assert picture[159, 150].tolist() == list(class_color_bgr(1))
+    assert picture[159, 150].tolist() == list(instance_color_bgr(1))
 
 
 def test_a_hole_in_a_mask_is_outlined_and_stays_free():
@@ -89,7 +102,7 @@ def test_a_hole_in_a_mask_is_outlined_and_stays_free():
     )
     picture = draw_overlay(grey_image(200, 300), ring, NAMES)
     assert picture[130, 130].tolist() == [GREY] * 3
-    assert picture[119, 130].tolist() == list(class_color_bgr(0))
+    assert picture[119, 130].tolist() == list(instance_color_bgr(0))
     assert picture[110, 130].tolist() != [GREY] * 3
 
 
@@ -114,8 +127,8 @@ def test_a_label_at_any_edge_stays_in_the_picture():
     for left, top in itertools.product((0, 250), (0, 170)):
         box = (left, top, left + 50, top + 30, 0)
         picture = draw_overlay(grey_image(200, 300), found((200, 300), box, masks=False), ("a rather long name",))
-        # The label's text is what is neither the image nor the colour of the class.
-        text = (picture != GREY).any(axis=2) & (picture != class_color_bgr(0)).any(axis=2)
+        # The label's text is what is neither the image nor the colour of the instance.
+        text = (picture != GREY).any(axis=2) & (picture != instance_color_bgr(0)).any(axis=2)
         text_px.add(int(text.sum()))
     assert len(text_px) == 1
     assert min(text_px) > 200
@@ -132,16 +145,81 @@ def test_scores_can_be_left_out():
     assert inked[0] > inked[1]
 
 
-def test_more_classes_than_are_found_and_hues_far_apart():
-    colors = [class_color_bgr(class_id) for class_id in range(80)]
-    assert len(set(colors)) > 60
+def changed(image_hw: tuple[int, int], instances: Instances, names: tuple[str, ...]) -> np.ndarray:
+    """Return bool (height, width): where the overlay of a grey image is not grey."""
+    return (draw_overlay(grey_image(*image_hw), instances, names) != GREY).any(axis=2)
+
+
+def test_labels_of_neighbours_do_not_cover_each_other():
+    image_hw = (200, 300)
+    boxes = [(100, 100, 101, 101, 0), (104, 102, 105, 103, 0), (96, 101, 97, 102, 0), (101, 104, 102, 105, 0)]
+    names = ("a name",)
+    alone = [int(changed(image_hw, found(image_hw, box, masks=False), names).sum()) for box in boxes]
+    together = draw_overlay(grey_image(*image_hw), found(image_hw, *boxes, masks=False), names)
+    # Each label's ground is as large as if the others were not there.
+    for rank in range(len(boxes)):
+        ground_px = int((together == instance_color_bgr(rank)).all(axis=2).sum())
+        assert ground_px > 0.4 * alone[rank]
+    assert int((together != GREY).any(axis=2).sum()) > 0.95 * sum(alone)
+
+
+def test_of_labels_without_room_the_best_score_is_readable():
+    image_hw = (24, 60)
+    boxes = [(10, 5, 50, 20, 0)] * 12
+    picture = draw_overlay(grey_image(*image_hw), found(image_hw, *boxes, masks=False), NAMES)
+    alone = draw_overlay(grey_image(*image_hw), found(image_hw, boxes[0], masks=False), NAMES)
+    label = alone[:12]
+    assert (label != GREY).any(axis=2).mean() > 0.5
+    where = (label != GREY).any(axis=2)
+    assert (picture[:12][where] == label[where]).all()
+
+
+@pytest.mark.parametrize(
+    ("image_hw", "rows"), [((240, 320), (7, 20)), ((480, 640), (9, 20)), ((1440, 1920), (28, 60))], ids=str
+)
+def test_text_grows_with_the_image(image_hw, rows):
+    height, width = image_hw
+    box = (width // 2, height // 2, width // 2 + 1, height // 2 + 1, 0)
+    label_rows = np.flatnonzero(changed(image_hw, found(image_hw, box, masks=False), NAMES).any(axis=1))
+    assert rows[0] <= len(label_rows) <= rows[1]
+
+
+def test_a_name_longer_than_the_image_is_wide_ends_inside_it():
+    image_hw = (100, 120)
+    picture = draw_overlay(
+        grey_image(*image_hw), found(image_hw, (10, 40, 60, 80, 0), masks=False), ("some name that never ends",)
+    )
+    # Ground of the label on both sides of its text, from one edge to the other.
+    label_row = picture[36]
+    assert (label_row != GREY).any(axis=1).sum() > 100
+    ink = np.flatnonzero((picture[20:38] < 60).all(axis=2).any(axis=0))
+    assert ink.max() < 119
+
+
+def test_a_track_bears_its_number():
+    image_hw = (200, 300)
+    untracked = found(image_hw, (50, 60, 150, 160, 0), masks=False)
+    tracked = replace(untracked, track_id=np.array([12], np.int64))
+    label_px = [
+        int((draw_overlay(grey_image(*image_hw), one, NAMES, scores=scores)[:59] != GREY).any(axis=2).sum())
+        for scores in (False, True)
+        for one in (untracked, tracked)
+    ]
+    assert label_px == sorted(set(label_px))
+
+
+def test_colours_of_an_image_are_far_apart():
+    colors = [instance_color_bgr(number) for number in range(80)]
+    assert len(set(colors)) == 80
     for one, other in itertools.pairwise(colors):
         assert np.abs(np.subtract(one, other)).max() > 80
+    for one, other in itertools.combinations(colors[:20], 2):
+        assert np.abs(np.subtract(one, other)).max() > 30
 
 
 def test_colours_stay_the_same():
-    assert class_color_bgr(3) == class_color_bgr(3)
-    assert all(0 <= channel <= 255 for class_id in (0, 79, 999) for channel in class_color_bgr(class_id))
+    assert instance_color_bgr(3) == instance_color_bgr(3)
+    assert all(0 <= channel <= 255 for number in (0, 79, 10**12) for channel in instance_color_bgr(number))
 
 
 def test_another_image_than_the_segmented_one_is_refused():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -14,16 +16,30 @@ from yolov8_seg_ros.text import clean_text
 
 #: How much of the colour shows inside a mask, 0 to 1.
 MASK_OPACITY = 0.45
-#: Hues this far apart, in degrees, keep neighbouring classes distinct (the golden angle).
+#: Hues this far apart, in degrees, keep neighbouring numbers distinct (the golden angle).
 HUE_STEP_DEG = 137.508
-#: Images of this height get lines one pixel wide and text of scale 0.4; larger ones in proportion.
-REFERENCE_HEIGHT_PX = 480
+#: Saturation and value of OpenCV's HSV, in turn: numbers whose hues are alike differ in these.
+_SHADES = ((205, 255), (110, 255), (255, 185))
+#: Images of this shorter side get lines one pixel wide and text of scale 0.4; larger ones in proportion.
+REFERENCE_SIDE_PX = 480
+_REFERENCE_SCALE = 0.4
+#: Smaller text cannot be read.
+_MIN_SCALE = 0.35
+#: Longest label, in characters; a longer class name is cut.
+_MAX_LABEL_CHARS = 40
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+#: Colours with a lower luma than this, of 255, get white text.
+_MIN_LUMA_OF_BLACK_TEXT = 110
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+
+Color = tuple[int, int, int]
 
 
-def class_color_bgr(class_id: int) -> tuple[int, int, int]:
-    """Return the colour of a class, the same in every image."""
-    hue = (class_id * HUE_STEP_DEG + 20) % 360 / 2
-    pixel = cv2.cvtColor(np.array([[[hue, 200, 255]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
+@lru_cache(maxsize=MAX_LABELS)
+def instance_color_bgr(number: int) -> Color:
+    """Return the colour of a track, or of the instance at a rank of its image; the same for the same number."""
+    hue = (number * HUE_STEP_DEG + 20) % 360 / 2
+    pixel = cv2.cvtColor(np.array([[[hue, *_SHADES[number % len(_SHADES)]]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
 
@@ -31,6 +47,9 @@ def draw_overlay(
     bgr: NDArray[np.uint8], instances: Instances, class_names: Sequence[str], scores: bool = True
 ) -> NDArray[np.uint8]:
     """Return a copy of the image with masks below boxes below labels, of each the best score on top.
+
+    Each instance has a colour of its own: by its track where instances are tracked, else by its rank in the image.
+    Labels keep clear of each other where there is room, and stay inside the image.
 
     Args:
         bgr: uint8 (height, width, 3), the image that was segmented.
@@ -43,9 +62,11 @@ def draw_overlay(
     """
     _require_size(bgr, instances)
     overlay = bgr.copy()
-    line_px = max(1, round(bgr.shape[0] / REFERENCE_HEIGHT_PX))
-    colors = [class_color_bgr(int(class_id)) for class_id in instances.class_id]
+    line_px = max(1, round(min(instances.image_hw) / REFERENCE_SIDE_PX))
+    numbers = range(len(instances)) if instances.track_id is None else instances.track_id.tolist()
+    colors = [instance_color_bgr(number) for number in numbers]
     boxes = np.rint(instances.xyxy).astype(int).tolist()
+    labels = _placed_labels(boxes, _label_texts(instances, class_names, scores), instances.image_hw, line_px)
     last_to_first = range(len(instances) - 1, -1, -1)
     if instances.masks is not None:
         for index in last_to_first:
@@ -54,9 +75,7 @@ def draw_overlay(
         left, top, right, bottom = boxes[index]
         cv2.rectangle(overlay, (left, top), (right - 1, bottom - 1), colors[index], line_px)
     for index in last_to_first:
-        name = class_names[instances.class_id[index]]
-        label = f"{name} {instances.score[index]:.2f}" if scores else name
-        _draw_label(overlay, boxes[index][:2], label, colors[index], line_px)
+        _draw_label(overlay, labels[index], colors[index], line_px)
     return overlay
 
 
@@ -68,7 +87,7 @@ def _require_size(bgr: NDArray[np.uint8], instances: Instances) -> None:
         )
 
 
-def _draw_mask(overlay: NDArray[np.uint8], mask: BoxMask, color: tuple[int, int, int], line_px: int) -> None:
+def _draw_mask(overlay: NDArray[np.uint8], mask: BoxMask, color: Color, line_px: int) -> None:
     if not mask.bitmap.any():
         return
     bitmap = mask.bitmap.view(np.uint8)
@@ -80,31 +99,76 @@ def _draw_mask(overlay: NDArray[np.uint8], mask: BoxMask, color: tuple[int, int,
 
 
 @lru_cache(maxsize=MAX_LABELS)
-def _blends_with(color: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _blends_with(color: Color) -> NDArray[np.uint8]:
     """Return uint8 (1, 256, 3): what each value of each channel becomes under a mask of this colour."""
     values = np.arange(256)[:, np.newaxis] * (1 - MASK_OPACITY) + np.array(color) * MASK_OPACITY
     return np.rint(values).astype(np.uint8)[np.newaxis]
 
 
-def _draw_label(
-    overlay: NDArray[np.uint8], left_top: list[int], label: str, color: tuple[int, int, int], line_px: int
-) -> None:
-    left, top = left_top
-    scale = 0.4 * line_px
+@dataclass(frozen=True)
+class _Label:
+    text: str
+    scale: float
+    xyxy: tuple[int, int, int, int]
+    baseline_px: int
+
+
+def _label_texts(instances: Instances, class_names: Sequence[str], scores: bool) -> list[str]:
     # OpenCV crashes on a text that is not UTF-8.
-    label = clean_text(label)
-    (width, height), base = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, scale, line_px)
-    # The label sits on the box, or inside it at the upper edge of the image.
-    text_top = max(0, top - height - base)
-    text_left = max(0, min(left, overlay.shape[1] - width))
-    cv2.rectangle(overlay, (text_left, text_top), (text_left + width, text_top + height + base), color, -1)
-    cv2.putText(
-        overlay,
-        label,
-        (text_left, text_top + height),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        scale,
-        (0, 0, 0),
-        line_px,
-        cv2.LINE_AA,
-    )
+    texts = [clean_text(class_names[class_id], _MAX_LABEL_CHARS) for class_id in instances.class_id]
+    if instances.track_id is not None:
+        texts = [f"{text} #{track}" for text, track in zip(texts, instances.track_id.tolist(), strict=True)]
+    if scores:
+        texts = [f"{text} {score:.2f}" for text, score in zip(texts, instances.score.tolist(), strict=True)]
+    return texts
+
+
+def _placed_labels(boxes: list[list[int]], texts: list[str], image_hw: tuple[int, int], line_px: int) -> list[_Label]:
+    """Return each instance's label at the first place that is free of the labels before it, else the least covering."""
+    scale = max(_MIN_SCALE, _REFERENCE_SCALE * min(image_hw) / REFERENCE_SIDE_PX)
+    taken = np.zeros(image_hw, np.uint8)
+    labels = []
+    for box, text in zip(boxes, texts, strict=True):
+        label = _sized_label(text, scale, image_hw[1], line_px)
+        best, least_px = label, math.inf
+        for placed in _placements(label, box, image_hw):
+            left, top, right, bottom = placed.xyxy
+            covered_px = cv2.countNonZero(taken[top:bottom, left:right])
+            if covered_px < least_px:
+                best, least_px = placed, covered_px
+            if not covered_px:
+                break
+        left, top, right, bottom = best.xyxy
+        taken[top:bottom, left:right] = 1
+        labels.append(best)
+    return labels
+
+
+def _sized_label(text: str, scale: float, width_px: int, line_px: int) -> _Label:
+    """Return a label at 0, 0, its text made smaller where it is wider than the image."""
+    (width, height), baseline_px = cv2.getTextSize(text, _FONT, scale, line_px)
+    if width > width_px:
+        scale *= width_px / width
+        (width, height), baseline_px = cv2.getTextSize(text, _FONT, scale, line_px)
+    return _Label(text, scale, (0, 0, width, height + baseline_px), baseline_px)
+
+
+def _placements(label: _Label, box: list[int], image_hw: tuple[int, int]) -> Iterator[_Label]:
+    """Return the label where it may stand, inside the image, the preferred place first: on the box, in it, below it."""
+    _, _, width, height = label.xyxy
+    box_left, box_top, box_right, box_bottom = box
+    rows = (box_top - height, box_top, box_bottom - height, box_bottom, box_top + height, box_top - 2 * height)
+    for column in (box_left, box_right - width):
+        left = max(0, min(column, image_hw[1] - width))
+        for row in rows:
+            top = max(0, min(row, image_hw[0] - height))
+            yield replace(label, xyxy=(left, top, left + width, top + height))
+
+
+def _draw_label(overlay: NDArray[np.uint8], label: _Label, color: Color, line_px: int) -> None:
+    left, top, right, bottom = label.xyxy
+    cv2.rectangle(overlay, (left, top), (right - 1, bottom - 1), color, cv2.FILLED)
+    luma = 0.114 * color[0] + 0.587 * color[1] + 0.299 * color[2]
+    ink = _BLACK if luma >= _MIN_LUMA_OF_BLACK_TEXT else _WHITE
+    origin = (left, bottom - label.baseline_px)
+    cv2.putText(overlay, label.text, origin, _FONT, label.scale, ink, line_px, cv2.LINE_AA)
