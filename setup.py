@@ -77,6 +77,7 @@ setup(
         (SHARE, ["package.xml"]),
         (f"{SHARE}/config", glob("config/*")),
         (f"{SHARE}/launch", glob("launch/*.launch.py")),
+        (f"{SHARE}/examples", glob("examples/*.py")),
         (f"{SHARE}/models", glob("models/*")),
     ],
     install_requires=["setuptools", "cffi"],

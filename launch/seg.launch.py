@@ -2,18 +2,29 @@
 
     ros2 launch yolov8_seg_ros seg.launch.py source:=demo rviz:=true
 
-The launch ends with the segmentation node. A node that fails ends all, and `ros2 launch` then exits with a code other
-than 0; an image source that merely comes to its end leaves the rest running.
+Launched by itself, it ends with the segmentation node. A node that fails ends all, and `ros2 launch` then exits with a
+code other than 0; an image source that merely comes to its end leaves the rest running.
+
+Included by another launch file, a node that ends leaves the rest of the robot running; `required:=true` changes that.
+Its arguments stay its own where it is included inside a `GroupAction`; examples/ shows how.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import Action, LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, Shutdown, TimerAction
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+    TimerAction,
+)
 from launch.conditions import IfCondition
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, TextSubstitution
@@ -21,14 +32,17 @@ from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from yolov8_seg_ros.media.sources import DEMO
+from yolov8_seg_ros.choices import BACKENDS, DEMO, TRANSPORTS
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 from yolov8_seg_ros.node.transport import OPT_OUT_VARIABLE, use_large_image_profile
 
 PACKAGE = "yolov8_seg_ros"
 CONFIG = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
-#: Parameters of the segmentation node that have an argument of their own; one that is not given leaves params_file be.
-OVERRIDES = {"model": str, "backend": str, "autostart": bool}
+#: Parameters that have an argument of their own; one that is not given leaves params_file as it is.
+OVERRIDES = {"model": str, "backend": str, "image_transport": str, "autostart": bool, "use_sim_time": bool}
+#: The name that seg.rviz shows the results of.
+NODE_NAME = "yolov8_seg"
+BOOLEANS = ["true", "false"]
 #: What `source:=camera` stands for.
 FIRST_CAMERA = "0"
 
@@ -38,8 +52,19 @@ ARGUMENTS = (
         default_value="",
         description="model file or name; empty: as in params_file, or with source:=demo the bundled one",
     ),
-    DeclareLaunchArgument("backend", default_value="", description="what runs the model; empty: as in params_file"),
+    DeclareLaunchArgument(
+        "backend",
+        default_value="",
+        choices=["", *BACKENDS],
+        description="what runs the model; empty: as in params_file",
+    ),
     DeclareLaunchArgument("image_topic", default_value="image", description="topic of the camera's images"),
+    DeclareLaunchArgument(
+        "image_transport",
+        default_value="",
+        choices=["", *TRANSPORTS],
+        description="type of the camera's images; empty: as in params_file",
+    ),
     DeclareLaunchArgument(
         "params_file",
         default_value=PathJoinSubstitution([CONFIG, "seg.yaml"]),
@@ -47,19 +72,42 @@ ARGUMENTS = (
     ),
     DeclareLaunchArgument("namespace", default_value="", description="namespace of all nodes"),
     DeclareLaunchArgument(
+        "node_name",
+        default_value=NODE_NAME,
+        description="name of the segmentation node, which its topics bear and params_file may name",
+    ),
+    DeclareLaunchArgument(
+        "use_sim_time",
+        default_value="",
+        choices=["", *BOOLEANS],
+        description="take the time from /clock; empty: as in params_file",
+    ),
+    DeclareLaunchArgument(
         "source",
         default_value="none",
         description="what to publish on image_topic: none, camera, demo, or a picture, folder of pictures or video",
     ),
-    DeclareLaunchArgument(
-        "rviz", default_value="false", choices=["true", "false"], description="show the results in rviz"
-    ),
+    DeclareLaunchArgument("rviz", default_value="false", choices=BOOLEANS, description="show the results in rviz"),
     DeclareLaunchArgument(
         "autostart",
         default_value="",
-        choices=["", "true", "false"],
+        choices=["", *BOOLEANS],
         description="configure and activate at start; empty: as in params_file",
     ),
+    DeclareLaunchArgument(
+        "required",
+        default_value="auto",
+        choices=["auto", *BOOLEANS],
+        description="end the launch with the segmentation node, and with an image source that fails; "
+        "auto: true where this file is launched by itself without respawn, false where another one includes it",
+    ),
+    DeclareLaunchArgument(
+        "respawn",
+        default_value="false",
+        choices=BOOLEANS,
+        description="start the segmentation node again whenever it ends",
+    ),
+    DeclareLaunchArgument("respawn_delay", default_value="2.0", description="seconds before it is started again"),
     DeclareLaunchArgument(
         "log_level",
         default_value="info",
@@ -79,6 +127,8 @@ def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and what is started with them."""
     nodes = GroupAction(
         [
+            # In the group too: defaults that are set outside it would be those of all files included later.
+            *ARGUMENTS,
             OpaqueFunction(function=_check_params_file),
             OpaqueFunction(function=_set_transport_profile),
             PushRosNamespace(LaunchConfiguration("namespace")),
@@ -87,7 +137,7 @@ def generate_launch_description() -> LaunchDescription:
             OpaqueFunction(function=_image_source),
         ]
     )
-    return LaunchDescription([*ARGUMENTS, nodes])
+    return LaunchDescription([nodes])
 
 
 def _set_transport_profile(context: LaunchContext) -> None:
@@ -109,21 +159,68 @@ def _segmentation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
     if LaunchConfiguration("source").perform(context) == DEMO:
         given["model"] = given["model"] or SCENE_MODEL
-    overrides = {
-        # Only a substitution is read as what its type says.
-        name: ParameterValue(TextSubstitution(text=value), value_type=OVERRIDES[name])
-        for name, value in given.items()
-        if value
-    }
-    return [_node("seg_node", overrides, on_exit=_end)]
+    node = _node(
+        "seg_node",
+        _overrides(given),
+        name=LaunchConfiguration("node_name"),
+        on_exit=_end if _is_required(context) else None,
+        respawn=_is_respawned(context),
+        respawn_delay=_respawn_delay_s(context),
+    )
+    return [node]
 
 
 def _image_source(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     source = LaunchConfiguration("source").perform(context)
     if source == "none":
         return []
-    value = FIRST_CAMERA if source == "camera" else source
-    return [_node("image_source", {"source": ParameterValue(value, value_type=str)}, on_exit=_end_if_failed)]
+    overrides = _overrides({"use_sim_time": LaunchConfiguration("use_sim_time").perform(context)})
+    overrides["source"] = ParameterValue(FIRST_CAMERA if source == "camera" else source, value_type=str)
+    return [_node("image_source", overrides, on_exit=_end_if_failed if _is_required(context) else None)]
+
+
+def _overrides(given: dict[str, str]) -> dict[str, ParameterValue]:
+    return {
+        # Only a substitution is read as what its type says.
+        name: ParameterValue(TextSubstitution(text=value), value_type=OVERRIDES[name])
+        for name, value in given.items()
+        if value
+    }
+
+
+def _is_respawned(context: LaunchContext) -> bool:
+    return LaunchConfiguration("respawn").perform(context) == "true"
+
+
+def _respawn_delay_s(context: LaunchContext) -> float:
+    text = LaunchConfiguration("respawn_delay").perform(context)
+    try:
+        delay_s = float(text)
+    except ValueError:
+        delay_s = math.nan
+    if not 0 <= delay_s < math.inf:
+        raise RuntimeError(f"respawn_delay: expected seconds, 0 or more, got '{text}'")
+    return delay_s
+
+
+def _is_required(context: LaunchContext) -> bool:
+    required = LaunchConfiguration("required").perform(context)
+    if required == "auto":
+        return not _is_respawned(context) and _is_launched_by_itself(context)
+    if required == "true" and _is_respawned(context):
+        raise RuntimeError("required:=true and respawn:=true: the node cannot both end the launch and start again")
+    return required == "true"
+
+
+def _is_launched_by_itself(context: LaunchContext) -> bool:
+    """Return whether the launch service was given this file, rather than one that includes it."""
+    local = context.get_locals_as_dict()
+    given = getattr(local.get("event"), "launch_description", None)
+    return given is not None and any(
+        isinstance(entity, IncludeLaunchDescription)
+        and Path(entity.launch_description_source.location).resolve() == Path(__file__).resolve()
+        for entity in given.entities
+    )
 
 
 def _node(executable: str, overrides: dict[str, ParameterValue], **options: Any) -> Node:
@@ -148,8 +245,12 @@ def _rviz(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             package="rviz2",
             executable="rviz2",
             arguments=["-d", PathJoinSubstitution([CONFIG, "seg.rviz"])],
-            # The topics in seg.rviz are relative: they follow the namespace, and the camera's follows this.
-            remappings=[("image", LaunchConfiguration("image_topic"))],
+            # The topics in seg.rviz are relative: they follow the namespace, and these.
+            remappings=[
+                ("image", LaunchConfiguration("image_topic")),
+                (f"{NODE_NAME}/overlay", [LaunchConfiguration("node_name"), "/overlay"]),
+            ],
+            parameters=[_overrides({"use_sim_time": LaunchConfiguration("use_sim_time").perform(context)})],
         )
     ]
 

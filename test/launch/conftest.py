@@ -6,6 +6,11 @@ from importlib.util import find_spec
 
 collect_ignore = [
     test
-    for needed, test in (("launch_ros", "test_launch_file.py"), ("launch_testing", "test_seg_launch.py"))
+    for needed, test in (
+        ("launch_ros", "test_launch_file.py"),
+        ("launch_ros", "test_included.py"),
+        ("launch_ros", "test_examples.py"),
+        ("launch_testing", "test_seg_launch.py"),
+    )
     if find_spec(needed) is None
 ]

@@ -10,13 +10,11 @@ from yolov8_seg_ros.backends.npu import NpuBackend, NpuOptions
 from yolov8_seg_ros.backends.stai_mpu import SUFFIX as COMPILED_SUFFIX
 from yolov8_seg_ros.backends.stai_mpu import StaiMpuBackend
 from yolov8_seg_ros.backends.tflite import TfliteBackend
+from yolov8_seg_ros.choices import BACKENDS as BACKENDS
 from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.errors import BackendError, NoDelegatedOpsError
 from yolov8_seg_ros.model_files.class_names import read_class_names
 from yolov8_seg_ros.model_files.store import find_model
-
-#: What a user may ask for; the first is the default.
-BACKENDS = ("auto", "cpu", "npu", "n6")
 
 
 def open_backend(

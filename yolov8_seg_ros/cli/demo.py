@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yolov8_seg_ros.choices import DEMO
 from yolov8_seg_ros.errors import CommandError
-from yolov8_seg_ros.media.sources import DEMO
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, SCENE_MODEL
 
 if TYPE_CHECKING:

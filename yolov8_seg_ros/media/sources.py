@@ -16,14 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov8_seg_ros.choices import DEMO
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.errors import MediaError
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, is_image_file, read_image
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.text import clean_text
 
-#: The source that stands for the built-in scene.
-DEMO = "demo"
 #: A frame rate outside this range is a broken header's.
 _FPS_RANGE = (0.1, 1000.0)
 #: OpenCV takes no more for the number of a camera.

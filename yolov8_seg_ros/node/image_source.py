@@ -31,8 +31,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image, TimeReference
 from std_msgs.msg import Header
 
+from yolov8_seg_ros.choices import DEMO
 from yolov8_seg_ros.errors import MediaError, OptionError
-from yolov8_seg_ros.media.sources import DEMO, Media, MediaFrame, open_media
+from yolov8_seg_ros.media.sources import Media, MediaFrame, open_media
 from yolov8_seg_ros.node.parameters import Parameter, declare_parameters, read_parameters
 from yolov8_seg_ros.node.process import run_node
 

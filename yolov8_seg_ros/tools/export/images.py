@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov8_seg_ros.choices import DEMO
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.preprocess import Preprocessor
@@ -17,7 +18,6 @@ from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.errors import ExportError
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, read_image
 from yolov8_seg_ros.media.scene import SyntheticScene
-from yolov8_seg_ros.media.sources import DEMO
 from yolov8_seg_ros.tools.dataset.description import SPLITS
 from yolov8_seg_ros.tools.dataset.reader import read_dataset
 
