@@ -333,12 +333,13 @@ def test_masks_are_computed_only_while_somebody_looks(ros, camera, model, monkey
     assert asked == [False, True, False]
 
 
-def test_all_results_of_an_image_bear_its_header_and_fit(ros, camera, model):
+@pytest.mark.parametrize("reliability", [ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE])
+def test_all_results_of_an_image_bear_its_header_and_fit(ros, camera, model, reliability):
     node = make_node(ros, model)
     activate(node)
     for topic in ("instances", "semantic"):
         camera.listen(Image, topic)
-    camera.listen(Image, "overlay", reliability=ReliabilityPolicy.BEST_EFFORT)
+    camera.listen(Image, "overlay", reliability=reliability)
     session = node._session
     publishers = (session._instances, session._semantic, session._overlay)
     ros.until(lambda: all(p.get_subscription_count() for p in publishers), "all subscribers")

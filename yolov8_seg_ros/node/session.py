@@ -10,7 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -33,6 +33,8 @@ from yolov8_seg_ros.node.pipeline import OVERLAPPING_LANES, NewestFramePipeline
 from yolov8_seg_ros.node.warm_up import WarmUp, warm_up
 
 _RESULT_QOS = QoSProfile(depth=10)
+#: Reliable, so that subscribers of either kind see it; a slow one is not waited for.
+_OVERLAY_QOS = QoSProfile(depth=2)
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: How often the same complaint about images is logged.
 _COMPLAINT_PERIOD_S = 5.0
@@ -62,7 +64,7 @@ class Session:
         self._detections = node.create_lifecycle_publisher(Detection2DArray, "~/detections", _RESULT_QOS)
         self._instances = node.create_lifecycle_publisher(Image, "~/instances", _RESULT_QOS)
         self._semantic = node.create_lifecycle_publisher(Image, "~/semantic", _RESULT_QOS)
-        self._overlay = node.create_lifecycle_publisher(Image, "~/overlay", qos_profile_sensor_data)
+        self._overlay = node.create_lifecycle_publisher(Image, "~/overlay", _OVERLAY_QOS)
         self._detections_message = self._choose_detections_message()
         self._canvas = conversions.GrayCanvas()
         self._label_info = node.create_lifecycle_publisher(LabelInfo, "~/label_info", _LATCHED_QOS)
