@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -83,11 +84,18 @@ def _spin(node: Node, ending: Ending) -> int:
     executor.add_node(node)
     try:
         while ending.exit_code is None:
-            executor.spin_once(timeout_sec=_POLL_S)
+            _spin_once(executor, node)
         return ending.exit_code
     finally:
         executor.shutdown()
         node.destroy_node()
+
+
+def _spin_once(executor: Executor, node: Node) -> None:
+    try:
+        executor.spin_once(timeout_sec=_POLL_S)
+    except Exception:  # noqa: BLE001 - whatever a callback or a request from outside raises, a robot needs its node
+        node.get_logger().error(f"a callback failed, the node goes on: {traceback.format_exc()}")
 
 
 @contextmanager

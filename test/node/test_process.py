@@ -1,0 +1,38 @@
+"""Test the life of a node's process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from ros_bench import DEADLINE_S
+
+pytest.importorskip("rclpy")
+
+#: A node whose first callback raises, and whose second one ends the process.
+PROGRAM = """
+import sys
+from rclpy.node import Node
+from yolov8_seg_ros.node.process import run_node
+
+def make_node(ending):
+    node = Node("fragile")
+    calls = []
+    def fail_once():
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyError("surprise")
+        ending(7)
+    node.create_timer(0.01, fail_once)
+    return node
+
+sys.exit(run_node(make_node, ()))
+"""
+
+
+def test_an_exception_in_a_callback_is_logged_and_does_not_end_the_node():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 7, done.stderr
+    assert "a callback failed, the node goes on: Traceback" in done.stderr
+    assert "KeyError: 'surprise'" in done.stderr
