@@ -68,6 +68,7 @@ def run_check(args: argparse.Namespace) -> int:
     root = dataset.description.path.parent
     print(clean_text(str(dataset.description.path)))
     _print_findings(findings, root, limit)
+    print()
     print_table(summary_table(dataset))
     print(f"\n{_verdict(findings)}")
     if args.fix is not None:
@@ -95,6 +96,7 @@ def _report_copy(copy_folder: Path, changes: list[Change], root: Path, limit: in
     findings = check_dataset(copy, facts)
     print(f"\n{clean_text(str(copy.description.path))}")
     _print_findings([finding for finding in findings if finding.kind.severity is Severity.ERROR], copy_folder, limit)
+    print()
     print_table(summary_table(copy))
     print(f"\nthe copy has {_verdict(findings)}")
     return findings

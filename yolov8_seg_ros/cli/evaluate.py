@@ -189,6 +189,7 @@ def _shown(value: object) -> str:
 
 
 def _print_figures(figures: Mapping[str, Figures]) -> None:
+    print()
     print_table([["", *FIGURES], *([TITLES[kind], *map(figure_text, one.scores)] for kind, one in figures.items())])
     heads = ["class", "objects", *(f"{TITLES[kind]} {name}" for kind in figures for name in FIGURES)]
     rows = [
@@ -197,5 +198,6 @@ def _print_figures(figures: Mapping[str, Figures]) -> None:
         for category_id, one in next(iter(figures.values())).classes.items()
         if one.objects
     ]
+    print()
     print_table([heads, *rows])
     print()

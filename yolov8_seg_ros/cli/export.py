@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from yolov8_seg_ros.cli.arguments import whole_number
+from yolov8_seg_ros.cli.output import print_table
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.tools.export.environment import ENVIRONMENT, PACKAGES, quiet, require_packages
 from yolov8_seg_ros.tools.export.images import DEFAULT_COUNT, find_images
@@ -68,8 +69,7 @@ def run(args: argparse.Namespace) -> int:
     output = args.output or default_output(args.weights, options.input_hw, args.per_tensor)
     network = load_network(args.weights, args.network)
     agreement = export(network, images, output, options, lambda stage: print(f"{stage} ...", file=sys.stderr))
-    for name, text in agreement.rows():
-        print(f"{name:20}{text}")
+    print_table(agreement.rows(), of_text=True)
     print(f"{output}  ({output.stat().st_size} bytes)")
     return 0
 

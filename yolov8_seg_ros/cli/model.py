@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from pathlib import Path
 
 from tqdm import tqdm
 
 from yolov8_seg_ros.backends.open_backend import open_backend
+from yolov8_seg_ros.cli.output import print_table
 from yolov8_seg_ros.core.model_spec import HEAD_PARTS, STRIDES_PX, HeadPart, Level, ModelSpec
 from yolov8_seg_ros.errors import CommandError, ModelError, NoDecodedHeadError
 from yolov8_seg_ros.files import replacing
@@ -23,8 +23,6 @@ from yolov8_seg_ros.model_files.store import (
     model_folders,
     published_model,
 )
-
-_TEXT_COLUMNS = 100
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -94,7 +92,7 @@ def run_info(args: argparse.Namespace) -> int:
     path = find_model(args.model)
     with open_backend(str(path), "cpu", num_threads=1, class_names_file=args.class_names) as backend:
         rows = [("file", f"{path}  ({path.stat().st_size} bytes)"), *describe(backend.spec)]
-    _print_table(rows)
+    print_table(rows, of_text=True)
     return 0
 
 
@@ -124,7 +122,7 @@ def run_list(args: argparse.Namespace) -> int:
         for model in PUBLISHED_MODELS
         if model.name not in found
     ]
-    _print_table(rows)
+    print_table(rows, of_text=True)
     print("looked in " + ", ".join(map(str, model_folders())))
     return 0
 
@@ -144,13 +142,14 @@ def run_raw(args: argparse.Namespace) -> int:
         ) from error
     with replacing(output) as temporary:
         temporary.write_bytes(raw)
-    _print_table(
+    print_table(
         [
             ("file", f"{output}  ({len(raw)} bytes)"),
             ("operators", f"{after.num_operators}, before {before.num_operators}"),
             ("outputs", str(after.outputs[0])),
             *(("", str(tensor)) for tensor in after.outputs[1:]),
-        ]
+        ],
+        of_text=True,
     )
     return 0
 
@@ -197,10 +196,3 @@ def _classes(spec: ModelSpec) -> str:
     names = ", ".join(spec.class_names)
     given = "" if spec.names_given else " (numbered: the model has no names; give --class-names)"
     return f"{len(spec.class_names)}{given}: {names}"
-
-
-def _print_table(rows: list[tuple[str, str]]) -> None:
-    width = max(len(title) for title, _ in rows)
-    for title, text in rows:
-        lines = textwrap.wrap(text, _TEXT_COLUMNS, break_long_words=False, break_on_hyphens=False)
-        print(f"{title:{width}}  " + f"\n{'':{width}}  ".join(lines))

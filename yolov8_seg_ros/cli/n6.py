@@ -20,6 +20,7 @@ from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
 from yolov8_seg_ros.backends.n6.stedgeai import BoardModel, Device, StedgeaiConnection, StedgeaiProtocol, num_bytes
 from yolov8_seg_ros.backends.n6.stedgeai_wire import PacketFormat
 from yolov8_seg_ros.cli.arguments import add_n6_arguments, n6_options, number, whole_number
+from yolov8_seg_ros.cli.output import print_table
 from yolov8_seg_ros.errors import BackendError, CommandError
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, find_model
 
@@ -97,7 +98,7 @@ def run_info(args: argparse.Namespace) -> int:
     rows = [_port_row(board), *_device_rows(device)]
     for model in models:
         rows += _model_rows(model)
-    _print_rows(rows)
+    print_table(rows, of_text=True)
     if not models:
         raise BackendError("there is no network on the board; generate the firmware for your model and flash it")
     return 0
@@ -118,7 +119,7 @@ def run_ping(args: argparse.Namespace) -> int:
         _port_row(board),
         ("round trip", f"{statistics.median(round_trips_s) * 1e3:.2f} ms, at best {min(round_trips_s) * 1e3:.2f} ms"),
     ]
-    _print_rows(rows + _rate_rows(models[0], results, cpu_s))
+    print_table(rows + _rate_rows(models[0], results, cpu_s), of_text=True)
     return 0
 
 
@@ -208,9 +209,3 @@ def _rate_rows(model: BoardModel, results: list[RunResult], cpu_s: float) -> lis
 
 def _rate(num_bytes: int, duration_s: float) -> str:
     return f"{num_bytes} bytes in {duration_s:.3f} s, {num_bytes / duration_s / 1e3:.1f} kB/s"
-
-
-def _print_rows(rows: list[tuple[str, str]]) -> None:
-    width = max(len(title) for title, _ in rows)
-    for title, text in rows:
-        print(f"{title:{width}}  {text}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,23 @@ from pathlib import Path
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.text import STAGES
 
+_TEXT_COLUMNS = 100
 
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows below a blank line: the first column to the left, the others to the right."""
+
+def print_table(rows: Sequence[Sequence[str]], *, of_text: bool = False) -> None:
+    """Print the columns of a table: the first to the left, the others to the right.
+
+    Args:
+        rows: cells, in each row the same number of them.
+        of_text: whether there are two columns, the second of which is text: it goes to the left, and is wrapped.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    print()
-    for title, *numbers in rows:
-        print("  ".join([title.ljust(widths[0]), *(n.rjust(w) for n, w in zip(numbers, widths[1:], strict=True))]))
+    for first, *others in rows:
+        if of_text:
+            wrapped = textwrap.wrap(others[0], _TEXT_COLUMNS, break_long_words=False, break_on_hyphens=False)
+            print(f"{first:{widths[0]}}  " + f"\n{'':{widths[0]}}  ".join(wrapped))
+        else:
+            print("  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]))
 
 
 def stage_times(milliseconds: Iterable[float]) -> str:
