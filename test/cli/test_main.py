@@ -12,6 +12,7 @@ import pytest
 from yolov8_seg_ros import cli
 from yolov8_seg_ros.cli import main as tool
 from yolov8_seg_ros.cli import model
+from yolov8_seg_ros.cli.output import package_version
 from yolov8_seg_ros.errors import BackendError, CommandError, DownloadError, MediaError, ModelError
 
 
@@ -129,10 +130,27 @@ def test_a_reader_that_leaves_early_is_no_fault():
     assert b"Exception" not in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["model"], ["model", "nonsense"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["nonsense"], ["model"], ["model", "nonsense"]], ids=" ".join)
 def test_an_unknown_verb_shows_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         tool.main(arguments)
 
     assert caught.value.code == 2
     assert "usage: yolov8_seg" in capsys.readouterr().err
+
+
+def test_without_arguments_the_help_is_shown(capsys):
+    with pytest.raises(SystemExit) as caught:
+        tool.main([])
+
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("examples:", *tool.VERBS))
+
+
+def test_the_version_is_shown(capsys):
+    with pytest.raises(SystemExit) as caught:
+        tool.main(["--version"])
+
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"yolov8_seg {package_version()}\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib.metadata
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from yolov8_seg_ros.cli.arguments import (
     tell_backend,
     whole_number,
 )
-from yolov8_seg_ros.cli.output import add_output_argument, output_folder, print_table, stage_times
+from yolov8_seg_ros.cli.output import add_output_argument, output_folder, package_version, print_table, stage_times
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import CommandError, one_line
 from yolov8_seg_ros.files import sha256_of
@@ -159,19 +158,12 @@ def _facts(args: argparse.Namespace, model_sha256: str, backend: str, evaluation
         ("mean times", stage_times(evaluation.mean_times_ms)),
         ("options", ", ".join(f"{name} {_shown(getattr(args, name))}" for name in _shown_options(args))),
         ("date", datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")),
-        ("yolov8_seg_ros", _version()),
+        ("yolov8_seg_ros", package_version()),
     ]
 
 
 def _shown_options(args: argparse.Namespace) -> list[str]:
     return [*_OPTIONS, *(name for name in _SWITCHES if getattr(args, name) is not None)]
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("yolov8_seg_ros")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _is_coco(path: Path) -> bool:

@@ -18,16 +18,23 @@ from typing import NoReturn
 from yolov8_seg_ros.errors import UserError, one_line
 
 PROGRAM = "yolov8_seg"
-#: Each verb, by the name of its module, with its line in the help.
+#: Each verb, by the name of its module, with its line in the help; in the order of use.
 VERBS = {
-    "segment": "segment images, folders and videos into annotated files and COCO results",
-    "evaluate": "measure a model on a data set: average precision of boxes and masks, and a report page",
     "demo": "run image source, segmentation node and viewer, and keep what the viewer sees",
-    "n6": "inspect, measure and simulate an STM32N6 board",
     "model": "show, download and list models",
-    "export": "turn a trained network into an int8 model",
+    "segment": "segment images, folders and videos into annotated files and COCO results",
     "dataset": "check a data set of one's own before training, and repair a copy",
+    "export": "turn a trained network into an int8 model",
+    "evaluate": "measure a model on a data set: average precision of boxes and masks, and a report page",
+    "n6": "inspect, measure and simulate an STM32N6 board",
 }
+_EPILOG = f"""\
+'{PROGRAM} VERB --help' explains a verb.
+
+examples:
+  {PROGRAM} demo
+  {PROGRAM} model download yolov8n_256
+  {PROGRAM} segment street.jpg"""
 INTERRUPTED = 130
 #: What only some verbs need, by the name under which it is imported.
 _OPTIONAL_PACKAGES = {
@@ -40,8 +47,8 @@ _OPTIONAL_PACKAGES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the tool on its arguments (those of the process where None); give the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run the tool on its arguments (those of the process where None); return the exit code. Without any, show help."""
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     for stream in (sys.stdout, sys.stderr):
         # Names of files and classes may have characters that the terminal's encoding lacks.
         if isinstance(stream, io.TextIOWrapper):
@@ -70,13 +77,24 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {one_line(message)}; see '{self.prog} --help'\n")
 
 
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print the version, and exit."""
+        from yolov8_seg_ros.cli.output import package_version
+
+        print(f"{PROGRAM} {package_version()}")
+        parser.exit()
+
+
 def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """Give the parser of all verbs, in which only the verb that is called has its options."""
+    """Return the parser of all verbs, in which only the verb that is called has its options."""
     parser = _Parser(
         prog=PROGRAM,
         description="Instance segmentation with int8 YOLOv8-seg models.",
-        epilog=f"'{PROGRAM} VERB --help' explains a verb.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
     for verb, summary in VERBS.items():

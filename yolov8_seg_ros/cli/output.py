@@ -1,4 +1,4 @@
-"""Print tables and times, and make the folders that verbs write to."""
+"""Print tables, times and the version, and make the folders that verbs write to."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ def print_table(rows: Sequence[Sequence[str]], *, of_text: bool = False) -> None
             print(f"{first:{widths[0]}}  " + f"\n{'':{widths[0]}}  ".join(wrapped))
         else:
             print("  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]))
+
+
+def package_version() -> str:
+    """Return the version of the installed package."""
+    # Only here: it takes longer than all other imports of the tool's help.
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version("yolov8_seg_ros")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def stage_times(milliseconds: Iterable[float]) -> str:
