@@ -24,7 +24,7 @@ unexport LD_LIBRARY_PATH RMW_IMPLEMENTATION ROS_DISTRO ROS_VERSION ROS_PYTHON_VE
 endif
 
 .NOTPARALLEL:
-.PHONY: help demo test lint fuzz bench venv export-env clean tools no_ros always
+.PHONY: help demo test lint docs fuzz bench venv export-env clean tools no_ros always
 
 help: ## say what can be made (this text)
 	@echo 'Usage: make TARGET [PYTHON=python3.12] [MODEL=FILE] [SOURCE=PICTURE, FOLDER or VIDEO]'
@@ -51,6 +51,9 @@ build/decode_fuzzer: test/fuzz/decode_fuzzer.c $(wildcard yolov8_seg_ros/native/
 	@mkdir -p build
 	clang -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-Iyolov8_seg_ros/native -o $@ $(filter %.c,$^) -lm
+
+docs: tools ## write config/seg.yaml and the tables of settings in README.md and docs/
+	@$(BIN)/python docs/generate.py
 
 bench: $(STAMPS)/package ## measure speed; prints tables
 	$(BIN)/python -m benchmarks $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--picture '$(SOURCE)')

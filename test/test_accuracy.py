@@ -45,7 +45,7 @@ def measured_ap(data: str, size: str, request: pytest.FixtureRequest, *options: 
     output = request.getfixturevalue("tmp_path")
     images = str(shared_path(f"data/{data}/images"))
     options = ("--model", model, "--max-instances", str(MAX_INSTANCES), "--no-images", *options)
-    assert main(["segment", images, "--output", str(output), "--score", "0.001", *options]) == 0
+    assert main(["segment", images, "--output", str(output), "--score-threshold", "0.001", *options]) == 0
     results, truth = json.loads((output / "results.json").read_text()), ground_truth(data)
     box, mask = (measure(truth, results, kind).scores.ap for kind in (BOX, MASK))
     print(f"{data} {size} {' '.join(options[5:])}: box AP {box:.4f}, mask AP {mask:.4f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 pytest.importorskip("rclpy")
 
 from yolov8_seg_ros.cli.main import VERBS
-from yolov8_seg_ros.node import conversions, image_source, seg_parameters
+from yolov8_seg_ros.node import conversions
+from yolov8_seg_ros.settings.tables import SEG_NODE_SETTINGS
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 README = CHECKOUT / "README.md"
@@ -28,28 +30,30 @@ def table(path, first_column):
     return rows
 
 
-def written(value):
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def generator():
+    """Return the script that writes what follows from the tables of settings."""
+    spec = spec_from_file_location("generate", CHECKOUT / "docs" / "generate.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_the_node_s_parameters_are_documented():
-    rows = {row[0]: row[1:3] for row in table(README, "parameter")}
-    assert rows == {
-        parameter.name: [written(parameter.default), "" if parameter.read_only else "yes"]
-        for parameter in seg_parameters.PARAMETERS
-    }
+@pytest.mark.parametrize(
+    ("path", "text"), generator().documents().items(), ids=lambda value: getattr(value, "name", "")
+)
+def test_generated_documents_are_up_to_date(path, text):
+    assert path.read_text(encoding="utf-8") == text, "run: make docs"
 
 
-def test_the_image_source_s_parameters_are_documented():
-    rows = {row[0]: row[1] for row in table(CHECKOUT / "docs" / "image_source.md", "parameter")}
-    assert rows == {parameter.name: written(parameter.default) for parameter in image_source.PARAMETERS}
+def test_a_document_without_markers_is_refused():
+    with pytest.raises(ValueError, match="expected <!-- x: begin --> and <!-- x: end --> once, found them 0 times"):
+        generator().with_table("text", "x", "| a |")
 
 
-def test_choices_are_documented():
-    rows = {row[0]: " ".join(row[1:]) for row in table(README, "parameter")}
-    for parameter in seg_parameters.PARAMETERS:
-        for choice in parameter.choices:
-            assert choice in rows[parameter.name], f"{parameter.name}: {choice}"
+@pytest.mark.parametrize("name", ["stm32n6.md"])
+def test_parameters_in_other_documents_exist(name):
+    documented = {row[0] for row in table(CHECKOUT / "docs" / name, "parameter")}
+    assert documented <= {setting.name for setting in SEG_NODE_SETTINGS}
 
 
 def test_topics_are_documented():

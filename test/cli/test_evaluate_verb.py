@@ -205,7 +205,7 @@ def test_chosen_classes_alone_are_measured(evaluate, data, tmp_path):
 
 
 def test_nothing_found_is_a_result(evaluate, data, tmp_path):
-    assert evaluate(data, "--score", "0.99") == 0
+    assert evaluate(data, "--score-threshold", "0.99") == 0
     assert written(tmp_path)["mask"]["AP"] == 0
     assert written(tmp_path, "results.json") == []
 
@@ -300,7 +300,7 @@ def test_another_option_begins_anew(evaluate, data, read):
     assert evaluate(data) == 130
     read.names, read.stop_at = [], ""
 
-    assert evaluate(data, "--iou", "0.5") == 0
+    assert evaluate(data, "--iou-threshold", "0.5") == 0
 
     assert read.names == ["b0.png", "b1.png", "b2.png", "b3.png"]
 

@@ -154,3 +154,10 @@ def test_the_version_is_shown(capsys):
 
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"yolov8_seg {package_version()}\n"
+
+
+def test_a_mistake_is_reported_in_the_names_of_the_options(failing, capsys):
+    failing(BackendError("no ST-LINK is plugged in; plug it in, or set n6.port"))
+
+    assert tool.main(["model", "list"]) == 1
+    assert "or set --n6-port" in capsys.readouterr().err

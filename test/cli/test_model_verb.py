@@ -51,14 +51,14 @@ def test_info_shows_a_float_model_without_names(tmp_path, capsys):
 
     text = capsys.readouterr().out
     assert "anchors first\n" in text
-    assert "2 (numbered: the model has no names; give --class-names): class_0, class_1" in text
+    assert "2 (numbered: the model has no names; give --class-names-file): class_0, class_1" in text
 
 
 def test_info_takes_names_from_a_file(tmp_path, capsys):
     write_segmentation_model(tmp_path / "tiny.tflite")
     (tmp_path / "names.txt").write_text("fish\nredfish\n")
 
-    assert main(["model", "info", "tiny", "--class-names", str(tmp_path / "names.txt")]) == 0
+    assert main(["model", "info", "tiny", "--class-names-file", str(tmp_path / "names.txt")]) == 0
     assert "2: fish, redfish" in capsys.readouterr().out
 
 

@@ -29,7 +29,7 @@ def port(tmp_path, model):
 
 
 def test_info_shows_board_and_network(port, capsys):
-    assert main(["n6", "info", "--port", port]) == 0
+    assert main(["n6", "info", "--n6-port", port]) == 0
     text = capsys.readouterr().out
     for expected in (
         f"{port} at 921600 baud",
@@ -44,7 +44,7 @@ def test_info_shows_board_and_network(port, capsys):
 
 
 def test_ping_shows_rates(port, capsys):
-    assert main(["n6", "ping", "--port", port, "--frames", "2", "--baud", "115200"]) == 0
+    assert main(["n6", "ping", "--n6-port", port, "--frames", "2", "--n6-baud-rate", "115200"]) == 0
     text = capsys.readouterr().out
     for expected in ("at 115200 baud", "round trip", "12288 bytes in", "kB/s", "frames a second at most"):
         assert expected in text
@@ -54,14 +54,14 @@ def test_segment_runs_on_a_board(port, model, tmp_path, person_bgr, capsys):
     import cv2
 
     cv2.imwrite(str(tmp_path / "street.jpg"), person_bgr)
-    arguments = ["--backend", "n6", "--port", port, "--model", str(model), "--output", str(tmp_path / "out")]
+    arguments = ["--backend", "n6", "--n6-port", port, "--model", str(model), "--output", str(tmp_path / "out")]
     assert main(["segment", str(tmp_path / "street.jpg"), *arguments]) == 0
     assert "STM32N6 on" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", ["info", "ping"])
 def test_a_board_that_is_not_there_is_one_line(verb, capsys):
-    assert main(["n6", verb, "--port", "/dev/absent"]) == 1
+    assert main(["n6", verb, "--n6-port", "/dev/absent"]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert "/dev/absent: there is no such port" in line
 
@@ -76,7 +76,7 @@ def test_no_st_link_is_one_line(monkeypatch, capsys):
 @pytest.mark.parametrize("verb", ["info", "ping"])
 def test_a_board_without_a_network_is_reported(verb, port, monkeypatch, capsys):
     monkeypatch.setattr(StedgeaiConnection, "networks", lambda _: [])
-    assert main(["n6", verb, "--port", port]) == 1
+    assert main(["n6", verb, "--n6-port", port]) == 1
     assert "no network on the board" in capsys.readouterr().err
 
 
@@ -101,7 +101,7 @@ def test_simulate_serves_until_a_signal(model, tmp_path, number, capsys):
     options = ["--link", str(link), "--baud", "3000000", "--latency-us", "50", "--device-ms", "12.5"]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as board:
         assert board.stdout.readline().strip() == str(link)
-        assert main(["n6", "ping", "--port", str(link)]) == 0
+        assert main(["n6", "ping", "--n6-port", str(link)]) == 0
         board.send_signal(number)
         _, errors = board.communicate(timeout=20)
     assert board.returncode == 0

@@ -12,9 +12,9 @@ import pytest
 from fakes import make_spec
 from tiny_models import write_detection_model, write_segmentation_model
 
-from yolov8_seg_ros.cli.arguments import segmenter_options
 from yolov8_seg_ros.cli.main import build_parser, main
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
+from yolov8_seg_ros.settings.options import segmenter_options
 
 GREY = np.full((64, 96, 3), 128, np.uint8)
 
@@ -58,7 +58,7 @@ def test_a_folder_is_segmented(segment, pictures, tmp_path, capsys):
 
 
 def test_options_reach_the_segmenter(segment, pictures, tmp_path):
-    assert segment(pictures, "--score", "0.95") == 0
+    assert segment(pictures, "--score-threshold", "0.95") == 0
     assert results(tmp_path) == []
 
     assert segment(pictures, "--classes", "cat") == 0
@@ -70,7 +70,7 @@ def test_options_reach_the_segmenter(segment, pictures, tmp_path):
 
 def test_defaults_are_the_cores():
     args = build_parser(["segment"]).parse_args(["segment", "x"])
-    assert segmenter_options(args, make_spec()) == SegmenterOptions()
+    assert segmenter_options(vars(args), make_spec()) == SegmenterOptions()
 
 
 def test_every_option_reaches_the_segmenter():
@@ -82,9 +82,10 @@ def test_every_option_reaches_the_segmenter():
             0.5, 0.6, 7, (1,), agnostic_nms=True, multi_label=False, vote_boxes=False, mask_threshold=0.5
         ),
     )
-    written = "--fit stretch --score 0.5 --iou 0.6 --max-instances 7 --classes 1 --agnostic-nms --decoding ultralytics"
+    written = "--fit stretch --score-threshold 0.5 --iou-threshold 0.6 --max-instances 7 --classes 1 --agnostic-nms"
+    written += " --decoding ultralytics"
     args = build_parser(["segment"]).parse_args(["segment", "x", *written.split()])
-    assert segmenter_options(args, make_spec()) == options
+    assert segmenter_options(vars(args), make_spec()) == options
 
 
 @pytest.mark.parametrize("damage", ["cut_short", "no_picture", "empty"])
@@ -245,13 +246,13 @@ def test_an_unknown_class_is_told(segment, pictures, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--score", "1.5"], "--score: expected a number from 0 to 1, got '1.5'"),
-        (["--score", "nan"], "got 'nan'"),
-        (["--iou", "much"], "--iou: expected a number from 0 to 1, got 'much'"),
-        (["--max-instances", "0"], "--max-instances: expected a whole number, 1 or more, got '0'"),
-        (["--threads", "-1"], "--threads: expected"),
-        (["--backend", "gpu"], "--backend: invalid choice: 'gpu'"),
-        (["--fit", "crop"], "--fit: invalid choice: 'crop'"),
+        (["--score-threshold", "1.5"], "--score-threshold: expected 0.0 to 1.0, got 1.5"),
+        (["--score-threshold", "nan"], "got nan"),
+        (["--iou-threshold", "much"], "--iou-threshold: expected a number, got 'much'"),
+        (["--max-instances", "0"], "--max-instances: expected 1 or more, got 0"),
+        (["--num-threads", "-1"], "--num-threads: expected 0 to 64, got -1"),
+        (["--backend", "gpu"], "--backend: expected one of auto, cpu, npu, n6; got 'gpu'"),
+        (["--fit", "crop"], "--fit: expected one of letterbox, stretch; got 'crop'"),
     ],
     ids=lambda value: value[0] + value[1] if isinstance(value, list) else "",
 )
@@ -275,7 +276,7 @@ def test_a_detection_model_is_told(segment, pictures, tmp_path, capsys):
 
 def test_numbered_classes_are_told(segment, pictures, tmp_path, capsys):
     assert segment(pictures, model=str(write_segmentation_model(tmp_path / "nameless.tflite"))) == 0
-    assert "the model has no class names, they are numbered; give --class-names" in capsys.readouterr().err
+    assert "the model has no class names, they are numbered; give --class-names-file" in capsys.readouterr().err
 
 
 def test_an_output_folder_that_cannot_be_made_is_told(model, pictures, tmp_path, capsys):

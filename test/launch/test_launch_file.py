@@ -140,7 +140,7 @@ def test_a_node_that_fails_ends_all_with_an_error():
 def test_a_delegate_that_ends_the_process_ends_all_with_its_exit_code(tmp_path, model):
     library = build_library(tmp_path, "aborting.c")
     params_file = tmp_path / "npu.yaml"
-    params_file.write_text(yaml.dump({"yolov8_seg": {"ros__parameters": {"npu_delegate": str(library)}}}))
+    params_file.write_text(yaml.dump({"yolov8_seg": {"ros__parameters": {"npu": {"delegate": str(library)}}}}))
     run = launch({"model": model, "backend": "npu", "params_file": params_file})
     assert run.exit_codes == {"seg_node": -signal.SIGABRT}
     assert run.return_code == 1

@@ -23,7 +23,8 @@ from sensor_msgs.msg import CompressedImage, Image, TimeReference
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.media.sources import MediaFrame
 from yolov8_seg_ros.node import image_source
-from yolov8_seg_ros.node.image_source import PARAMETERS, ImageSource, frame_index
+from yolov8_seg_ros.node.image_source import ImageSource, frame_index
+from yolov8_seg_ros.settings.tables import IMAGE_SOURCE_SETTINGS, SOURCE_ENCODINGS
 
 SMALL = {"width": 96, "height": 64, "rate_hz": 100.0}
 
@@ -78,10 +79,10 @@ def folder(tmp_path):
 
 def test_parameters_are_declared_as_the_table_says(bench):
     node = bench.source()
-    for parameter in PARAMETERS:
-        assert node.get_parameter(parameter.name).value == parameter.default
-        assert node.describe_parameter(parameter.name).description == parameter.description
-        assert node.describe_parameter(parameter.name).read_only
+    for setting in IMAGE_SOURCE_SETTINGS:
+        assert node.get_parameter(setting.name).value == setting.default
+        assert node.describe_parameter(setting.name).description == setting.description
+        assert node.describe_parameter(setting.name).read_only
 
 
 def test_the_scene_arrives_whole_and_its_truth_can_be_told(bench):
@@ -127,7 +128,7 @@ def test_only_the_transports_asked_for_are_offered(bench, transport, raw):
     assert len(node.get_publishers_info_by_topic("/image/compressed")) == 1 - raw
 
 
-@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "bgra8", "rgba8", "mono8"])
+@pytest.mark.parametrize("encoding", SOURCE_ENCODINGS)
 def test_encodings_hold_the_same_picture(bench, encoding):
     watcher = bench.add(Watcher())
     bench.source(**SMALL, num_frames=1, wait_for_subscribers=1, encoding=encoding)
@@ -260,10 +261,11 @@ def test_a_signal_ends_the_process_in_peace(bench, number):
     ("arguments", "message"),
     [
         (parameters(source="/no/such.mp4"), "'/no/such.mp4': no such file"),
-        (parameters(seed=-3), "seed"),
+        (parameters(seed=-3), "[image_source]: seed: expected 0 or more, got -3"),
+        (parameters(rate_hz=-5.0), "[image_source]: rate_hz: expected 0.0 to 1000.0, got -5.0"),
         (["-p", "loop"], "'-p loop'"),
     ],
-    ids=["no file", "out of range", "no value"],
+    ids=["no file", "too low", "out of range", "no value"],
 )
 def test_a_mistake_ends_the_process_with_one_line(arguments, message):
     with process("node.image_source", *arguments) as running:

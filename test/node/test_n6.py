@@ -58,7 +58,7 @@ def camera(ros):
 
 @pytest.fixture
 def node(ros, model, board):
-    made = make_node(ros, model, backend="n6", serial_port=board.port)
+    made = make_node(ros, model, backend="n6", **{"n6.port": board.port})
     activate(made)
     return made
 
@@ -106,7 +106,7 @@ def test_a_pulled_cable_is_told_and_results_resume(ros, node, camera, board):
 
 
 def test_a_board_that_is_not_there_fails_configure(ros, camera, model):
-    node = make_node(ros, model, backend="n6", serial_port="/dev/absent")
+    node = make_node(ros, model, backend="n6", **{"n6.port": "/dev/absent"})
     node.trigger_configure()
     ros.until(lambda: camera.health and "/dev/absent: there is no such port" in camera.health.message, "the reason")
     assert camera.health.level == DiagnosticStatus.ERROR
@@ -145,7 +145,8 @@ def test_leaving_interrupts_a_transfer_that_stands_still(ros, node, camera, boar
 def test_a_signal_ends_the_process_amid_a_slow_transfer(ros, camera, tmp_path, number):
     model = write_segmentation_model(tmp_path / "large.tflite", input_hw=(256, 256), names={0: "cat", 1: "dog"})
     with simulated(model, "--baud", str(SLOW_BAUD)) as port:
-        arguments = parameters(model=model, backend="n6", serial_port=port, baud_rate=SLOW_BAUD)
+        line = {"n6.port": port, "n6.baud_rate": SLOW_BAUD}
+        arguments = parameters(model=model, backend="n6", **line)
         with process("node.seg_node", *arguments) as node:
             ros.until(connected(camera), "the node to listen")
             ros.until(lambda: is_at_work(camera), "a transfer")
@@ -199,7 +200,7 @@ def is_in_use(path):
 def test_a_signal_ends_the_process_while_it_configures(ros, model):
     with (
         line_that_never_falls_silent() as line,
-        process("node.seg_node", *parameters(model=model, backend="n6", serial_port=line.path)) as node,
+        process("node.seg_node", *parameters(model=model, backend="n6", **{"n6.port": line.path})) as node,
     ):
         ros.until(lambda: is_in_use(line.path), "the node to listen for the board")
         node.send_signal(signal.SIGTERM)
@@ -250,7 +251,7 @@ def test_three_processes_give_the_results_of_the_cpu_bit_for_bit(ros, st_model_2
     recorder = ros.add(Recorder())
     source = parameters(source=pictures, rate_hz=1.0, wait_for_subscribers=2, transport="raw")
     with simulated(st_model_256) as port:
-        seg = parameters(model=st_model_256, backend="n6", serial_port=port)
+        seg = parameters(model=st_model_256, backend="n6", **{"n6.port": port})
         with process("node.seg_node", *seg), process("node.image_source", *source):
             ros.until(lambda: len(recorder.complete()) >= NUM_PICTURES, "all results", deadline_s=150.0)
     assert not recorder.faults

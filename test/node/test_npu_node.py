@@ -33,7 +33,7 @@ def npu_node(ros, model, tmp_path):
     """Make nodes with a delegate."""
 
     def make(backend, library, **overrides):
-        values = {"backend": backend, "npu_delegate": str(library), "npu_cache_dir": str(tmp_path / "cache")}
+        values = {"backend": backend, "npu.delegate": str(library), "npu.cache_dir": str(tmp_path / "cache")}
         return make_node(ros, model, **values, **overrides)
 
     return make
@@ -102,14 +102,14 @@ def test_a_failing_npu_is_a_failed_configure(ros, camera, npu_node, tmp_path, de
 
 
 def test_options_of_another_form_are_a_failed_configure(ros, camera, npu_node, tmp_path):
-    node = npu_node("npu", tmp_path / "any.so", npu_options="fast")
+    node = npu_node("npu", tmp_path / "any.so", **{"npu.options": "fast"})
     assert node.trigger_configure() == FAILURE
-    reason = "npu_options: expected key=value, separated by commas; got 'fast'"
+    reason = "npu.options: expected key=value, separated by commas; got 'fast'"
     ros.until(lambda: camera.health and reason in camera.health.message, "the reason in the diagnostics")
 
 
 def run_to_its_end(model, library):
-    with process("node.seg_node", *parameters(model=model, backend="npu", npu_delegate=library)) as node:
+    with process("node.seg_node", *parameters(model=model, backend="npu", **{"npu.delegate": library})) as node:
         output, _ = node.communicate(timeout=30)
     return node.returncode, output
 

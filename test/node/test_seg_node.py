@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import yaml
 
 from yolov8_seg_ros.errors import RunInterruptedError
 
@@ -33,7 +32,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from yolov8_seg_ros.backends.open_backend import BACKENDS
 from yolov8_seg_ros.node.seg_node import SegNode
-from yolov8_seg_ros.node.seg_parameters import PARAMETERS
+from yolov8_seg_ros.settings.tables import SEG_NODE_SETTINGS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HW = (48, 64)
@@ -227,19 +226,22 @@ def test_names_can_come_from_a_file(ros, camera, tmp_path):
 # Parameters
 
 
-def test_the_configuration_file_equals_the_table():
-    content = yaml.safe_load((CHECKOUT / "config" / "seg.yaml").read_text())
-    assert content == {"/**": {"ros__parameters": {parameter.name: parameter.default for parameter in PARAMETERS}}}
+def test_the_configuration_file_sets_the_defaults(ros):
+    arguments = ["--ros-args", "--params-file", str(CHECKOUT / "config" / "seg.yaml")]
+    node = ros.add(SegNode(cli_args=arguments))
+    assert {name: parameter.value for name, parameter in node._parameter_overrides.items()} == {
+        setting.name: setting.default for setting in SEG_NODE_SETTINGS
+    }
 
 
 def test_the_declared_parameters_equal_the_table(ros):
     node = ros.add(SegNode())
     own_to_ros = {"use_sim_time", "start_type_description_service"}
     declared = {name for name in node._parameters if name.split(".")[0] not in own_to_ros}
-    assert declared == {parameter.name for parameter in PARAMETERS}
-    for parameter in PARAMETERS:
-        assert node.get_parameter(parameter.name).value == parameter.default
-        assert node.describe_parameter(parameter.name).description == parameter.description
+    assert declared == {setting.name for setting in SEG_NODE_SETTINGS}
+    for setting in SEG_NODE_SETTINGS:
+        assert node.get_parameter(setting.name).value == setting.default
+        assert node.describe_parameter(setting.name).description == setting.description
 
 
 def set_parameter(ros, camera, name, value):
@@ -248,6 +250,8 @@ def set_parameter(ros, camera, name, value):
         wrapped = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
     elif isinstance(value, int):
         wrapped = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
+    elif isinstance(value, list):
+        wrapped = ParameterValue(type=ParameterType.PARAMETER_STRING_ARRAY, string_array_value=value)
     elif isinstance(value, float):
         wrapped = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
     else:
@@ -265,9 +269,13 @@ def set_parameter(ros, camera, name, value):
         ("score_threshold", 0.3, 1),
         ("classes", "cat", 0),
         ("classes", "1", 1),
+        ("classes", ["cat", "1"], 1),
         ("max_instances", 255, 1),
         ("iou_threshold", 1, 1),
         ("agnostic_nms", True, 1),
+        # What cannot change while it runs may be set to the value that it has.
+        ("num_threads", 0, 1),
+        ("image_transport", "raw", 1),
     ],
 )
 def test_thresholds_change_while_it_runs(ros, camera, model, name, value, count):

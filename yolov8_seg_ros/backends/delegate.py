@@ -63,7 +63,7 @@ def check_library(library: Path) -> None:
         BackendError: if there is none, or it is none.
     """
     if not library.is_file():
-        raise BackendError(f"there is no NPU delegate at {library}: install it, or set npu_delegate to its path")
+        raise BackendError(f"there is no NPU delegate at {library}: install it, or set npu.delegate to its path")
     before = _loaded_libraries()
     try:
         opened = ctypes.CDLL(str(library))
@@ -77,7 +77,7 @@ def check_library(library: Path) -> None:
     if missing:
         raise BackendError(
             f"{library} is no TensorFlow Lite delegate: it does not export {' and '.join(missing)}; "
-            "set npu_delegate to one that does"
+            "set npu.delegate to one that does"
         )
 
 

@@ -43,8 +43,7 @@ class NpuOptions:
     Attributes:
         delegate: path of the delegate's shared library.
         cache_dir: folder of compiled graphs; empty: the user's cache folder, `none`: compile at each start.
-        device_id: which NPU, from 0.
-        options: further options of the delegate, `key=value`, separated by commas.
+        options: further options of the delegate, `key=value`, separated by commas; `device_id` chooses an NPU.
 
     Raises:
         BackendError: for options that are not of this form.
@@ -52,12 +51,9 @@ class NpuOptions:
 
     delegate: str = DEFAULT_DELEGATE
     cache_dir: str = ""
-    device_id: int = 0
     options: str = ""
 
     def __post_init__(self) -> None:
-        if self.device_id < 0:
-            raise BackendError(f"npu_device_id: expected 0 or more, got {self.device_id}")
         _ = self.delegate_options
 
     @property
@@ -67,10 +63,8 @@ class NpuOptions:
 
     @property
     def delegate_options(self) -> dict[str, str]:
-        """Give what the delegate is told, except about its cache."""
-        # A delegate for a single device may not know the option at all.
-        device = {"device_id": str(self.device_id)} if self.device_id else {}
-        return {**device, **dict(_key_and_value(pair) for pair in self.options.split(",") if pair.strip())}
+        """Return the options of the delegate, except those of its cache."""
+        return dict(_key_and_value(pair) for pair in self.options.split(",") if pair.strip())
 
 
 class NpuBackend(TfliteBackend):
@@ -206,5 +200,5 @@ def _graph_cache(options: NpuOptions, content: bytes) -> GraphCache | None:
 def _key_and_value(pair: str) -> tuple[str, str]:
     key, equals, value = pair.partition("=")
     if not key.strip() or not equals:
-        raise BackendError(f"npu_options: expected key=value, separated by commas; got '{pair.strip()}'")
+        raise BackendError(f"npu.options: expected key=value, separated by commas; got '{pair.strip()}'")
     return key.strip(), value.strip()

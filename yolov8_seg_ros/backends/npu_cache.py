@@ -13,7 +13,7 @@ from pathlib import Path
 
 from yolov8_seg_ros.model_files.store import cache_folder
 
-#: As the value of `npu_cache_dir`: keep nothing.
+#: As the value of `npu.cache_dir`: keep nothing.
 NO_CACHE = "none"
 SUFFIX = ".nbg"
 _COMPILING_PREFIX = ".compiling-"
@@ -105,11 +105,11 @@ class GraphCache:
             self.problem = _in_words(error)
 
 
-def graph_folder(npu_cache_dir: str) -> Path | None:
-    """Give the folder that the parameter `npu_cache_dir` names: empty stands for the user's cache, `none` for none."""
-    if npu_cache_dir == NO_CACHE:
+def graph_folder(cache_dir: str) -> Path | None:
+    """Return the folder that the setting `npu.cache_dir` names: empty stands for the user's cache, `none` for none."""
+    if cache_dir == NO_CACHE:
         return None
-    return Path(npu_cache_dir).expanduser() if npu_cache_dir else cache_folder() / "npu"
+    return Path(cache_dir).expanduser() if cache_dir else cache_folder() / "npu"
 
 
 def _cache_options(file: Path) -> dict[str, str]:

@@ -107,7 +107,7 @@ def _open_n6(
     stop: Callable[[], bool],
 ) -> Backend:
     if options.protocol not in N6_PROTOCOLS:
-        raise BackendError(f"n6_protocol: expected one of {', '.join(N6_PROTOCOLS)}; got '{options.protocol}'")
+        raise BackendError(f"n6.protocol: expected one of {', '.join(N6_PROTOCOLS)}; got '{options.protocol}'")
     try:
         # Only this backend needs pyserial and protobuf.
         from yolov8_seg_ros.backends.n6.backend import N6Backend, wanted_model

@@ -16,7 +16,6 @@ from yolov8_seg_ros.cli.arguments import (
     add_backend_arguments,
     add_segmenter_arguments,
     open_backend_of,
-    segmenter_options,
     tell_backend,
     whole_number,
 )
@@ -25,6 +24,8 @@ from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import CommandError, one_line
 from yolov8_seg_ros.files import sha256_of
 from yolov8_seg_ros.model_files.store import find_model
+from yolov8_seg_ros.settings.options import segmenter_options
+from yolov8_seg_ros.settings.tables import SEG_NODE_SETTINGS, SEGMENTATION
 from yolov8_seg_ros.tools.dataset.description import SPLITS, VAL
 from yolov8_seg_ros.tools.evaluation.coco_ground_truth import read_coco
 from yolov8_seg_ros.tools.evaluation.ground_truth import AnnotatedImage, GroundTruth, match_classes, read_yolo
@@ -49,7 +50,7 @@ MAX_INSTANCES = 300
 PROGRESS_NAME = "progress.jsonl"
 #: Shown where they are given.
 _SWITCHES = ("raw_head", "interpolation", "pixel_rounding", "multi_label", "vote_boxes", "mask_threshold")
-_OPTIONS = ("score", "iou", "max_instances", "classes", "fit", "agnostic_nms", "decoding")
+_OPTIONS = tuple(setting.name for setting in SEG_NODE_SETTINGS if setting.group == SEGMENTATION)
 _DESCRIPTION = f"""\
 Measure a model on a data set with ground truth: average precision (AP) and recall (AR) of boxes and masks, by
 pycocotools. DATA is the data.yaml, or the folder, of a data set in YOLO's form, or a COCO annotations file (.json).
@@ -85,7 +86,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_backend_arguments(parser)
     add_segmenter_arguments(parser)
     add_ablation_arguments(parser)
-    parser.set_defaults(run=run, score=SCORE_THRESHOLD, max_instances=MAX_INSTANCES)
+    parser.set_defaults(run=run, score_threshold=SCORE_THRESHOLD, max_instances=MAX_INSTANCES)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     images = truth.images[: args.limit]
     with output_folder(args.output), open_backend_of(args) as backend:
         tell_backend(backend)
-        segmenter = Segmenter(backend, segmenter_options(args, backend.spec))
+        segmenter = Segmenter(backend, segmenter_options(vars(args), backend.spec))
         categories = match_classes(truth, backend.spec, segmenter.options.detection.classes)
         model_sha256 = sha256_of(find_model(args.model))
         key = run_key(model_sha256, backend.description, segmenter.options)

@@ -112,7 +112,10 @@ def _told(error: Exception) -> str:
         return f"this needs the Python package {error.name}: run 'pip install {_OPTIONAL_PACKAGES[error.name]}'"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return str(error)
+    # Only here: it imports the backends.
+    from yolov8_seg_ros.cli.arguments import with_option_names
+
+    return with_option_names(str(error))
 
 
 if __name__ == "__main__":

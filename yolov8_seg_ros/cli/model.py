@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from yolov8_seg_ros.backends.open_backend import open_backend
+from yolov8_seg_ros.cli.arguments import add_settings
 from yolov8_seg_ros.cli.output import print_table
 from yolov8_seg_ros.core.model_spec import HEAD_PARTS, STRIDES_PX, HeadPart, Level, ModelSpec
 from yolov8_seg_ros.errors import CommandError, ModelError, NoDecodedHeadError
@@ -23,11 +24,23 @@ from yolov8_seg_ros.model_files.store import (
     model_folders,
     published_model,
 )
+from yolov8_seg_ros.settings.tables import MODEL
+
+_EPILOG = """\
+examples:
+  yolov8_seg model list
+  yolov8_seg model download yolov8n_256
+  yolov8_seg model info yolov8n_256"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb and its own verbs."""
-    parser = subparsers.add_parser("model", description="Show, download, list and cut models.")
+    parser = subparsers.add_parser(
+        "model",
+        description="Show, download, list and cut models.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_info(verbs)
     _add_download(verbs)
@@ -43,7 +56,7 @@ def _add_info(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         epilog="example: yolov8_seg model info yolov8n_256",
     )
     parser.add_argument("model", metavar="FILE_OR_NAME", help="path or name of a model")
-    parser.add_argument("--class-names", default="", metavar="FILE", help="names for a model that has none")
+    add_settings(parser, MODEL, ["class_names_file"])
     parser.set_defaults(run=run_info)
 
 
@@ -90,7 +103,7 @@ def _add_raw(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run_info(args: argparse.Namespace) -> int:
     """Print a model's description."""
     path = find_model(args.model)
-    with open_backend(str(path), "cpu", num_threads=1, class_names_file=args.class_names) as backend:
+    with open_backend(str(path), "cpu", num_threads=1, class_names_file=args.class_names_file) as backend:
         rows = [("file", f"{path}  ({path.stat().st_size} bytes)"), *describe(backend.spec)]
     print_table(rows, of_text=True)
     return 0
@@ -194,5 +207,5 @@ def _step(part: HeadPart, factor: int, unit: str) -> str:
 
 def _classes(spec: ModelSpec) -> str:
     names = ", ".join(spec.class_names)
-    given = "" if spec.names_given else " (numbered: the model has no names; give --class-names)"
+    given = "" if spec.names_given else " (numbered: the model has no names; give --class-names-file)"
     return f"{len(spec.class_names)}{given}: {names}"

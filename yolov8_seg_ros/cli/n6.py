@@ -19,19 +19,32 @@ from yolov8_seg_ros.backends.n6.simulator.line import PtyLine
 from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
 from yolov8_seg_ros.backends.n6.stedgeai import BoardModel, Device, StedgeaiConnection, StedgeaiProtocol, num_bytes
 from yolov8_seg_ros.backends.n6.stedgeai_wire import PacketFormat
-from yolov8_seg_ros.cli.arguments import add_n6_arguments, n6_options, number, whole_number
+from yolov8_seg_ros.cli.arguments import add_n6_arguments, number, whole_number
 from yolov8_seg_ros.cli.output import print_table
 from yolov8_seg_ros.errors import BackendError, CommandError
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, find_model
+from yolov8_seg_ros.settings.options import n6_options
 
 _MHZ = 1e6
 _NUM_PINGS = 20
 _DEFAULT_DEVICE_MS = 31.57
+_EPILOG = """\
+examples:
+  yolov8_seg n6 simulate --model yolov8n_256 --link /tmp/n6
+  yolov8_seg n6 info --n6-port /tmp/n6"""
+_SIMULATE_EPILOG = f"""\
+example, as slow as an STM32N6570-DK:
+  yolov8_seg n6 simulate --model yolov8n_256 --baud 921600 --latency-us 200 --device-ms {_DEFAULT_DEVICE_MS}"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb and its own verbs."""
-    parser = subparsers.add_parser("n6", description="Inspect, measure and simulate an STM32N6 board.")
+    parser = subparsers.add_parser(
+        "n6",
+        description="Inspect, measure and simulate an STM32N6 board.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_info(verbs)
     _add_ping(verbs)
@@ -43,7 +56,7 @@ def _add_info(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "info",
         help="show the board, its clocks, and the network on it",
         description="Show the board, its clocks, and the network on it.",
-        epilog="example: yolov8_seg n6 info --port /dev/ttyACM0",
+        epilog="example: yolov8_seg n6 info --n6-port /dev/ttyACM0",
     )
     add_n6_arguments(parser)
     parser.set_defaults(run=run_info)
@@ -54,7 +67,7 @@ def _add_ping(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "ping",
         help="measure the line to the board",
         description="Measure the line to the board: round trip, rates both ways, and the frame rate it can reach.",
-        epilog="example: yolov8_seg n6 ping --port /dev/ttyACM0 --frames 3",
+        epilog="example: yolov8_seg n6 ping --n6-port /dev/ttyACM0 --frames 3",
     )
     add_n6_arguments(parser)
     parser.add_argument(
@@ -71,10 +84,8 @@ def _add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             "Simulate a board with ST's validation firmware: prints the path of its pseudo terminal, and runs "
             "the model with LiteRT until it is interrupted. As fast as possible, unless options make it slower."
         ),
-        epilog=(
-            "example: yolov8_seg n6 simulate --model yolov8n_256 --baud 921600 "
-            f"--latency-us 200 --device-ms {_DEFAULT_DEVICE_MS}"
-        ),
+        epilog=_SIMULATE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="FILE_OR_NAME", help="(default: %(default)s)")
     parser.add_argument("--baud", type=whole_number(0), default=0, metavar="N", help="slow the line to a baud rate")
@@ -160,7 +171,7 @@ def _linked(link: Path | None, target: str) -> Iterator[None]:
 
 @contextmanager
 def _connected(args: argparse.Namespace) -> Iterator[StedgeaiConnection]:
-    board = connect(n6_options(args), [StedgeaiProtocol()])
+    board = connect(n6_options(vars(args)), [StedgeaiProtocol()])
     try:
         yield board
     finally:

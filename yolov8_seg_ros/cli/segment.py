@@ -15,7 +15,6 @@ from yolov8_seg_ros.cli.arguments import (
     add_backend_arguments,
     add_segmenter_arguments,
     open_backend_of,
-    segmenter_options,
     tell_backend,
 )
 from yolov8_seg_ros.cli.output import add_output_argument, output_folder, stage_times
@@ -23,6 +22,7 @@ from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import CommandError, MediaError, one_line
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES
 from yolov8_seg_ros.media.sources import open_media
+from yolov8_seg_ros.settings.options import segmenter_options
 from yolov8_seg_ros.tools.segment_files import IMAGES_NAME, RESULTS_NAME, BatchSegmenter, Totals
 
 _DESCRIPTION = f"""\
@@ -38,7 +38,7 @@ the results of the images before."""
 _EPILOG = """\
 examples:
   yolov8_seg segment street.jpg
-  yolov8_seg segment images/ drive.mp4 --output found --model yolov8n_320 --classes person,car --score 0.4"""
+  yolov8_seg segment images/ drive.mp4 --output found --model yolov8n_320 --classes person,car --score-threshold 0.4"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         _check_nothing_overwritten(inputs, args.output)
     with output_folder(args.output), open_backend_of(args) as backend:
         tell_backend(backend)
-        segmenter = Segmenter(backend, segmenter_options(args, backend.spec))
+        segmenter = Segmenter(backend, segmenter_options(vars(args), backend.spec))
         batch = BatchSegmenter(segmenter, args.output, annotate=not args.no_images)
         skipped = _segment_and_write(batch, inputs)
     print(_summary(batch.totals, skipped, args.output))

@@ -31,11 +31,11 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image, TimeReference
 from std_msgs.msg import Header
 
-from yolov8_seg_ros.choices import DEMO
 from yolov8_seg_ros.errors import MediaError, OptionError
 from yolov8_seg_ros.media.sources import Media, MediaFrame, open_media
-from yolov8_seg_ros.node.parameters import Parameter, declare_parameters, read_parameters
+from yolov8_seg_ros.node.parameters import declare_parameters, print_help, read_parameters
 from yolov8_seg_ros.node.process import run_node
+from yolov8_seg_ros.settings.tables import IMAGE_SOURCE_SETTINGS
 
 #: How bgr8 becomes each encoding.
 _FROM_BGR = {
@@ -58,23 +58,6 @@ _SETTLE = Duration(seconds=0.5)
 #: A camera sets the pace itself; this only keeps the wait for subscribers from spinning.
 _LIVE_PERIOD_S = 0.001
 
-PARAMETERS = (
-    Parameter("source", DEMO, "demo, camera (0, /dev/video0), or path of a picture, folder of pictures or video"),
-    Parameter("rate_hz", 0.0, "pictures a second; 0: the source's own, else 30", minimum=0.0, maximum=1000.0),
-    Parameter("loop", True, "begin again at the end"),
-    Parameter("num_frames", 0, "end after this many pictures; 0: no limit", minimum=0, maximum=2**31),
-    Parameter("stop_at_end", True, "end the process with the source, rather than idle"),
-    Parameter("wait_for_subscribers", 0, "begin when images have this many subscribers", minimum=0, maximum=100),
-    Parameter("frame_id", "camera_optical_frame", "frame of the images' header"),
-    Parameter("width", 640, "of the demo's pictures, and asked of a camera", minimum=32, maximum=16384),
-    Parameter("height", 480, "of the demo's pictures, and asked of a camera", minimum=32, maximum=16384),
-    Parameter("seed", 0, "which demo scene", minimum=0, maximum=2**31),
-    Parameter("encoding", "bgr8", "of the raw images", choices=tuple(_FROM_BGR)),
-    Parameter("transport", "both", "which image topics to offer", choices=("raw", "compressed", "both")),
-    Parameter("jpeg_quality", 90, "of the compressed images", minimum=1, maximum=100),
-    Parameter("reliability", "reliable", "of the images", choices=("reliable", "best_effort")),
-)
-
 
 class ImageSource(Node):
     """Publish the frames of one source.
@@ -91,8 +74,8 @@ class ImageSource(Node):
     def __init__(self, end: Callable[[int], None], **node_options: Any) -> None:
         super().__init__("image_source", **node_options)
         self._end_process = end
-        declare_parameters(self, PARAMETERS)
-        self._settings = read_parameters(self, PARAMETERS)
+        declare_parameters(self, IMAGE_SOURCE_SETTINGS)
+        self._settings = read_parameters(self, IMAGE_SOURCE_SETTINGS)
         self._bridge = CvBridge()
         self._reported: set[str] = set()
         self._media = self._open()
@@ -211,7 +194,10 @@ def frame_index(reference: TimeReference, rate_hz: float) -> int:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; give the process's exit code."""
-    return run_node(ImageSource, (MediaError, OptionError), args)
+    summary = "Publish images, a video, a camera or the built-in scene as a camera's driver does."
+    if print_help(args, "image_source", summary, IMAGE_SOURCE_SETTINGS):
+        return 0
+    return run_node(ImageSource, (MediaError, OptionError), args, logger_name="image_source")
 
 
 if __name__ == "__main__":

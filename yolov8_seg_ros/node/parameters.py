@@ -1,124 +1,145 @@
-"""Describe a node's parameters in one table, declare them, and read them checked."""
+"""Declare settings as parameters of a node, read them, and explain them to users."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from yolov8_seg_ros.errors import OptionError
+from yolov8_seg_ros.settings.setting import OldName, Setting, as_text, nearest_name
+from yolov8_seg_ros.settings.tables import IMAGE_SOURCE_SETTINGS, OLD_PARAMETERS, SEG_NODE_SETTINGS
 
-_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """Describe one parameter.
-
-    Attributes:
-        name: lower case.
-        default: bool, int, float, str, or a list of str; its type is the parameter's.
-        description: one line for `ros2 param describe`.
-        read_only: False where it may be changed while the node runs.
-        minimum: lowest number allowed, or None; together with `maximum`.
-        maximum: highest number allowed, or None.
-        choices: all values allowed, or empty where any is.
-    """
-
-    name: str
-    default: Any
-    description: str
-    read_only: bool = True
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-
-    def check(self, value: Any) -> Any:
-        """Give the value as the parameter's type: 30 is a number where 30.0 is, and 0 may name a camera.
-
-        Raises:
-            OptionError: if it is of another type, out of range, or none of the choices.
-        """
-        value = self._convert(value)
-        if self.choices and value not in self.choices:
-            raise OptionError(f"{self.name}: expected one of {', '.join(self.choices)}; got '{value}'")
-        low, high = self.minimum, self.maximum
-        # Written so that NaN is out of any range.
-        if low is not None and high is not None and not low <= value <= high:
-            raise OptionError(f"{self.name}: expected {low} to {high}, got {value}")
-        return value
-
-    def descriptor(self) -> ParameterDescriptor:
-        """Give the description for tools."""
-        descriptor = ParameterDescriptor(
-            description=self.description,
-            read_only=self.read_only,
-            # `check` decides on types: ROS would refuse 30 for 30.0.
-            dynamic_typing=True,
-            additional_constraints=f"one of {', '.join(self.choices)}" if self.choices else "",
-        )
-        if self.minimum is not None and self.maximum is not None:
-            if isinstance(self.default, int):
-                limits = IntegerRange(from_value=int(self.minimum), to_value=int(self.maximum), step=1)
-                descriptor.integer_range = [limits]
-            else:
-                wide = FloatingPointRange(from_value=float(self.minimum), to_value=float(self.maximum))
-                descriptor.floating_point_range = [wide]
-        return descriptor
-
-    def _convert(self, value: Any) -> Any:
-        kind = type(self.default)
-        if type(value) is kind:
-            return [str(item) for item in value] if kind is list else value
-        # A bool is an int to Python, not to a person.
-        if kind in (float, str) and type(value) is int:
-            return kind(value)
-        raise OptionError(f"{self.name}: expected {_TYPE_NAMES[kind]}, got {value!r}")
+_HELP_COLUMNS = 100
+#: A file of parameters may be for all nodes of the package.
+_KNOWN_NAMES = {item.name for table in (SEG_NODE_SETTINGS, IMAGE_SOURCE_SETTINGS, OLD_PARAMETERS) for item in table}
+#: Declared by ROS where a publisher or a subscription wants it.
+_QOS_PREFIX = "qos_overrides."
 
 
-def declare_parameters(node: Node, table: Iterable[Parameter], *, lifecycle: bool = False) -> None:
-    """Declare all parameters of a table, with the values given at start where there are any.
+def declare_parameters(
+    node: Node, settings: Sequence[Setting], old_names: Sequence[OldName] = (), *, read_only: bool = True
+) -> None:
+    """Declare settings as parameters, without checking the values given at start: `read_parameters` does.
+
+    A warning names each parameter given at start that has another name now, or that no node of the package has.
 
     Args:
         node: whose parameters.
-        table: of which kind.
-        lifecycle: the node itself judges values when it is configured, and guards the read-only ones from then on.
+        settings: what is declared.
+        old_names: names of an earlier release that are accepted.
+        read_only: whether settings that cannot change while the node runs are refused by ROS; False leaves it to
+            the node, which may accept them in some of its states.
+    """
+    overrides: Mapping[str, Parameter[Any]] = node._parameter_overrides  # rclpy offers no public way.
+    defaults = {setting.name: setting.default for setting in settings}
+    for old in (old for old in old_names if old.name in overrides):
+        node.get_logger().warning(_old_name_warning(old, is_overruled=old.setting in overrides))
+        if not old.advice:
+            defaults[old.setting] = overrides[old.name].value
+    for setting in settings:
+        _declare(node, setting, defaults[setting.name], read_only and not setting.can_change)
+    for name in overrides:
+        if not (node.has_parameter(name) or name in _KNOWN_NAMES or name.startswith(_QOS_PREFIX)):
+            node.get_logger().warning(_unknown_name_warning(name, defaults))
+
+
+def read_parameters(node: Node, settings: Iterable[Setting]) -> dict[str, Any]:
+    """Return the present value of each setting by its name.
 
     Raises:
-        OptionError: if a value given at start is out of its range.
+        OptionError: for the first setting whose value is wrong.
     """
-    for parameter in table:
-        if lifecycle:
-            _declare_unjudged(node, replace(parameter, read_only=False))
+    return {setting.name: setting.check(node.get_parameter(setting.name).value) for setting in settings}
+
+
+def checked_changes(
+    node: Node, settings: Iterable[Setting], changes: Iterable[Parameter[Any]], *, is_configured: bool
+) -> dict[str, Any]:
+    """Return the values that settings are to be changed to, by name; parameters of ROS itself are left out.
+
+    Raises:
+        OptionError: for a value that is wrong, or a setting that cannot change while the node is configured, unless
+            it has that value already.
+    """
+    known = {setting.name: setting for setting in settings}
+    checked = {change.name: known[change.name].check(change.value) for change in changes if change.name in known}
+    for name, value in checked.items():
+        is_fixed = is_configured and not known[name].can_change
+        if is_fixed and value != known[name].check(node.get_parameter(name).value):
+            raise OptionError(f"{name} can be changed only while the node is unconfigured")
+    return checked
+
+
+def print_help(args: Sequence[str] | None, program: str, summary: str, settings: Iterable[Setting]) -> bool:
+    """Print a program's parameters if its arguments ask for help; return whether they do.
+
+    Args:
+        args: arguments; those of the process where None. Those from --ros-args on are ROS's.
+        program: name of the executable.
+        summary: what it does.
+        settings: its parameters.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    own = given[: given.index("--ros-args")] if "--ros-args" in given else given
+    if not {"-h", "--help"} & set(own):
+        return False
+    print(f"usage: ros2 run yolov8_seg_ros {program} [--ros-args -p NAME:=VALUE ...]\n\n{summary}\n\nparameters:")
+    print("\n".join(line for setting in settings for line in _help_lines(setting)))
+    return True
+
+
+def descriptor(setting: Setting, *, read_only: bool = False) -> ParameterDescriptor:
+    """Return the description of a parameter for ROS's tools."""
+    described = ParameterDescriptor(
+        description=setting.description,
+        read_only=read_only,
+        # Setting.check decides on types: ROS would refuse 30 for 30.0.
+        dynamic_typing=True,
+        additional_constraints=f"one of {setting.values}" if setting.choices else "",
+    )
+    if setting.minimum is not None and setting.maximum is not None:
+        if isinstance(setting.default, int):
+            limits = IntegerRange(from_value=int(setting.minimum), to_value=int(setting.maximum), step=1)
+            described.integer_range = [limits]
         else:
-            _declare(node, parameter)
+            wide = FloatingPointRange(from_value=float(setting.minimum), to_value=float(setting.maximum))
+            described.floating_point_range = [wide]
+    return described
 
 
-def _declare(node: Node, parameter: Parameter) -> None:
+def _declare(node: Node, setting: Setting, default: Any, read_only: bool) -> None:
+    value = node.declare_parameter(setting.name, default, ParameterDescriptor(dynamic_typing=True)).value
+    described = descriptor(setting, read_only=read_only)
     try:
-        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
-    except InvalidParameterValueException as error:
-        raise OptionError(str(error)) from error
-
-
-def _declare_unjudged(node: Node, parameter: Parameter) -> None:
-    # ROS would refuse a value out of range by an exception: the range is told only where it holds already.
-    value = node.declare_parameter(parameter.name, parameter.default, ParameterDescriptor(dynamic_typing=True)).value
-    try:
-        parameter.check(value)
+        setting.check(value)
     except OptionError:
-        return
-    node.set_descriptor(parameter.name, parameter.descriptor())
+        # ROS would refuse a value that is out of the range by an exception.
+        described = descriptor(replace(setting, minimum=None, maximum=None))
+    node.set_descriptor(setting.name, described)
 
 
-def read_parameters(node: Node, table: Iterable[Parameter]) -> dict[str, Any]:
-    """Give the present value of each parameter by its name.
+def _old_name_warning(old: OldName, is_overruled: bool) -> str:
+    if old.advice:
+        return f"the parameter {old.name} is gone and has no effect: {old.advice}"
+    effect = "the value under the new name is used" if is_overruled else "this release still accepts the old name"
+    return f"the parameter {old.name} is now called {old.setting}; {effect}"
 
-    Raises:
-        OptionError: naming the first one whose value is wrong.
-    """
-    return {parameter.name: parameter.check(node.get_parameter(parameter.name).value) for parameter in table}
+
+def _unknown_name_warning(name: str, names: Mapping[str, Any]) -> str:
+    nearest = nearest_name(name, names)
+    return f"there is no parameter {name}: it has no effect" + (f"; did you mean {nearest}?" if nearest else "")
+
+
+def _help_lines(setting: Setting) -> Iterator[str]:
+    facts = [f"default: {as_text(setting.default) or 'empty'}"]
+    if setting.values:
+        facts.append(f"values: {setting.values}")
+    yield f"  {setting.name} ({'; '.join(facts)})"
+    yield from textwrap.wrap(setting.description, _HELP_COLUMNS, initial_indent=" " * 6, subsequent_indent=" " * 6)

@@ -42,6 +42,8 @@ def run_node(
     make_node: Callable[[Ending], Node],
     user_errors: tuple[type[Exception], ...],
     args: list[str] | None = None,
+    *,
+    logger_name: str = "yolov8_seg",
 ) -> int:
     """Run a node until it ends, or SIGINT or SIGTERM arrives (exit code 0); give the process's exit code.
 
@@ -51,6 +53,7 @@ def run_node(
         make_node: makes the node, in a context that is ready; the node may call what it is given to end.
         user_errors: what `make_node` raises for a user's mistake: told in one line, exit code 1.
         args: command line; that of the process where None.
+        logger_name: of the logger that reports a user's mistake; usually the node's name.
     """
     use_large_image_profile()
     ending = Ending()
@@ -64,7 +67,7 @@ def run_node(
         try:
             return _spin(make_node(ending), ending)
         except user_errors as error:
-            get_logger("yolov8_seg_ros").error(str(error))
+            get_logger(logger_name).error(str(error))
             return 1
         finally:
             rclpy.try_shutdown()

@@ -12,17 +12,17 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter as RclParameter
 from std_srvs.srv import SetBool
 
-from yolov8_seg_ros.backends.n6 import N6Options
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.errors import BackendError, OptionError
 from yolov8_seg_ros.node.diagnostics import DiagnosticsPublisher, Health
-from yolov8_seg_ros.node.parameters import declare_parameters, read_parameters
+from yolov8_seg_ros.node.parameters import checked_changes, declare_parameters, print_help, read_parameters
 from yolov8_seg_ros.node.process import Ending, run_node
-from yolov8_seg_ros.node.seg_parameters import PARAMETERS, detection_options, npu_options, segmenter_options
 from yolov8_seg_ros.node.session import Session
 from yolov8_seg_ros.node.warm_up import WarmUp
+from yolov8_seg_ros.settings.options import backend_arguments, detection_options, segmenter_options
+from yolov8_seg_ros.settings.tables import OLD_PARAMETERS, SEG_NODE_SETTINGS
 
 #: What a user's mistake, or a machine that lacks something, raises while the node is configured.
 _CONFIGURE_ERRORS = (BackendError, ValueError)
@@ -42,7 +42,7 @@ class SegNode(LifecycleNode):
     def __init__(self, stop: Callable[[], bool] = lambda: False, **node_options: Any) -> None:
         super().__init__("yolov8_seg", **node_options)
         self._stop = stop
-        declare_parameters(self, PARAMETERS, lifecycle=True)
+        declare_parameters(self, SEG_NODE_SETTINGS, OLD_PARAMETERS, read_only=False)
         self._session: Session | None = None
         self._spec: ModelSpec | None = None
         self._active = False
@@ -106,18 +106,8 @@ class SegNode(LifecycleNode):
         super().destroy_node()
 
     def _open_session(self) -> None:
-        settings = read_parameters(self, PARAMETERS)
-        backend = open_backend(
-            model=settings["model"],
-            backend=settings["backend"],
-            num_threads=settings["num_threads"],
-            class_names_file=settings["class_names_file"],
-            raw_head=settings["decoding"] == "accurate",
-            npu=npu_options(settings),
-            tell=self.get_logger().info,
-            n6=N6Options(settings["serial_port"], settings["baud_rate"], settings["n6_protocol"]),
-            stop=self._stop,
-        )
+        settings = read_parameters(self, SEG_NODE_SETTINGS)
+        backend = open_backend(**backend_arguments(settings), tell=self.get_logger().info, stop=self._stop)
         try:
             options = segmenter_options(settings, backend.spec)
         except ValueError:
@@ -167,16 +157,10 @@ class SegNode(LifecycleNode):
         return response
 
     def _check_changes(self, changes: list[RclParameter[Any]]) -> SetParametersResult:
-        settings = {parameter.name: self.get_parameter(parameter.name).value for parameter in PARAMETERS}
-        known = {parameter.name: parameter for parameter in PARAMETERS}
         try:
-            for change in (change for change in changes if change.name in known):
-                parameter = known[change.name]
-                if self._session is not None and parameter.read_only:
-                    raise OptionError(f"{change.name} can be changed only while the node is unconfigured")
-                settings[change.name] = parameter.check(change.value)
+            changed = checked_changes(self, SEG_NODE_SETTINGS, changes, is_configured=self._session is not None)
             if self._spec is not None:
-                detection_options(settings, self._spec)
+                detection_options({**read_parameters(self, SEG_NODE_SETTINGS), **changed}, self._spec)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -184,7 +168,7 @@ class SegNode(LifecycleNode):
     def _apply_changes(self, changes: list[RclParameter[Any]]) -> None:
         if self._session is None or self._spec is None:
             return
-        detection = detection_options(read_parameters(self, PARAMETERS), self._spec)
+        detection = detection_options(read_parameters(self, SEG_NODE_SETTINGS), self._spec)
         if detection != self._session.options.detection:
             self._session.set_detection(detection)
 
@@ -209,6 +193,8 @@ def make_node(ending: Ending) -> SegNode:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; give the process's exit code."""
+    if print_help(args, "seg_node", "Segment the images of a topic: the lifecycle node yolov8_seg.", SEG_NODE_SETTINGS):
+        return 0
     return run_node(make_node, (OptionError,), args)
 
 

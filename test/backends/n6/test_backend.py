@@ -34,7 +34,7 @@ def serve(tmp_path):
 
 
 def open_n6(model, port, **options):
-    return open_backend(str(model), "n6", n6=N6Options(serial_port=port), **options)
+    return open_backend(str(model), "n6", n6=N6Options(port=port), **options)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
@@ -113,7 +113,7 @@ def test_what_is_not_a_serial_port_is_refused(tmp_path):
 
 
 def test_an_unknown_protocol_names_the_known_ones():
-    with pytest.raises(BackendError, match="n6_protocol: expected one of auto, stedgeai; got 'morse'"):
+    with pytest.raises(BackendError, match=r"n6\.protocol: expected one of auto, stedgeai; got 'morse'"):
         open_backend("", "n6", n6=N6Options(protocol="morse"))
 
 
@@ -133,7 +133,7 @@ OTHER_ST, SECOND = Port("/dev/ttyACM5", 0x0483, 0x5740), Port("/dev/ttyACM1", 0x
         ([MODEM, ST_LINK, OTHER_ST], "/dev/ttyACM0"),
         ([MODEM, OTHER_ST], r"no ST-LINK is plugged in \(serial ports: /dev/ttyACM5 .*, /dev/ttyS0"),
         ([], r"serial ports: none at all"),
-        ([ST_LINK, SECOND], r"2 ports of ST-LINKs: /dev/ttyACM0 \(066A\), /dev/ttyACM1 \(0031\); name one"),
+        ([ST_LINK, SECOND], r"2 ports of ST-LINKs: /dev/ttyACM0 \(066A\), /dev/ttyACM1 \(0031\); set n6.port"),
     ],
     ids=["one", "others", "none", "two"],
 )

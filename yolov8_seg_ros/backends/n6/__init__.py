@@ -16,11 +16,11 @@ class N6Options:
     """Where an STM32N6 board is, and which protocol it speaks.
 
     Attributes:
-        serial_port: path of the device; empty: the only ST-LINK that is plugged in.
+        port: path of the serial device; empty: the only ST-LINK that is plugged in.
         baud_rate: in bits per second, tried before the usual rates; 0: only the usual rates.
         protocol: one of `N6_PROTOCOLS`.
     """
 
-    serial_port: str = ""
+    port: str = ""
     baud_rate: int = 0
     protocol: str = N6_PROTOCOLS[0]

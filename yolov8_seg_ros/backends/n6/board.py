@@ -144,7 +144,7 @@ def connect(
         BackendError: if the board cannot be used.
         RunInterruptedError: if `stop` returns True.
     """
-    path = options.serial_port or find_port()
+    path = options.port or find_port()
     tried = [protocol for protocol in protocols if options.protocol in (N6_PROTOCOLS[0], protocol.name)]
     usual_rates = (rate for protocol in tried for rate in protocol.baud_rates)
     failures: list[str] = []

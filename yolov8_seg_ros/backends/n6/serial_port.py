@@ -38,9 +38,9 @@ def find_port() -> str:
         return str(found[0].device)
     if found:
         listed = ", ".join(f"{port.device} ({port.serial_number})" for port in found)
-        raise LinkError(f"there are {len(found)} ports of ST-LINKs: {listed}; name one by serial_port")
+        raise LinkError(f"there are {len(found)} ports of ST-LINKs: {listed}; set n6.port to one of them")
     others = ", ".join(f"{port.device} ({port.description})" for port in ports) or "none at all"
-    raise LinkError(f"no ST-LINK is plugged in (serial ports: {others}); plug it in, or name the port by serial_port")
+    raise LinkError(f"no ST-LINK is plugged in (serial ports: {others}); plug it in, or set n6.port")
 
 
 def _is_st_link(port: Any) -> bool:

@@ -115,7 +115,7 @@ def match_classes(truth: GroundTruth, spec: ModelSpec, chosen: Collection[int] |
         strangers = _listed(missing or list(truth.class_names.values()))
         raise EvaluationError(
             f"{truth.source}: its classes {strangers} are none of the model's ({_listed(spec.class_names)}); "
-            "name the model's as the data set does with --class-names, or choose some of them with --classes"
+            "name the model's as the data set does with --class-names-file, or choose some of them with --classes"
         )
     return matched
 
@@ -193,7 +193,7 @@ def _by_number(truth: GroundTruth, spec: ModelSpec) -> dict[int, int]:
         raise EvaluationError(
             f"{truth.source}: {len(truth.class_names)} classes, the model has {len(spec.class_names)}, and {nameless} "
             "does not name its own, so that they cannot be matched; "
-            + ("write 'names' into data.yaml" if spec.names_given else "give --class-names")
+            + ("write 'names' into data.yaml" if spec.names_given else "give --class-names-file")
         )
     return dict(enumerate(sorted(truth.class_names)))
 
