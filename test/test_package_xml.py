@@ -1,0 +1,68 @@
+"""Test that package.xml declares what the package imports, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PACKAGE = "yolov8_seg_ros"
+#: Names in rosdep of packages that are imported by another name.
+ROSDEP_KEYS = {
+    "cffi": "python3-cffi",
+    "cv2": "python3-opencv",
+    "google": "python3-protobuf",
+    "numpy": "python3-numpy",
+    "pytest": "python3-pytest",
+    "serial": "python3-serial",
+    "tqdm": "python3-tqdm",
+    "yaml": "python3-yaml",
+}
+#: rosdep does not know them: README.md and the documents say when they are needed and where they come from.
+WITHOUT_KEY = {
+    "ai_edge_litert",
+    "ai_edge_quantizer",
+    "litert_torch",
+    "pycocotools",
+    "stai_mpu",
+    "tflite_runtime",
+    "torch",
+    "ultralytics",
+}
+#: Used without an import: the module generated from seg.h imports cffi's backend, and `ros2 launch` is a command.
+USED_OTHERWISE = {"python3-cffi", "ros2launch"}
+
+
+def dependencies(kind):
+    return {element.text for element in ElementTree.parse(CHECKOUT / "package.xml").iter(kind)}
+
+
+def imported(paths):
+    """Return the names in rosdep of what some Python files import, but for this package and Python itself."""
+    modules = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                modules.add(node.module.split(".")[0])
+    others = modules - sys.stdlib_module_names - {PACKAGE} - WITHOUT_KEY
+    return {ROSDEP_KEYS.get(module, module) for module in others}
+
+
+def test_what_the_package_imports_is_declared():
+    folders = (PACKAGE, "launch", "examples")
+    paths = [path for folder in folders for path in (CHECKOUT / folder).rglob("*.py")]
+    generated = CHECKOUT / PACKAGE / "native" / "_seg.py"
+    assert dependencies("exec_depend") == imported(set(paths) - {generated}) | USED_OTHERWISE
+
+
+def test_what_the_build_imports_is_declared():
+    assert imported([CHECKOUT / "setup.py"]) - {"setuptools"} <= dependencies("build_depend")
+
+
+def test_the_messages_that_tests_import_are_declared():
+    messages = {name for name in imported((CHECKOUT / "test").rglob("*.py")) if name.endswith(("_msgs", "_srvs"))}
+    assert messages <= dependencies("exec_depend") | dependencies("test_depend")
