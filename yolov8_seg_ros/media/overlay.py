@@ -18,6 +18,8 @@ from yolov8_seg_ros.text import clean_text
 MASK_OPACITY = 0.45
 #: Hues this far apart, in degrees, keep neighbouring numbers distinct (the golden angle).
 HUE_STEP_DEG = 137.508
+#: Blue: it stands out from skin, wood and earth.
+_FIRST_HUE_DEG = 205
 #: Saturation and value of OpenCV's HSV, in turn: numbers whose hues are alike differ in these.
 _SHADES = ((205, 255), (110, 255), (255, 185))
 #: Images of this shorter side get lines one pixel wide and text of scale 0.4; larger ones in proportion.
@@ -38,7 +40,7 @@ Color = tuple[int, int, int]
 @lru_cache(maxsize=MAX_LABELS)
 def instance_color_bgr(number: int) -> Color:
     """Return the colour of a track, or of the instance at a rank of its image; the same for the same number."""
-    hue = (number * HUE_STEP_DEG + 20) % 360 / 2
+    hue = (number * HUE_STEP_DEG + _FIRST_HUE_DEG) % 360 / 2
     pixel = cv2.cvtColor(np.array([[[hue, *_SHADES[number % len(_SHADES)]]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
