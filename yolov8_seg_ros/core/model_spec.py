@@ -8,6 +8,7 @@ from itertools import permutations
 
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.errors import ModelError, OptionError
+from yolov8_seg_ros.text import numbered_class
 
 #: Downsampling of the detection heads; each element of a head's map is an anchor.
 STRIDES_PX = (8, 16, 32)
@@ -383,7 +384,7 @@ class _Heads:
 
 def _names_or_numbers(num_classes: int, names: Sequence[str] | None) -> tuple[str, ...]:
     if names is None:
-        return tuple(f"class_{index}" for index in range(num_classes))
+        return tuple(numbered_class(index) for index in range(num_classes))
     if len(names) != num_classes:
         raise ModelError(f"{len(names)} class names for a model of {num_classes} classes: give one name a class")
     return tuple(names)
