@@ -12,6 +12,8 @@ from yolov8_seg_ros.core.native import paint
 
 #: A mono8 label image numbers instances from 1 to 255; 0 is background.
 MAX_LABELS = 255
+#: The `track_id` of an instance that belongs to no confirmed track.
+NO_TRACK = -1
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Instances:
         score: float32 (n,), 0 to 1, descending.
         class_id: int64 (n,), index into the class names.
         masks: n bitmaps, or None where masks were not asked for.
-        track_id: int64 (n,), or None where nothing is tracked.
+        track_id: int64 (n,), one number for one object in all images, `NO_TRACK` for an instance without a confirmed
+            track; None where nothing is tracked.
 
     Raises:
         ValueError: if a column has another length than `score`, or masks leave the image.

@@ -97,3 +97,43 @@ class SegmenterOptions:
             pixel_rounding="toward_zero",
             detection=replace(self.detection, multi_label=False, vote_boxes=False, mask_threshold=0.5),
         )
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """How instances are followed from image to image. docs/tracking.md has the figures behind the defaults.
+
+    Attributes:
+        birth_score: lowest score of an instance that begins a track, 0 to 1; weaker ones only continue tracks.
+        confirm_s: a track has an id once it was seen over this time without a break, in seconds, 0 to 60.
+        lost_s: a track ends when it was not seen for longer than this, in seconds, 0 to 3600.
+        buffer: boxes are compared after they were grown on each side by this part of their size, 0 to 5.
+        min_similarity: lowest IoU of grown boxes that may be one object, above 0 to 1.
+        double_cover: an instance begins no track where its box and that of an instance of its class with a track
+            share this part of the smaller one, 0 to 1; with 1, only where one lies inside the other.
+        size_weight: what is taken off the similarity for each doubling of the height, or halving, 0 to 10.
+        mask_weight: what the overlap of masks adds to the similarity where boxes leave a choice, 0 to 10.
+        camera_motion: whether the camera's motion between two images is estimated and compensated.
+
+    Raises:
+        OptionError: for a number out of its range.
+    """
+
+    birth_score: float = 0.4
+    confirm_s: float = 0.0
+    lost_s: float = 2.0
+    buffer: float = 0.5
+    min_similarity: float = 0.2
+    double_cover: float = 0.7
+    size_weight: float = 0.3
+    mask_weight: float = 0.3
+    camera_motion: bool = False
+
+    def __post_init__(self) -> None:
+        highest = {"confirm_s": 60.0, "lost_s": 3600.0, "buffer": 5.0, "size_weight": 10.0, "mask_weight": 10.0}
+        for name in ("birth_score", "confirm_s", "lost_s", "buffer", "double_cover", "size_weight", "mask_weight"):
+            value, limit = getattr(self, name), highest.get(name, 1.0)
+            if not 0.0 <= value <= limit:
+                raise OptionError(f"{name}: expected 0.0 to {limit}, got {value}")
+        if not 0.0 < self.min_similarity <= 1.0:
+            raise OptionError(f"min_similarity: expected above 0.0, at most 1.0, got {self.min_similarity}")
