@@ -295,3 +295,23 @@ def test_people_are_found(st_model_320, coco_pictures, tmp_path):
     found = json.loads((tmp_path / "results.json").read_text())
     assert len([result for result in found if result["score"] > 0.5]) >= 6
     assert {result["category_id"] for result in found} == {0}
+
+
+def test_objects_are_tracked(segment, pictures, tmp_path):
+    assert segment(pictures, "--track", "--fps", "10") == 0
+    assert [result["track_id"] for result in results(tmp_path)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--track"], "give --fps"),
+        (["--fps", "10"], "together with --track"),
+        (["--track", "--fps", "0"], "above 0"),
+        (["--track", "--fps", "10", "--tracking-lost-s", "5000"], "lost_s"),
+    ],
+    ids=["no rate", "rate without tracking", "rate of 0", "out of range"],
+)
+def test_tracking_needs_a_rate(segment, pictures, capsys, arguments, message):
+    assert segment(pictures, *arguments) == 1
+    assert message in capsys.readouterr().err

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from pycocotools import mask as rle_codec
 
-from yolov8_seg_ros.core.instances import BoxMask, Instances
+from yolov8_seg_ros.core.instances import NO_TRACK, BoxMask, Instances
 from yolov8_seg_ros.media.coco import from_coco_results, image_ids, to_coco_results
 
 IMAGE_HW = (20, 30)
@@ -39,6 +40,11 @@ def test_results_are_what_pycocotools_reads():
     expected[4:6, 3:6] = 0
     assert np.array_equal(rle_codec.decode(results[0]["segmentation"]), expected)
     assert rle_codec.area(results[1]["segmentation"]) == 6
+
+
+def test_numbers_of_tracks_are_written_where_there_are_any():
+    tracked = replace(two_instances(), track_id=np.array([7, NO_TRACK], np.int64))
+    assert [result.get("track_id") for result in to_coco_results(tracked, image_id=0)] == [7, None]
 
 
 def test_instances_without_masks_give_boxes_only():

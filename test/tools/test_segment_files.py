@@ -11,6 +11,7 @@ from tiny_models import DEFAULT_SCORE, write_segmentation_model
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.media.coco import from_coco_results
 from yolov8_seg_ros.media.sources import open_media
 from yolov8_seg_ros.tools.segment_files import BatchSegmenter
@@ -30,12 +31,12 @@ def segmenter(tmp_path):
 def run(segmenter, tmp_path):
     """Give a function that segments sources into a folder and gives the folder, the images and the results."""
 
-    def run_batch(*sources, annotate=True):
+    def run_batch(*sources, annotate=True, tracker=None, fps=None):
         output = tmp_path / "output"
-        batch = BatchSegmenter(segmenter, output, annotate)
+        batch = BatchSegmenter(segmenter, output, annotate, tracker)
         for source in sources:
             with open_media(source) as media:
-                batch.add(source, media)
+                batch.add(source, media, fps=fps)
         batch.write_results()
         listing = json.loads((output / "images.json").read_text())
         assert listing["categories"] == [{"id": 0, "name": "cat"}, {"id": 1, "name": "mouse"}]
@@ -143,3 +144,21 @@ def test_totals_count_images_and_instances(segmenter, tmp_path):
 
     assert (batch.totals.images, batch.totals.instances, len(frames)) == (3, 3, 3)
     assert (batch.totals.stages_ms > 0).all()
+
+
+def test_an_object_of_a_video_has_one_number_and_the_next_video_another(run, tmp_path):
+    _, _, results = run(video(tmp_path / "a.avi"), video(tmp_path / "b.avi"), tracker=Tracker())
+    assert [result["track_id"] for result in results] == [1, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize(("fps", "ids"), [(5.0, [1, 1]), (0.1, [1, 2]), (None, [None, None])], ids=str)
+def test_a_folder_is_tracked_by_its_rate(run, tmp_path, fps, ids):
+    for name in ("1.png", "2.png"):
+        picture(tmp_path / "frames" / name)
+    _, _, results = run(tmp_path / "frames", tracker=Tracker(), fps=fps)
+    assert [result.get("track_id") for result in results] == ids
+
+
+def test_without_a_tracker_nothing_is_numbered(run, tmp_path):
+    _, _, results = run(video(tmp_path / "a.avi"))
+    assert not any("track_id" in result for result in results)

@@ -11,7 +11,7 @@ from typing import Any
 
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.backend import Backend
-from yolov8_seg_ros.core.options import INTERPOLATIONS, PIXEL_ROUNDINGS
+from yolov8_seg_ros.core.options import INTERPOLATIONS, PIXEL_ROUNDINGS, TrackerOptions
 from yolov8_seg_ros.errors import OptionError
 from yolov8_seg_ros.settings.options import backend_arguments
 from yolov8_seg_ros.settings.setting import OldName, Setting, as_text
@@ -141,6 +141,54 @@ def add_ablation_arguments(parser: argparse.ArgumentParser) -> None:
         ("vote-boxes", "average each box with those that overlap it"),
     ):
         group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=text)
+
+
+def add_tracker_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add what `tracker_options` reads; return the group."""
+    default = TrackerOptions()
+    group = parser.add_argument_group("tracking")
+    group.add_argument(
+        "--tracking-birth-score",
+        type=fraction,
+        default=default.birth_score,
+        metavar="SCORE",
+        help="lowest score that begins a track, 0 to 1 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--tracking-confirm-s",
+        type=number,
+        default=default.confirm_s,
+        metavar="SECONDS",
+        help="how long an object is seen before it gets a number (default: %(default)s)",
+    )
+    group.add_argument(
+        "--tracking-lost-s",
+        type=number,
+        default=default.lost_s,
+        metavar="SECONDS",
+        help="how long an object that is not seen keeps its number (default: %(default)s)",
+    )
+    group.add_argument(
+        "--tracking-camera-motion",
+        action="store_true",
+        default=default.camera_motion,
+        help="compensate the motion of the camera",
+    )
+    return group
+
+
+def tracker_options(args: argparse.Namespace) -> TrackerOptions:
+    """Return the options that the arguments give.
+
+    Raises:
+        OptionError: for a number out of its range.
+    """
+    return TrackerOptions(
+        birth_score=args.tracking_birth_score,
+        confirm_s=args.tracking_confirm_s,
+        lost_s=args.tracking_lost_s,
+        camera_motion=args.tracking_camera_motion,
+    )
 
 
 def open_backend_of(args: argparse.Namespace) -> Backend:

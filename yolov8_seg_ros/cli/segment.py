@@ -14,11 +14,15 @@ from tqdm import tqdm
 from yolov8_seg_ros.cli.arguments import (
     add_backend_arguments,
     add_segmenter_arguments,
+    add_tracker_arguments,
+    number,
     open_backend_of,
     tell_backend,
+    tracker_options,
 )
 from yolov8_seg_ros.cli.output import add_output_argument, output_folder, stage_times
 from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import CommandError, MediaError, one_line
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES
 from yolov8_seg_ros.media.sources import open_media
@@ -31,14 +35,16 @@ same names, annotated videos as .mp4 (MPEG-4 part 2: VLC and ffplay play it, bro
   {RESULTS_NAME}  the instances in COCO's results format: category_id is the class index from 0, bbox is
                 left, top, width, height in pixels, segmentation is compressed run-length code;
                 image_id is the number in the image's name, where all have one (000000000139.jpg),
-                else its place in the run from 0
+                else its place in the run from 0; track_id, with --track, is one number for one object
+                of a video or folder
   {IMAGES_NAME}   which file, size and category each number stands for
 Images that cannot be read are reported and left out; the exit code is 1 then. A run that ends early writes
 the results of the images before."""
 _EPILOG = """\
 examples:
   yolov8_seg segment street.jpg
-  yolov8_seg segment images/ drive.mp4 --output found --model yolov8n_320 --classes person,car --score-threshold 0.4"""
+  yolov8_seg segment images/ drive.mp4 --output found --model yolov8n_320 --classes person,car --score-threshold 0.4
+  yolov8_seg segment drive.mp4 frames/ --track --fps 10"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,19 +62,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_backend_arguments(parser)
     add_segmenter_arguments(parser)
+    add_tracker_arguments(parser).add_argument(
+        "--track", action="store_true", help="number the objects of videos, and of folders with --fps"
+    )
+    parser.add_argument("--fps", type=number, metavar="N", help="images a second of the folders, for --track")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Segment all inputs; return 1 where some could not be read."""
     inputs = [_input(text) for text in args.inputs]
+    _check_rate(args, inputs)
     if not args.no_images:
         _check_nothing_overwritten(inputs, args.output)
     with output_folder(args.output), open_backend_of(args) as backend:
         tell_backend(backend)
         segmenter = Segmenter(backend, segmenter_options(vars(args), backend.spec))
-        batch = BatchSegmenter(segmenter, args.output, annotate=not args.no_images)
-        skipped = _segment_and_write(batch, inputs)
+        tracker = Tracker(tracker_options(args)) if args.track else None
+        batch = BatchSegmenter(segmenter, args.output, not args.no_images, tracker)
+        skipped = _segment_and_write(batch, inputs, args.fps)
     print(_summary(batch.totals, skipped, args.output))
     return 1 if skipped else 0
 
@@ -82,6 +94,14 @@ def _input(text: str) -> Path:
             "(cameras and streams are for image_source and demo)"
         )
     return path
+
+
+def _check_rate(args: argparse.Namespace, inputs: list[Path]) -> None:
+    if args.fps is not None and not (args.track and args.fps > 0):
+        raise CommandError(f"--fps {args.fps:g}: expected above 0, together with --track")
+    if args.track and args.fps is None:
+        for path in filter(Path.is_dir, inputs):
+            raise CommandError(f"--track: '{path}' is a folder, which has no rate; give --fps")
 
 
 def _check_nothing_overwritten(inputs: list[Path], folder: Path) -> None:
@@ -100,10 +120,10 @@ def _files_of(path: Path) -> Iterator[Path]:
         yield path
 
 
-def _segment_and_write(batch: BatchSegmenter, inputs: list[Path]) -> int:
+def _segment_and_write(batch: BatchSegmenter, inputs: list[Path], fps: float | None) -> int:
     """Return the number of images and videos that could not be read."""
     try:
-        skipped = _segment_all(batch, inputs)
+        skipped = _segment_all(batch, inputs, fps)
     except BaseException:
         # The first error is the one to report.
         with suppress(OSError):
@@ -116,7 +136,7 @@ def _segment_and_write(batch: BatchSegmenter, inputs: list[Path]) -> int:
     return skipped
 
 
-def _segment_all(batch: BatchSegmenter, inputs: list[Path]) -> int:
+def _segment_all(batch: BatchSegmenter, inputs: list[Path], fps: float | None) -> int:
     skipped: list[MediaError] = []
 
     def skip(error: MediaError) -> None:
@@ -135,7 +155,7 @@ def _segment_all(batch: BatchSegmenter, inputs: list[Path]) -> int:
                 # An absolute path is never taken for the number of a camera.
                 with open_media(path.absolute(), on_skip=skip) as media:
                     bar.total = (bar.total or 0) + (media.frame_count or 1) - 1
-                    batch.add(path, media, advance)
+                    batch.add(path, media, advance, fps if path.is_dir() else None)
             except MediaError as error:
                 # Each image of a folder without a good one has been reported already.
                 if len(skipped) == before:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle_codec
 
-from yolov8_seg_ros.core.instances import BoxMask, Instances
+from yolov8_seg_ros.core.instances import NO_TRACK, BoxMask, Instances
 
 #: Of a pixel; finer than any network here resolves.
 BOX_DECIMALS = 2
@@ -23,7 +23,8 @@ def to_coco_results(instances: Instances, image_id: int) -> list[CocoResult]:
     """Return one dictionary an instance, in the order of the instances, ready for JSON.
 
     `category_id` is the class index, from 0; `bbox` is left, top, width and height in image pixels; `segmentation` is
-    compressed run-length code, left out where the instances carry no masks.
+    compressed run-length code, left out where the instances carry no masks. `track_id` is left out for an instance
+    without a track.
     """
     results = [
         _box_result(image_id, class_id, xyxy, score)
@@ -32,6 +33,10 @@ def to_coco_results(instances: Instances, image_id: int) -> list[CocoResult]:
     if instances.masks is not None:
         for result, code in zip(results, _encode(instances), strict=True):
             result["segmentation"] = code
+    if instances.track_id is not None:
+        for result, track_id in zip(results, instances.track_id.tolist(), strict=True):
+            if track_id != NO_TRACK:
+                result["track_id"] = track_id
     return results
 
 

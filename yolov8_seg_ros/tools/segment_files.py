@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.segmenter import Segmenter, StageTimes
+from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.media.coco import CocoResult, image_ids, to_coco_results
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES
 from yolov8_seg_ros.media.overlay import draw_overlay
@@ -86,34 +88,43 @@ class BatchSegmenter:
         segmenter: finds the instances.
         folder: made where it does not exist; files of the same names are replaced.
         annotate: whether to write annotated images and videos, or results only.
+        tracker: numbers the objects of videos and of folders with a rate; no number is used for two sources.
     """
 
-    def __init__(self, segmenter: Segmenter, folder: Path, annotate: bool = True) -> None:
+    def __init__(
+        self, segmenter: Segmenter, folder: Path, annotate: bool = True, tracker: Tracker | None = None
+    ) -> None:
         self._segmenter = segmenter
         self._folder = folder
         self._annotate = annotate
+        self._tracker = tracker
         self._names: set[str] = set()
         self._recorder = CocoRecorder()
         self.totals = Totals()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, source: Path, media: Media, on_frame: Callable[[], None] = lambda: None) -> None:
+    def add(
+        self, source: Path, media: Media, on_frame: Callable[[], None] = lambda: None, fps: float | None = None
+    ) -> None:
         """Segment all frames of a source.
 
         Args:
             source: the file or folder that `media` was opened from.
             media: its frames.
             on_frame: called after each frame.
+            fps: images a second of a folder whose objects are tracked; a video has a rate of its own.
 
         Raises:
             MediaError: if the source fails on the way; what was segmented so far is kept.
             OSError: if a file cannot be written.
         """
+        if self._tracker is not None:
+            self._tracker.reset()
         if media.is_video:
             self._add_video(source, media, on_frame)
             return
         for frame in media:
-            instances = self._segment(frame)
+            instances = self._segment(frame, fps)
             name = self._unused_name(_image_name(frame.name))
             path = source / frame.name if source.is_dir() else source
             self._recorder.add({"file_name": name, "source": str(path)}, instances)
@@ -135,19 +146,23 @@ class BatchSegmenter:
 
     def _add_video(self, source: Path, media: Media, on_frame: Callable[[], None]) -> None:
         name = self._unused_name(source.stem + VIDEO_SUFFIX)
+        fps = media.fps or FALLBACK_FPS
         with ExitStack() as stack:
             video: VideoFile | None = None
             if self._annotate:
-                video = stack.enter_context(video_file(self._folder / name, media.fps or FALLBACK_FPS))
+                video = stack.enter_context(video_file(self._folder / name, fps))
             for frame in media:
-                instances = self._segment(frame)
+                instances = self._segment(frame, fps)
                 self._recorder.add({"file_name": name, "source": str(source), "frame": frame.index}, instances)
                 if video is not None:
                     video.write(self._drawn(frame, instances))
                 on_frame()
 
-    def _segment(self, frame: MediaFrame) -> Instances:
-        instances = self._segmenter.segment(frame.image)
+    def _segment(self, frame: MediaFrame, fps: float | None) -> Instances:
+        image = ColorImage(frame.image)
+        instances = self._segmenter.segment(image)
+        if self._tracker is not None and fps is not None:
+            instances = self._tracker.update(instances, frame.index / fps, image)
         self.totals.add(instances, self._segmenter.times)
         return instances
 
