@@ -1,8 +1,8 @@
 """Dispatch the command-line tool `yolov8_seg` to its verbs.
 
-A verb is a module of this package, named in `VERBS`, with `add_parser(subparsers)`, which adds a parser of the verb's
-name with `set_defaults(run=run)`, and `run(args)`, which gives the exit code. Only the module of the verb that is
-called is imported, so that help comes at once.
+A verb is a module of this package, named in `VERBS` (with _ for -), with `add_parser(subparsers)`, which adds a parser
+of the verb's name with `set_defaults(run=run)`, and `run(args)`, which gives the exit code. Only the module of the verb
+that is called is imported, so that help comes at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NoReturn
 from yolov8_seg_ros.errors import UserError, one_line
 
 PROGRAM = "yolov8_seg"
-#: Each verb, by the name of its module, with its line in the help; in the order of use.
+#: Each verb, by the name of its module (with - for _), with its line in the help; in the order of use.
 VERBS = {
     "demo": "run image source, segmentation node and viewer, and keep what the viewer sees",
     "model": "show, download and list models",
@@ -26,6 +26,7 @@ VERBS = {
     "dataset": "check a data set of one's own before training, and repair a copy",
     "export": "turn a trained network into an int8 model",
     "evaluate": "measure a model on a data set: average precision of boxes and masks, and a report page",
+    "evaluate-tracks": "measure a model and the tracker on MOTChallenge sequences: HOTA, IDF1, MOTA",
     "n6": "inspect, measure and simulate an STM32N6 board",
 }
 _EPILOG = f"""\
@@ -43,6 +44,8 @@ _OPTIONAL_PACKAGES = {
     "serial": "pyserial",
     "google": "protobuf",
     "google.protobuf": "protobuf",
+    "trackeval": "trackeval",
+    "scipy": "scipy",
 }
 
 
@@ -99,7 +102,7 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
     for verb, summary in VERBS.items():
         if verb == called:
-            importlib.import_module(f"{__package__}.{verb}").add_parser(subparsers)
+            importlib.import_module(f"{__package__}.{verb.replace('-', '_')}").add_parser(subparsers)
         else:
             subparsers.add_parser(verb, help=summary)
     return parser
