@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.core.instances import BoxMask, Instances
+from yolov8_seg_ros.core.instances import NO_TRACK, BoxMask, Instances
 from yolov8_seg_ros.media.overlay import MASK_OPACITY, draw_overlay, instance_color_bgr
 
 NAMES = ("cat", "dog")
@@ -206,6 +206,16 @@ def test_a_track_bears_its_number():
         for one in (untracked, tracked)
     ]
     assert label_px == sorted(set(label_px))
+
+
+def test_an_instance_without_a_track_bears_no_number():
+    image_hw = (200, 300)
+    untracked = found(image_hw, (50, 60, 150, 160, 0), masks=False)
+    ink = [
+        (draw_overlay(grey_image(*image_hw), one, NAMES)[:59] != GREY).any(axis=2)
+        for one in (untracked, replace(untracked, track_id=np.array([NO_TRACK], np.int64)))
+    ]
+    assert np.array_equal(*ink)
 
 
 def test_colours_of_an_image_are_far_apart():

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.instances import MAX_LABELS, BoxMask, Instances
+from yolov8_seg_ros.core.instances import MAX_LABELS, NO_TRACK, BoxMask, Instances
 from yolov8_seg_ros.text import clean_text
 
 #: How much of the colour shows inside a mask, 0 to 1.
@@ -119,7 +119,8 @@ def _label_texts(instances: Instances, class_names: Sequence[str], scores: bool)
     # OpenCV crashes on a text that is not UTF-8.
     texts = [clean_text(class_names[class_id], _MAX_LABEL_CHARS) for class_id in instances.class_id]
     if instances.track_id is not None:
-        texts = [f"{text} #{track}" for text, track in zip(texts, instances.track_id.tolist(), strict=True)]
+        tracks = instances.track_id.tolist()
+        texts = [text if track == NO_TRACK else f"{text} #{track}" for text, track in zip(texts, tracks, strict=True)]
     if scores:
         texts = [f"{text} {score:.2f}" for text, score in zip(texts, instances.score.tolist(), strict=True)]
     return texts
