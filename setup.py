@@ -69,7 +69,7 @@ setup(
     maintainer_email="maintainers@users.noreply.github.com",
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed", "tools/evaluation/report.html", "tools/evaluation/chart.svg"]},
+    package_data={PACKAGE: ["py.typed", "cli/demo.html", "tools/evaluation/report.html", "tools/evaluation/chart.svg"]},
     cmdclass={"build_ext": BuildNative},
     ext_modules=[LIBRARY],
     data_files=[

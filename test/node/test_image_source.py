@@ -172,6 +172,18 @@ def test_nothing_is_published_before_the_subscribers_are_there(bench):
     bench.until(lambda: first.images and second.images, "an image at both")
 
 
+def test_nothing_is_published_before_the_reference_has_a_subscriber(bench):
+    source = bench.source(**SMALL, num_frames=1, wait_for_subscribers=1, wait_for_reference=True)
+    images = []
+    bench.nodes[0].create_subscription(Image, "image", images.append, 10)
+    bench.until(lambda: source.get_subscriptions_info_by_topic("/image"), "the image's subscriber")
+    for _ in range(40):
+        bench.executor.spin_once(timeout_sec=0.02)
+    assert not images
+    watcher = bench.add(Watcher(raw=False))
+    bench.until(lambda: images and watcher.references, "an image and its reference")
+
+
 def test_without_subscribers_the_source_runs_on(bench):
     bench.source(**SMALL, num_frames=3)
     bench.until_ended()

@@ -1,37 +1,43 @@
-"""Verb `demo`: image source, segmentation node and viewer as three processes; what the viewer sees is kept."""
+"""Verb `demo`: image source, segmentation node and viewer as three processes; what the viewer receives is kept."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolov8_seg_ros.choices import DEMO
+from yolov8_seg_ros.cli.arguments import whole_number
+from yolov8_seg_ros.cli.output import add_output_argument, output_folder
 from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.media.sources import is_camera
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, SCENE_MODEL
 
 if TYPE_CHECKING:
+    from yolov8_seg_ros.cli.demo_recorder import Recorder
     from yolov8_seg_ros.node.viewer import Viewer
 
 _DESCRIPTION = """\
 Run image source, segmentation node and viewer as three processes over DDS. Prints a line an image, writes an annotated
-picture of each and a short video, and ends by itself."""
+image of each, a video and a page to look at them, and ends by itself. A picture, a folder or a video is played once."""
 _EPILOG = """\
 examples:
   yolov8_seg demo
   yolov8_seg demo --source street.jpg --model yolov8n_256 --output demo_output"""
-NAMESPACE = "/yolov8_seg_demo"
 RATE_HZ = 10
+#: Of sources that do not end by themselves.
 NUM_FRAMES = 60
 #: The source waits for the node.
 _SUBSCRIBERS = 1
 _START_TIMEOUT_S = 60.0
+#: Longest time between two results.
+_RESULT_TIMEOUT_S = 60.0
 #: Results still on their way when the source has ended.
 _DRAIN_S = 2.0
 _STOP_TIMEOUT_S = 5.0
@@ -53,36 +59,51 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"path or name of a model (default: {SCENE_MODEL} for the scene, else {DEFAULT_MODEL})",
     )
     parser.add_argument("--source", default=DEMO, help="demo, or a picture, folder, video or camera (default: demo)")
-    parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder for pictures and video")
-    parser.add_argument("--frames", type=int, default=NUM_FRAMES, help=f"how many images (default: {NUM_FRAMES})")
+    add_output_argument(parser, "demo_output")
+    parser.add_argument(
+        "--frames",
+        type=whole_number(1),
+        metavar="N",
+        help=f"at most so many images (default: {NUM_FRAMES} of the scene or a camera, all of other sources)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; give the exit code."""
+    """Run the demo and return the exit code."""
     # Only this verb needs ROS.
     from yolov8_seg_ros.cli.demo_recorder import Recorder, watching
     from yolov8_seg_ros.node.transport import use_large_image_profile
 
     use_large_image_profile()
-    with Recorder(args.output, RATE_HZ, is_scene=args.source == DEMO) as recorder:
-        with watching(f"{NAMESPACE}/yolov8_seg", recorder.show) as (viewer, watch):
-            _run_processes(args, viewer, watch)
-        if not recorder.count:
-            raise CommandError("no result arrived; do the messages above say why?")
+    # Another demo on this machine or in this network has its own results.
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    namespace = f"/yolov8_seg_demo_{os.getpid()}"
+    with output_folder(args.output):
+        with Recorder(args.output, RATE_HZ, is_scene=args.source == DEMO) as recorder:
+            has_names = not is_camera(args.source)
+            with watching(f"{namespace}/yolov8_seg", recorder.show, has_names) as (viewer, watch):
+                _run_processes(args, namespace, viewer, recorder, watch)
+            if not recorder.count:
+                raise CommandError("no result arrived; the messages above may say why")
+        recorder.write_page({"source": args.source, "model": _model(args)})
     print(recorder.summary())
     return 0
 
 
-def _run_processes(args: argparse.Namespace, viewer: Viewer, watch: Callable[[float], None]) -> None:
-    with _process(_node_command(args)) as node:
+def _run_processes(
+    args: argparse.Namespace, namespace: str, viewer: Viewer, recorder: Recorder, watch: Callable[[float], None]
+) -> None:
+    with _process(_command("seg_node", namespace, f"model:={_model(args)}")) as node:
         deadline_s = time.monotonic() + _START_TIMEOUT_S
         while not viewer.is_connected:
             _watch_well(watch, {"segmentation node": node}, deadline_s)
-        with _process(_source_command(args)) as source:
-            deadline_s = time.monotonic() + _START_TIMEOUT_S + args.frames / RATE_HZ
+        with _process(_source_command(args, namespace)) as source:
+            count, deadline_s = 0, time.monotonic() + _START_TIMEOUT_S
             while source.poll() is None:
                 _watch_well(watch, {"segmentation node": node, "image source": source}, deadline_s)
+                if recorder.count > count:
+                    count, deadline_s = recorder.count, time.monotonic() + _RESULT_TIMEOUT_S
             _require_good("image source", source)
         watch(_DRAIN_S)
 
@@ -93,27 +114,30 @@ def _watch_well(watch: Callable[[float], None], processes: Mapping[str, Process]
         process.poll()
         _require_good(name, process)
     if time.monotonic() > deadline_s:
-        raise CommandError(f"the {' and the '.join(processes)} take too long; do the messages above say why?")
+        raise CommandError(f"the {' and the '.join(processes)} take too long; the messages above may say why")
 
 
-def _node_command(args: argparse.Namespace) -> list[str]:
-    default = SCENE_MODEL if args.source == DEMO else DEFAULT_MODEL
-    return _command("seg_node", f"model:={args.model or default}")
+def _model(args: argparse.Namespace) -> str:
+    return args.model or (SCENE_MODEL if args.source == DEMO else DEFAULT_MODEL)
 
 
-def _source_command(args: argparse.Namespace) -> list[str]:
+def _source_command(args: argparse.Namespace, namespace: str) -> list[str]:
+    endless = args.source == DEMO or is_camera(args.source)
     return _command(
         "image_source",
+        namespace,
         f"source:={args.source}",
+        "loop:=false",
         f"rate_hz:={RATE_HZ}.0",
-        f"num_frames:={args.frames}",
+        f"num_frames:={args.frames or (NUM_FRAMES if endless else 0)}",
         f"wait_for_subscribers:={_SUBSCRIBERS}",
+        "wait_for_reference:=true",
         "transport:=raw",
     )
 
 
-def _command(executable: str, *parameters: str) -> list[str]:
-    command = [sys.executable, "-m", "yolov8_seg_ros.executables", executable, "--ros-args", "-r", f"__ns:={NAMESPACE}"]
+def _command(executable: str, namespace: str, *parameters: str) -> list[str]:
+    command = [sys.executable, "-m", "yolov8_seg_ros.executables", executable, "--ros-args", "-r", f"__ns:={namespace}"]
     return command + [word for parameter in parameters for word in ("-p", parameter)]
 
 
@@ -139,4 +163,4 @@ def _stop(process: Process) -> None:
 
 def _require_good(name: str, process: Process) -> None:
     if process.returncode:
-        raise CommandError(f"the {name} ended with exit code {process.returncode}; what it said stands above")
+        raise CommandError(f"the {name} ended with exit code {process.returncode}; its messages above say why")

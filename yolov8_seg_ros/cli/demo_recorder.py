@@ -1,11 +1,20 @@
-"""Keep what the demo's viewer sees: a line, a picture and a video frame for each image."""
+"""Keep what the demo's viewer receives: a line, a picture and a video frame for each image, and a page of all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from types import TracebackType
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -15,24 +24,34 @@ from rclpy.executors import SingleThreadedExecutor
 
 from yolov8_seg_ros.core.iou import best_iou
 from yolov8_seg_ros.core.letterbox import Letterbox
+from yolov8_seg_ros.files import replacing
 from yolov8_seg_ros.media.scene import SCENE_CLASSES, SyntheticScene, touching
 from yolov8_seg_ros.media.writers import VideoFile, video_file, write_image
 from yolov8_seg_ros.node.image_source import frame_index
 from yolov8_seg_ros.node.viewer import View, Viewer
+from yolov8_seg_ros.text import clean_text
 
 VIDEO_NAME = "demo.mp4"
+
+
+PAGE_NAME = "index.html"
+PICTURE_SUFFIX = ".jpg"
+
+
+@dataclass(frozen=True)
+class _Shown:
+    file_name: str
+    text: str
+    detections: list[tuple[str, float]]
 
 
 class Recorder:
     """Write views into a folder; a context manager.
 
     Args:
-        folder: made where it does not exist.
-        rate_hz: of the video.
-        is_scene: whether the built-in scene is looked at, so that the truth is known.
-
-    Attributes:
-        count: views so far.
+        folder: of the files.
+        rate_hz: of the video, and of the source.
+        is_scene: whether the images are those of the built-in scene, so that the ground truth is known.
     """
 
     def __init__(self, folder: Path, rate_hz: float, is_scene: bool) -> None:
@@ -43,10 +62,9 @@ class Recorder:
         self._video: VideoFile | None = None
         self._video_hw = (0, 0)
         self._ious: list[float] = []
-        self.count = 0
+        self._shown: dict[str, _Shown] = {}
 
     def __enter__(self) -> Recorder:
-        self._folder.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(
@@ -54,26 +72,65 @@ class Recorder:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
+    @property
+    def count(self) -> int:
+        """Return how many annotated images were written."""
+        return len(self._shown)
+
     def show(self, view: View) -> None:
-        """Keep one view, and print a line about it."""
+        """Write one view, and print a line about it."""
         number = self.count if view.reference is None else frame_index(view.reference, self._rate_hz)
-        name = f"{number:04d}" if view.reference is None else Path(view.reference.source).stem
-        write_image(self._folder / f"{name}.jpg", view.overlay)
+        file_name = self._unused_name(f"camera_{number:06d}" if view.reference is None else view.reference.source)
+        write_image(self._folder / file_name, view.overlay)
         self._append_to_video(view.overlay)
-        ious = self._judge(view, number)
+        ious = self._compare(view, number)
         self._ious += ious
         found = ", ".join(f"{class_name} {score:.2f}" for class_name, score in view.detections) or "nothing"
         quality = f"  [mean mask IoU {np.mean(ious):.3f}]" if ious else ""
         print(f"{number:5d}  {found}{quality}", flush=True)
-        self.count += 1
+        self._shown[file_name] = _Shown(file_name, f"{found}{quality}", view.detections)
 
     def summary(self) -> str:
-        """Say what was kept, and where."""
-        lines = [f"{self.count} annotated pictures and {VIDEO_NAME} are in {self._folder.resolve()}"]
-        if self._ious:
-            mean = float(np.mean(self._ious))
-            lines.append(f"mean mask IoU with the scene's truth, objects not touching another: {mean:.3f}")
-        return "\n".join(lines)
+        """Return what was written, and where."""
+        written = f"{self.count} annotated image{'s' if self.count > 1 else ''}, {VIDEO_NAME} and {PAGE_NAME}"
+        return "\n".join([f"{written} are in {self._folder.resolve()}", *self._quality()])
+
+    def write_page(self, facts: Mapping[str, str]) -> None:
+        """Write the page that shows the images, and their figures.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        shown = list(self._shown.values())
+        lines = [*([f"{name}: {value}" for name, value in facts.items()]), f"images: {self.count}", *self._quality()]
+        template = files(__package__).joinpath("demo.html").read_text(encoding="utf-8")
+        page = Template(template).substitute(
+            facts="\n".join(f"<p>{escape(clean_text(line))}</p>" for line in lines),
+            classes=_class_rows(shown),
+            first=_address(shown[0]),
+            last=len(shown) - 1,
+            # "<" could end the script.
+            names=json.dumps([_address(one) for one in shown]).replace("<", "\\u003c"),
+            texts=json.dumps([clean_text(one.text) for one in shown]).replace("<", "\\u003c"),
+            period_ms=round(1000 / self._rate_hz),
+            video=VIDEO_NAME,
+            pictures="\n".join(map(_figure, shown)),
+        )
+        with replacing(self._folder / PAGE_NAME) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+
+    def _quality(self) -> list[str]:
+        if not self._ious:
+            return []
+        mean = float(np.mean(self._ious))
+        return [f"mean mask IoU with the scene's ground truth, objects that touch no other: {mean:.3f}"]
+
+    def _unused_name(self, source_name: str) -> str:
+        """Return the name of a frame's picture; images of a folder may differ in their suffix only."""
+        stem = Path(source_name).stem
+        endings = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
+        names = (f"{stem}{ending}{PICTURE_SUFFIX}" for ending in endings)
+        return next(name for name in names if name not in self._shown)
 
     def _append_to_video(self, picture: NDArray[np.uint8]) -> None:
         if self._video is None:
@@ -81,8 +138,8 @@ class Recorder:
             self._video = self._stack.enter_context(video_file(self._folder / VIDEO_NAME, self._rate_hz))
         self._video.write(fitted(picture, self._video_hw))
 
-    def _judge(self, view: View, number: int) -> list[float]:
-        """Give the IoU of each true object that touches no other, where the truth is known and the model of it."""
+    def _compare(self, view: View, number: int) -> list[float]:
+        """Return the IoU of each true object that touches no other; none where there is no ground truth to compare."""
         if self._scene is None or view.reference is None or view.class_names != SCENE_CLASSES:
             return []
         truth = self._scene.truth(number)
@@ -97,8 +154,30 @@ class Recorder:
         ]
 
 
+def _class_rows(shown: Sequence[_Shown]) -> str:
+    scores = defaultdict(list)
+    for one in shown:
+        for name, score in one.detections:
+            scores[name].append(score)
+    by_count = sorted(scores.items(), key=lambda item: -len(item[1]))
+    return "\n".join(
+        f"<tr><td>{escape(clean_text(name))}</td><td>{len(values)}</td><td>{np.mean(values):.2f}</td></tr>"
+        for name, values in by_count
+    )
+
+
+def _figure(shown: _Shown) -> str:
+    name, text = escape(clean_text(shown.file_name)), escape(clean_text(shown.text))
+    image = f'<img src="{_address(shown)}" alt="{name}" loading="lazy"/>'
+    return f"<figure>{image}<figcaption>{name}: {text}</figcaption></figure>"
+
+
+def _address(shown: _Shown) -> str:
+    return quote(os.fsencode(shown.file_name))
+
+
 def fitted(picture: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Fit uint8 (height, width, 3) into another size, its aspect kept, on black."""
+    """Return an image, uint8 (height, width, 3), fitted into another size on black, its aspect kept."""
     letterbox = Letterbox.fit((picture.shape[0], picture.shape[1]), hw)
     canvas = np.zeros((*hw, 3), np.uint8)
     height, width = letterbox.resized_hw
@@ -107,12 +186,14 @@ def fitted(picture: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8]
 
 
 @contextmanager
-def watching(segmentation: str, show: Callable[[View], None]) -> Iterator[tuple[Viewer, Callable[[float], None]]]:
-    """Give a viewer, which hands each complete view to `show`, and a function that lets it look for some seconds."""
+def watching(
+    segmentation: str, show: Callable[[View], None], has_references: bool
+) -> Iterator[tuple[Viewer, Callable[[float], None]]]:
+    """Yield a viewer, which passes each complete view to `show`, and a function that runs it for some seconds."""
     rclpy.init(args=[])
     try:
         namespace, name = segmentation.rsplit("/", 1)
-        viewer = Viewer(name, show, namespace=namespace)
+        viewer = Viewer(name, show, has_references, namespace=namespace)
         executor = SingleThreadedExecutor()
         executor.add_node(viewer)
         clock = viewer.get_clock()

@@ -102,7 +102,7 @@ def open_media(
     text = str(source)
     if text == DEMO:
         return _Scene(image_hw, seed)
-    if text.isdecimal() or text.startswith("/dev/"):
+    if is_camera(text):
         return _Camera(text, image_hw, max_rate_hz)
     # Unlike Path.expanduser, it leaves '~nobody' as it is.
     path = Path(os.path.expanduser(text))
@@ -114,6 +114,11 @@ def open_media(
             f"a video, a camera (0 or /dev/video0) or {DEMO}"
         )
     return _Image(path) if is_image_file(path) else _Video(path)
+
+
+def is_camera(source: str) -> bool:
+    """Return whether a source is the number or the device of a camera."""
+    return source.isdecimal() or source.startswith("/dev/")
 
 
 def _exists_as(kind: Callable[[Path], bool], path: Path) -> bool:

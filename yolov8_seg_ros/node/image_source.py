@@ -145,11 +145,19 @@ class ImageSource(Node):
 
     def _has_begun(self) -> bool:
         now = self.get_clock().now()
-        if self._begins is None and self._subscribers() >= self._settings["wait_for_subscribers"]:
-            self._begins = now + (_SETTLE if self._settings["wait_for_subscribers"] else Duration())
+        if self._begins is None and self._has_subscribers():
+            waited = self._settings["wait_for_subscribers"] or self._settings["wait_for_reference"]
+            self._begins = now + (_SETTLE if waited else Duration())
         return self._begins is not None and now >= self._begins
 
-    def _subscribers(self) -> int:
+    def _has_subscribers(self) -> bool:
+        if self._image_subscribers() < self._settings["wait_for_subscribers"]:
+            return False
+        if self._reference is None or not self._settings["wait_for_reference"]:
+            return True
+        return self._reference.get_subscription_count() > 0
+
+    def _image_subscribers(self) -> int:
         offered = [publisher for publisher in (self._image, self._compressed) if publisher is not None]
         return sum(publisher.get_subscription_count() for publisher in offered)
 

@@ -182,6 +182,7 @@ IMAGE_SOURCE_SETTINGS = (
     Setting(
         "wait_for_subscribers", 0, "Begin when the images have this number of subscribers.", minimum=0, maximum=100
     ),
+    Setting("wait_for_reference", False, "Begin when image/time_reference, where there is one, has a subscriber too."),
     Setting("frame_id", "camera_optical_frame", "Frame in the header of the images."),
     Setting("width", 640, "Width of the scene's images, and the one requested of a camera.", minimum=32, maximum=16384),
     Setting(
