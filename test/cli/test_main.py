@@ -99,7 +99,7 @@ def test_a_missing_optional_package_is_told(failing, capsys):
     failing(ModuleNotFoundError("No module named 'pycocotools'", name="pycocotools"))
 
     assert tool.main(["model", "list"]) == 1
-    assert "run 'pip install pycocotools'" in capsys.readouterr().err
+    assert "pip install pycocotools'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

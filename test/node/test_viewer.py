@@ -12,7 +12,7 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, TimeReference
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesis, ObjectHypothesisWithPose
@@ -32,7 +32,7 @@ class Publishers(Node):
             "reference": self.create_publisher(TimeReference, "image/time_reference", kept),
             "detections": self.create_publisher(Detection2DArray, "seg/detections", 10),
             "instances": self.create_publisher(Image, "seg/instances", 10),
-            "overlay": self.create_publisher(Image, "seg/overlay", qos_profile_sensor_data),
+            "overlay": self.create_publisher(Image, "seg/overlay", 10),
         }
 
     def publish(self, part: str, second: int) -> None:

@@ -11,6 +11,7 @@ from yolov8_seg_ros.backends.stai_mpu import SUFFIX as COMPILED_SUFFIX
 from yolov8_seg_ros.backends.stai_mpu import StaiMpuBackend
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.choices import BACKENDS as BACKENDS
+from yolov8_seg_ros.commands import install_command
 from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.errors import BackendError, NoDelegatedOpsError
 from yolov8_seg_ros.model_files.class_names import read_class_names
@@ -113,6 +114,7 @@ def _open_n6(
         from yolov8_seg_ros.backends.n6.backend import N6Backend, wanted_model
         from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol
     except ModuleNotFoundError as error:
-        raise BackendError(f"n6 needs the Python package {error.name}: run 'pip install pyserial protobuf'") from error
+        remedy = install_command("pyserial", "protobuf")
+        raise BackendError(f"n6 needs the Python package {error.name}: run '{remedy}'") from error
     wanted = wanted_model(find_model(model) if model else None, names)
     return N6Backend(options, wanted, [StedgeaiProtocol()], stop=stop, tell=tell)

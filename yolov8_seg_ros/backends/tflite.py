@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from yolov8_seg_ros.backends.worker_threads import WorkerThreads, running_threads
+from yolov8_seg_ros.commands import install_command
 from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
@@ -152,7 +153,7 @@ def load_runtime() -> ModuleType:
         except ImportError as error:
             if not (isinstance(error, ModuleNotFoundError) and error.name in (name, f"{name}.interpreter")):
                 raise BackendError(f"{name} is installed but cannot be imported: {error}; install it anew") from error
-    raise BackendError("no TensorFlow Lite runtime is installed: run 'pip install ai-edge-litert'")
+    raise BackendError(f"no TensorFlow Lite runtime is installed: run '{install_command('ai-edge-litert')}'")
 
 
 def automatic_threads() -> int:

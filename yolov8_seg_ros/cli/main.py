@@ -15,9 +15,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from yolov8_seg_ros.commands import TOOL as PROGRAM
+from yolov8_seg_ros.commands import install_command
 from yolov8_seg_ros.errors import UserError, one_line
 
-PROGRAM = "yolov8_seg"
 #: Each verb, by the name of its module (with - for _), with its line in the help; in the order of use.
 VERBS = {
     "demo": "run image source, segmentation node and viewer, and keep what the viewer sees",
@@ -112,7 +113,7 @@ def _told(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         if error.name not in _OPTIONAL_PACKAGES:
             raise error
-        return f"this needs the Python package {error.name}: run 'pip install {_OPTIONAL_PACKAGES[error.name]}'"
+        return f"this needs the Python package {error.name}: run '{install_command(_OPTIONAL_PACKAGES[error.name])}'"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     # Only here: it imports the backends.

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.cli.arguments import add_settings
 from yolov8_seg_ros.cli.output import print_table
+from yolov8_seg_ros.commands import tool_command
 from yolov8_seg_ros.core.model_spec import HEAD_PARTS, STRIDES_PX, HeadPart, Level, ModelSpec
 from yolov8_seg_ros.errors import CommandError, ModelError, NoDecodedHeadError
 from yolov8_seg_ros.files import replacing
@@ -131,7 +132,7 @@ def run_list(args: argparse.Namespace) -> int:
     found = available_models()
     rows = [(name, str(path)) for name, path in found.items()]
     rows += [
-        (model.name, f"not here: yolov8_seg model download {model.name}")
+        (model.name, "not here: " + tool_command(f"model download {model.name}"))
         for model in PUBLISHED_MODELS
         if model.name not in found
     ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from yolov8_seg_ros.commands import tool_command
 from yolov8_seg_ros.errors import ModelError
 
 PACKAGE = "yolov8_seg_ros"
@@ -143,7 +144,7 @@ def _not_found(name: str) -> str:
     places = ", ".join(map(str, model_folders()))
     published = published_model(name)
     if published:
-        command = f"yolov8_seg model download {published.name}"
+        command = tool_command(f"model download {published.name}")
         return f"model '{name}' is not on this machine (looked in {places}); run: {command}"
     known = ", ".join([*available_models()]) or "none"
     return (

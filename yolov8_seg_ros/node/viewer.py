@@ -12,7 +12,7 @@ from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, TimeReference
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
@@ -68,7 +68,7 @@ class Viewer(Node):
         kept = QoSProfile(depth=_REFERENCE_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.create_subscription(TimeReference, "image/time_reference", self._taker("reference"), kept)
         self.create_subscription(LabelInfo, f"{segmentation}/label_info", self._take_labels, kept)
-        self.create_subscription(Image, f"{segmentation}/overlay", self._taker("overlay"), qos_profile_sensor_data)
+        self.create_subscription(Image, f"{segmentation}/overlay", self._taker("overlay"), 10)
         self.create_subscription(Image, f"{segmentation}/instances", self._taker("instances"), 10)
         self.create_subscription(Detection2DArray, f"{segmentation}/detections", self._taker("detections"), 10)
 
