@@ -17,7 +17,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from benchmarks.picture import picture
 from yolov8_seg_ros.backends.open_backend import open_backend
-from yolov8_seg_ros.core.backend import Backend
+from yolov8_seg_ros.core.backend import Backend, BackendInfo
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.core.segmenter import Segmenter
@@ -42,9 +42,7 @@ class SleepingNpu(Backend):
             segmenter.infer(frame)
             self._outputs = frame.outputs
             self.spec = backend.spec
-        self.description = f"an NPU made of {device_ms} ms of sleep"
-        self.reason = ""
-        self.is_accelerator = is_accelerator
+        self.info = BackendInfo(f"an NPU made of {device_ms} ms of sleep", is_accelerator=is_accelerator)
         self._device_s = device_ms / 1e3
         self._copying_s = 0.0
 

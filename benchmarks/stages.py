@@ -43,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     cv2.setNumThreads(args.threads)
     invoke = open_interpreter(load_runtime(), find_model(args.model), args.threads).invoke
     with open_backend(args.model, "cpu", num_threads=args.threads) as backend:
-        print(f"{args.model}, {backend.description}, head {backend.head}; median of {args.runs}, milliseconds")
+        print(
+            f"{args.model}, {backend.info.description}, head {backend.info.head}; median of {args.runs}, milliseconds"
+        )
         columns = ("preprocess", "inference", "postprocess", "labels", "segment()", "invoke()", "ratio")
         print(f"{'image':>10} {'objects':>8} {'found':>6} " + " ".join(f"{name:>11}" for name in columns))
         for image_hw in IMAGE_SIZES_HW:

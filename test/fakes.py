@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.backend import Backend
+from yolov8_seg_ros.core.backend import Backend, BackendInfo
 from yolov8_seg_ros.core.model_spec import (
     HEAD_PARTS,
     PROTOTYPE_STRIDE_PX,
@@ -136,7 +136,7 @@ def raw_outputs(
 class FakeBackend(Backend):
     """A backend that returns the same outputs each time and records its inputs."""
 
-    description = "constants"
+    info = BackendInfo("constants")
 
     def __init__(self, spec: ModelSpec, outputs: Sequence[NDArray[Any]]) -> None:
         self.spec = spec

@@ -41,10 +41,10 @@ def segmented(backend):
 @pytest.mark.usefixtures("runtime")
 def test_the_npu_gives_what_the_cpu_gives(model, npu):
     with NpuBackend(model, options=options(npu)) as backend, TfliteBackend(model) as cpu:
-        assert backend.is_accelerator
-        assert "libdelegate_22.so, which runs 2 of 2 operations" in backend.description
-        assert backend.first_run_ms > 0
-        assert backend.warnings == ()
+        assert backend.info.is_accelerator
+        assert "libdelegate_22.so, which runs 2 of 2 operations" in backend.info.description
+        assert backend.info.first_run_ms > 0
+        assert backend.info.warnings == ()
         np.testing.assert_array_equal(segmented(backend).xyxy, segmented(cpu).xyxy)
         np.testing.assert_array_equal(segmented(backend).label_image(), segmented(cpu).label_image())
 
@@ -52,7 +52,7 @@ def test_the_npu_gives_what_the_cpu_gives(model, npu):
 @pytest.mark.usefixtures("runtime")
 def test_what_the_delegate_leaves_runs_on_the_cpu(model, library):
     with NpuBackend(model, options=options(library(TAKES=RESHAPE, AT_MOST=1))) as backend:
-        assert "which runs 1 of 2 operations" in backend.description
+        assert "which runs 1 of 2 operations" in backend.info.description
         assert segmented(backend).class_id.tolist() == [1]
 
 
@@ -117,11 +117,11 @@ def kept(tmp_path):
 def test_the_second_start_does_not_compile_again(model, npu, tmp_path):
     first, cold = start(model, npu, tmp_path)
     assert [key for key, _ in first] == ["compiled"]
-    assert cold.warnings == ()
+    assert cold.info.warnings == ()
     (file,) = kept(tmp_path)
     second, warm = start(model, npu, tmp_path)
     assert second == [("loaded", str(file))]
-    assert f"compiled graph from {file}" in warm.description
+    assert f"compiled graph from {file}" in warm.info.description
     assert kept(tmp_path) == [file]
 
 
@@ -171,8 +171,8 @@ def test_a_damaged_graph_is_compiled_anew(model, npu, tmp_path):
     file.write_bytes(b"cut sho")
     did, backend = start(model, npu, tmp_path)
     assert [key for key, _ in did] == ["loaded", "compiled"]
-    assert "the kept graph did not run, it was compiled anew" in backend.warnings[0]
-    assert "the graph is not one of this driver" in backend.warnings[0]
+    assert "the kept graph did not run, it was compiled anew" in backend.info.warnings[0]
+    assert "the graph is not one of this driver" in backend.info.warnings[0]
     assert [key for key, _ in start(model, npu, tmp_path)[0]] == ["loaded"]
 
 
@@ -217,26 +217,26 @@ def test_a_cache_that_cannot_be_used_is_a_warning(model, npu, tmp_path, monkeypa
     hinder(tmp_path, monkeypatch)
     did, backend = start(model, npu, tmp_path)
     assert [key for key, _ in did] == ["compiled"]
-    assert backend.warnings[0].startswith("the NPU's compiled graph is not kept, each start compiles: ")
-    assert words in backend.warnings[0]
+    assert backend.info.warnings[0].startswith("the NPU's compiled graph is not kept, each start compiles: ")
+    assert words in backend.info.warnings[0]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_a_warning(model, npu, tmp_path):
     (tmp_path / "cache").mkdir(mode=0o500)
-    assert "Permission denied" in start(model, npu, tmp_path)[1].warnings[0]
+    assert "Permission denied" in start(model, npu, tmp_path)[1].info.warnings[0]
 
 
 def test_a_delegate_that_writes_no_graph_is_a_warning(model, npu, tmp_path, monkeypatch):
     # As an older delegate would that does not know the option.
     monkeypatch.setattr(npu_cache, "_cache_options", lambda file: {})
-    assert "the delegate has written no compiled graph" in start(model, npu, tmp_path)[1].warnings[0]
+    assert "the delegate has written no compiled graph" in start(model, npu, tmp_path)[1].info.warnings[0]
 
 
 def test_a_graph_in_parts_is_not_kept(model, npu, tmp_path, monkeypatch):
     monkeypatch.setattr(npu_module, "share_of_graph", lambda interpreter: Share(2, 2, 2))
     _, backend = start(model, npu, tmp_path)
-    assert "the model falls into 2 parts, and a cache file holds one" in backend.warnings[0]
+    assert "the model falls into 2 parts, and a cache file holds one" in backend.info.warnings[0]
     assert kept(tmp_path) == []
 
 
@@ -328,21 +328,21 @@ def test_a_library_that_ends_the_process_is_named_before(model, library):
 
 def test_auto_takes_the_npu_where_it_works(model, npu):
     with open_backend(str(model), "auto", npu=options(npu)) as backend:
-        assert backend.reason == f"auto chose npu: {npu} is there and works"
-        assert (backend.fault, backend.warnings) == ("", ())
+        assert backend.info.reason == f"auto chose npu: {npu} is there and works"
+        assert (backend.fault, backend.info.warnings) == ("", ())
 
 
 def test_auto_takes_the_cpu_where_there_is_no_npu(model, tmp_path):
     with open_backend(str(model), "auto", npu=options(tmp_path / "absent.so")) as backend:
-        assert backend.reason == f"auto chose cpu: there is no NPU delegate at {tmp_path / 'absent.so'}"
-        assert (backend.fault, backend.warnings) == ("", ())
+        assert backend.info.reason == f"auto chose cpu: there is no NPU delegate at {tmp_path / 'absent.so'}"
+        assert (backend.fault, backend.info.warnings) == ("", ())
 
 
 @pytest.mark.parametrize("stage", FAILURES)
 def test_auto_never_hides_a_broken_npu(model, library, stage):
     with open_backend(str(model), "auto", npu=options(library(FAILS_IN=stage, TAKES=RESHAPE))) as backend:
-        assert not backend.is_accelerator
-        assert backend.reason.startswith("auto chose cpu: the NPU delegate ")
+        assert not backend.info.is_accelerator
+        assert backend.info.reason.startswith("auto chose cpu: the NPU delegate ")
         assert backend.fault.startswith("running on the CPU, since the NPU is broken: the NPU delegate ")
         assert segmented(backend).class_id.tolist() == [1]
 
@@ -355,6 +355,6 @@ def test_auto_never_hides_a_broken_library(model, library, tmp_path, make):
 
 def test_auto_warns_of_a_delegate_that_takes_nothing(model, library):
     with open_backend(str(model), "auto", npu=options(library(TAKES=0))) as backend:
-        assert "takes none of the 2 operations" in backend.warnings[0]
-        assert backend.reason.startswith("auto chose cpu: ")
+        assert "takes none of the 2 operations" in backend.info.warnings[0]
+        assert backend.info.reason.startswith("auto chose cpu: ")
         assert backend.fault == ""

@@ -17,13 +17,13 @@ def model(tmp_path, monkeypatch):
 
 def test_auto_is_the_default_and_says_what_it_chose(model):
     with open_backend(model) as backend:
-        assert backend.reason.startswith("auto chose cpu: ")
+        assert backend.info.reason.startswith("auto chose cpu: ")
 
 
 def test_a_backend_asked_for_has_no_reason(model):
     with open_backend("tiny", "cpu", num_threads=3) as backend:
-        assert backend.reason == ""
-        assert "3 threads" in backend.description
+        assert backend.info.reason == ""
+        assert "3 threads" in backend.info.description
 
 
 def test_class_names_come_from_a_file(model, tmp_path):

@@ -44,8 +44,8 @@ def segmented(backend):
 
 def assert_same_as_the_model(graph, rtol=1e-6):
     with StaiMpuBackend(graph) as backend, TfliteBackend(shutil.copy(graph, graph.with_suffix(".copy"))) as model:
-        assert backend.is_accelerator
-        assert backend.first_run_ms > 0
+        assert backend.info.is_accelerator
+        assert backend.info.first_run_ms > 0
         found, expected = segmented(backend), segmented(model)
     np.testing.assert_allclose(found.xyxy, expected.xyxy, rtol=rtol)
     np.testing.assert_allclose(found.score, expected.score, rtol=rtol)
@@ -193,7 +193,7 @@ def test_failures_are_told_in_one_line(stand_in, graph, bend, message):
 
 def test_auto_says_why_it_takes_the_npu(stand_in, graph):
     with open_backend(str(graph), "auto") as backend:
-        assert backend.reason == "auto chose npu: a .nb file runs nowhere else"
+        assert backend.info.reason == "auto chose npu: a .nb file runs nowhere else"
 
 
 def test_the_cpu_does_not_run_it(graph):

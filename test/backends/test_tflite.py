@@ -48,7 +48,7 @@ def test_any_export_runs(tmp_path, export):
         assert scores.dtype == np.dtype(output_dtype)
         assert scores.zero_point == output_quant(output_dtype).zero_point
         assert scores.scale == pytest.approx(output_quant(output_dtype).scale)
-        assert backend.head.startswith("as published: ")
+        assert backend.info.head.startswith("as published: ")
         instances = Segmenter(backend, PLAIN).segment(np.zeros((64, 96, 3), np.uint8))
     np.testing.assert_allclose(instances.xyxy, [[24, 16, 72, 48]], rtol=1e-5)
     np.testing.assert_allclose(instances.score, [tiny_models.DEFAULT_SCORE], rtol=1e-5)
@@ -98,7 +98,7 @@ def test_given_names_do_without_the_metadata(tmp_path):
 )
 def test_description(tmp_path, num_threads, text):
     with TfliteBackend(write_segmentation_model(tmp_path / "m.tflite"), num_threads) as backend:
-        assert backend.description.endswith(f"on the CPU, {text}")
+        assert backend.info.description.endswith(f"on the CPU, {text}")
 
 
 def test_automatic_threads_are_few():
@@ -290,7 +290,7 @@ def test_the_older_runtime_alone_serves(tmp_path, runtimes):
     older.Interpreter = load_runtime().Interpreter
     runtimes(tflite_runtime=older)
     with TfliteBackend(write_segmentation_model(tmp_path / "m.tflite"), num_threads=1) as backend:
-        assert backend.description == "tflite_runtime.interpreter on the CPU, 1 thread"
+        assert backend.info.description == "tflite_runtime.interpreter on the CPU, 1 thread"
         assert len(Segmenter(backend, PLAIN).segment(np.zeros((64, 64, 3), np.uint8))) == 1
 
 
@@ -327,7 +327,7 @@ def test_a_broken_runtime_is_told_and_not_passed_over(runtimes, error):
 def test_published_models_as_they_are(request, model, size, num_anchors, input_quant, head_quant, prototypes_quant):
     with TfliteBackend(request.getfixturevalue(model), raw_head=False) as backend:
         spec = backend.spec
-    assert backend.head == "as published, as asked for"
+    assert backend.info.head == "as published, as asked for"
     assert (spec.input_hw, spec.num_anchors, spec.num_coefficients) == ((size, size), num_anchors, 32)
     assert spec.prototypes.shape == (1, size // 4, size // 4, 32)
     (level,) = spec.levels
@@ -350,7 +350,7 @@ def test_published_models_run_with_a_raw_head(request, model, size):
     with TfliteBackend(request.getfixturevalue(model)) as backend:
         spec = backend.spec
         outputs = backend.run(zeros_for(backend))
-    assert backend.head == "raw, cut out of the published file"
+    assert backend.info.head == "raw, cut out of the published file"
     assert [level.stride_px for level in spec.levels] == [8, 16, 32]
     assert (spec.box_bins, spec.num_coefficients) == (16, 32)
     assert spec.prototypes.shape == (1, size // 4, size // 4, 32)
@@ -362,5 +362,5 @@ def test_a_raw_head_that_the_runtime_refuses_is_done_without(tmp_path, monkeypat
     # A flatbuffer that is none: what a defect of the cutting, or a runtime of another age, comes to.
     monkeypatch.setattr(tflite, "expose", lambda content: b"\x00\x00\x00\x00TFL3")
     with TfliteBackend(model) as backend:
-        assert backend.head.startswith("as published, since its raw head does not run here: ")
+        assert backend.info.head.startswith("as published, since its raw head does not run here: ")
         assert len(backend.run(zeros_for(backend))) == 2

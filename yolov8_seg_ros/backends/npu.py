@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,13 +21,15 @@ from yolov8_seg_ros.backends.delegate import (
 from yolov8_seg_ros.backends.npu_cache import GraphCache, graph_folder
 from yolov8_seg_ros.backends.tflite import (
     ModelFile,
-    TfliteBackend,
+    TfliteNetwork,
     automatic_threads,
     first_that_opens,
     load_runtime,
     read_model,
     runtime_message,
 )
+from yolov8_seg_ros.core.backend import Backend, BackendInfo
+from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError, NoDelegatedOpsError
 
 #: Where X-LINUX-AI installs it.
@@ -58,7 +60,7 @@ class NpuOptions:
 
     @property
     def library(self) -> Path:
-        """Give the delegate's shared library."""
+        """Return the path of the delegate's shared library."""
         return Path(self.delegate).expanduser()
 
     @property
@@ -67,7 +69,7 @@ class NpuOptions:
         return dict(_key_and_value(pair) for pair in self.options.split(",") if pair.strip())
 
 
-class NpuBackend(TfliteBackend):
+class NpuBackend(Backend):
     """A network run by an NPU; what its delegate leaves is run by the CPU.
 
     It is run once here, so that what fails fails now, and the compiled graph can be kept.
@@ -78,14 +80,13 @@ class NpuBackend(TfliteBackend):
         class_names: a name for each class; the model's own metadata where None.
         options: how the NPU is reached.
         raw_head: whether to cut a decoded head off, so that its logits are decoded here.
+        reason: why it was chosen among other backends.
 
     Raises:
         ModelError: if the file is not a YOLOv8-seg model.
         NoDelegatedOpsError: if the delegate leaves all of the model to the CPU.
         BackendError: if the delegate cannot be loaded, or fails.
     """
-
-    is_accelerator = True
 
     def __init__(
         self,
@@ -94,99 +95,125 @@ class NpuBackend(TfliteBackend):
         class_names: Sequence[str] | None = None,
         options: NpuOptions | None = None,
         raw_head: bool = True,
+        *,
+        reason: str = "",
     ) -> None:
         options = options or NpuOptions()
-        runtime = load_runtime()
+        starter = _Starter(load_runtime(), num_threads or automatic_threads(), class_names, options)
         models = read_model(model_path, raw_head)
         check_library(options.library)
-        self._cache: GraphCache | None = None
+        model, started = first_that_opens(models, starter.start)
+        self._network = started.network
+        self.spec = started.network.spec
+        self.info = BackendInfo(
+            started.description,
+            reason,
+            model.head,
+            started.warnings,
+            is_accelerator=True,
+            first_run_ms=started.first_run_ms,
+        )
 
-        def start(model: ModelFile) -> str:
-            self._start(runtime, model, num_threads or automatic_threads(), class_names, options)
-            return self.description
+    def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
+        """Run the network on one quantized input; return its quantized outputs, the caller's own.
 
-        model, _ = first_that_opens(models, start)
-        self.head = model.head
+        Raises:
+            BackendError: if the runtime or the NPU fails.
+        """
+        return self._network.run(network_input)
 
-    def _start(
-        self,
-        runtime: ModuleType,
-        model: ModelFile,
-        num_threads: int,
-        class_names: Sequence[str] | None,
-        options: NpuOptions,
-    ) -> None:
-        """Open and run a model once; where a graph in the cache is to blame for a failure, once more without it."""
-        self._cache = _graph_cache(options, model.content)
+    def close(self) -> None:
+        """Release the model."""
+        self._network.close()
+
+
+@dataclass(frozen=True)
+class _Started:
+    """A network that has run once on the NPU."""
+
+    network: TfliteNetwork
+    description: str
+    first_run_ms: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Starter:
+    """Settings with which any form of a model is started on the NPU."""
+
+    runtime: ModuleType
+    num_threads: int
+    class_names: Sequence[str] | None
+    options: NpuOptions
+
+    def start(self, model: ModelFile) -> _Started:
+        """Open and run a model once; once more without the cached graph where that may be the cause of a failure."""
+        cache = _graph_cache(self.options, model.content)
         try:
-            self._open_and_run(runtime, model, num_threads, class_names, options)
+            return self._open_and_run(model, cache)
         except NoDelegatedOpsError:
             raise
         except BackendError as error:
-            if self._cache is None or not self._cache.forget():
+            if cache is None or not cache.forget():
                 raise
-            self._open_and_run(runtime, model, num_threads, class_names, options)
-            self.warnings += (f"the kept graph did not run, it was compiled anew: {error}",)
+            started = self._open_and_run(model, cache)
+            warning = f"the kept graph did not run, it was compiled anew: {error}"
+            return replace(started, warnings=(*started.warnings, warning))
         finally:
-            if self._cache is not None:
-                self._cache.discard()
+            if cache is not None:
+                cache.discard()
 
-    def _open_and_run(
-        self,
-        runtime: ModuleType,
-        model: ModelFile,
-        num_threads: int,
-        class_names: Sequence[str] | None,
-        options: NpuOptions,
-    ) -> None:
-        interpreter, share = self._open(runtime, model, num_threads, options)
-        self._take(interpreter, model, class_names)
-        self.description = f"{runtime.__name__} with {options.library.name}, which runs {share}"
-        self._run_first(share, options.library)
-
-    def _open(self, runtime: ModuleType, model: ModelFile, num_threads: int, options: NpuOptions) -> tuple[Any, Share]:
-        cache_options = self._cache.options if self._cache is not None else {}
-        delegate = load_delegate(runtime, options.library, {**cache_options, **options.delegate_options})
-        failed = f"the NPU delegate {options.library} fails at {model.path}"
+    def _open_and_run(self, model: ModelFile, cache: GraphCache | None) -> _Started:
+        library = self.options.library
+        interpreter, share = self._open(model, cache)
+        network = TfliteNetwork(interpreter, model, self.class_names)
+        started = time.perf_counter()
         try:
-            interpreter = runtime.Interpreter(
-                model_content=model.content, num_threads=num_threads, experimental_delegates=[delegate]
+            network.run(np.zeros(network.spec.input.shape, network.spec.input.quant.dtype))
+        except BackendError as error:
+            raise BackendError(f"the NPU delegate {library} fails at the first image; {error}") from error
+        first_run_ms = (time.perf_counter() - started) * 1e3
+        description = f"{self.runtime.__name__} with {library.name}, which runs {share}"
+        if cache is None:
+            return _Started(network, description, first_run_ms)
+        if cache.is_warm:
+            return _Started(network, f"{description}, compiled graph from {cache.file}", first_run_ms)
+        return _Started(network, description, first_run_ms, _keep_graph(cache, share))
+
+    def _open(self, model: ModelFile, cache: GraphCache | None) -> tuple[Any, Share]:
+        library = self.options.library
+        cache_options = cache.options if cache is not None else {}
+        delegate = load_delegate(self.runtime, library, {**cache_options, **self.options.delegate_options})
+        try:
+            interpreter = self.runtime.Interpreter(
+                model_content=model.content, num_threads=self.num_threads, experimental_delegates=[delegate]
             )
             share = share_of_graph(interpreter)
             interpreter.allocate_tensors()
         except ValueError as error:
             raise ModelError(f"{model.path}: the model cannot be loaded: {runtime_message(error)}") from error
         except RuntimeError as error:
-            raise BackendError(f"{failed}; it says: {runtime_message(error)}") from error
+            raise BackendError(
+                f"the NPU delegate {library} fails at {model.path}; it says: {runtime_message(error)}"
+            ) from error
         if not share.taken:
             raise NoDelegatedOpsError(
-                f"the NPU delegate {options.library} takes none of the {share.total} operations of {model.path}: "
+                f"the NPU delegate {library} takes none of the {share.total} operations of {model.path}: "
                 "quantise the model to int8 per tensor, or choose backend cpu"
             )
         return interpreter, share
 
-    def _run_first(self, share: Share, library: Path) -> None:
-        started = time.perf_counter()
-        try:
-            self.run(np.zeros(self.spec.input.shape, self.spec.input.quant.dtype))
-        except BackendError as error:
-            raise BackendError(f"the NPU delegate {library} fails at the first image; {error}") from error
-        self.first_run_ms = (time.perf_counter() - started) * 1e3
-        self._keep_graph(share)
 
-    def _keep_graph(self, share: Share) -> None:
-        if self._cache is None:
-            return
-        if self._cache.is_warm:
-            self.description += f", compiled graph from {self._cache.file}"
-            return
-        if share.parts > 1:
-            # The delegate knows one file for all of them, and would load one part's graph for another.
-            self._cache.discard()
-            self._cache.problem = f"the model falls into {share.parts} parts, and a cache file holds one"
-        self._cache.keep()
-        if self._cache.problem:
-            self.warnings = (f"the NPU's compiled graph is not kept, each start compiles: {self._cache.problem}",)
+def _keep_graph(cache: GraphCache, share: Share) -> tuple[str, ...]:
+    """Keep the graph that was just compiled; return a warning where that is not possible."""
+    if share.parts > 1:
+        # The delegate knows one file for all of them, and would load one part's graph for another.
+        cache.discard()
+        cache.problem = f"the model falls into {share.parts} parts, and a cache file holds one"
+    cache.keep()
+    if not cache.problem:
+        return ()
+    return (f"the NPU's compiled graph is not kept, each start compiles: {cache.problem}",)
 
 
 def _graph_cache(options: NpuOptions, content: bytes) -> GraphCache | None:

@@ -35,7 +35,7 @@ def open_backend(
     Args:
         model: path or name of the model, as `find_model` takes it. On `n6` it names the classes, and must be what the
             board holds; where it is empty, anything the board holds will do.
-        backend: one of `BACKENDS`; `auto` chooses, and says why in the backend's `reason`.
+        backend: one of `BACKENDS`; `auto` chooses, and gives the reason in the backend's `info.reason`.
         num_threads: how many threads compute on the CPU; 0 chooses by the number of processors.
         class_names_file: a text file or `data.yaml` with a name for each class; the model's own names where empty.
         raw_head: whether a decoded head is cut off a .tflite file, so that its logits are decoded here; False runs the
@@ -63,7 +63,8 @@ def open_backend(
     if backend == "cpu":
         return TfliteBackend(path, num_threads, names, raw_head)
     if backend == "auto" and not npu.library.exists():
-        return _instead(TfliteBackend(path, num_threads, names, raw_head), f"there is no NPU delegate at {npu.library}")
+        reason = f"auto chose cpu: there is no NPU delegate at {npu.library}"
+        return TfliteBackend(path, num_threads, names, raw_head, reason=reason)
     tell(f"loading {path} with the NPU delegate {npu.library}")
     if backend == "npu":
         return NpuBackend(path, num_threads, names, npu, raw_head)
@@ -73,31 +74,22 @@ def open_backend(
 def _open_compiled(path: Path, backend: str, names: Sequence[str] | None) -> Backend:
     if backend == "cpu":
         raise BackendError(f"{path} is compiled for the NPU: choose backend npu, or give the .tflite file")
-    opened = StaiMpuBackend(path, names)
-    if backend == "auto":
-        opened.reason = f"auto chose npu: a {COMPILED_SUFFIX} file runs nowhere else"
-    return opened
+    reason = f"auto chose npu: a {COMPILED_SUFFIX} file runs nowhere else" if backend == "auto" else ""
+    return StaiMpuBackend(path, names, reason=reason)
 
 
 def _npu_or_cpu(path: Path, num_threads: int, names: Sequence[str] | None, npu: NpuOptions, raw_head: bool) -> Backend:
-    """Never hide an NPU that is there and does not work: that is told as a fault for as long as the CPU stands in."""
+    """Fall back to the CPU if the delegate fails, and report the failure of an NPU that exists as a fault."""
+    reason = f"auto chose npu: {npu.library} is there and works"
+    warning = fault = ""
     try:
-        opened: Backend = NpuBackend(path, num_threads, names, npu, raw_head)
+        return NpuBackend(path, num_threads, names, npu, raw_head, reason=reason)
     except NoDelegatedOpsError as error:
-        instead = _instead(TfliteBackend(path, num_threads, names, raw_head), str(error))
-        instead.warnings = (f"running on the CPU: {error}",)
-        return instead
+        reason, warning = f"auto chose cpu: {error}", f"running on the CPU: {error}"
     except BackendError as error:
-        instead = _instead(TfliteBackend(path, num_threads, names, raw_head), str(error))
-        instead.fault = f"running on the CPU, since the NPU is broken: {error}"
-        return instead
-    opened.reason = f"auto chose npu: {npu.library} is there and works"
-    return opened
-
-
-def _instead(cpu: Backend, why: str) -> Backend:
-    cpu.reason = f"auto chose cpu: {why}"
-    return cpu
+        reason, fault = f"auto chose cpu: {error}", f"running on the CPU, since the NPU is broken: {error}"
+    warnings = (warning,) if warning else ()
+    return TfliteBackend(path, num_threads, names, raw_head, reason=reason, warnings=warnings, fault=fault)
 
 
 def _open_n6(

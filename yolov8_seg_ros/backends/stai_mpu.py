@@ -13,7 +13,7 @@ import numpy as np
 
 from yolov8_seg_ros.backends.sidecar import SideCar, read_side_car
 from yolov8_seg_ros.backends.tflite import runtime_message
-from yolov8_seg_ros.core.backend import Backend
+from yolov8_seg_ros.core.backend import Backend, BackendInfo
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError
@@ -34,15 +34,14 @@ class StaiMpuBackend(Backend):
     Args:
         model_path: the .nb file; `<name>.yaml` or the `<name>.tflite` that it was made of may lie beside it.
         class_names: a name for each class; those of the file beside it where None.
+        reason: why it was chosen among other backends.
 
     Raises:
         ModelError: if the file is not a YOLOv8-seg model.
         BackendError: if STAI_MPU is not installed, cannot load the file, or does not run it on the NPU.
     """
 
-    is_accelerator = True
-
-    def __init__(self, model_path: Path, class_names: Sequence[str] | None = None) -> None:
+    def __init__(self, model_path: Path, class_names: Sequence[str] | None = None, *, reason: str = "") -> None:
         self._network = _open_network(_load_module(), model_path)
         side_car = read_side_car(model_path)
         inputs = [_tensor_spec(info, _shape(info)) for info in self._network.get_input_infos()]
@@ -52,13 +51,13 @@ class StaiMpuBackend(Backend):
         except ModelError as error:
             raise ModelError(f"{model_path}: {error}") from error
         self._input_dtype = _dtype(self._network.get_input_infos()[0])
-        self.description = f"{MODULE} on the NPU"
         started = time.perf_counter()
         self.run(np.zeros(self.spec.input.shape, self.spec.input.quant.dtype))
-        self.first_run_ms = (time.perf_counter() - started) * 1e3
+        first_run_ms = (time.perf_counter() - started) * 1e3
+        self.info = BackendInfo(f"{MODULE} on the NPU", reason, is_accelerator=True, first_run_ms=first_run_ms)
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
-        """Run the network on one stored input; give its stored outputs, the caller's own.
+        """Run the network on one quantized input; return its quantized outputs, the caller's own.
 
         Raises:
             BackendError: if STAI_MPU fails at it.
@@ -135,6 +134,6 @@ def _shape(info: Any) -> tuple[int, ...]:
 
 
 def _get(info: Any, name: str) -> Any:
-    """Give a property of a tensor: releases of STAI_MPU differ in whether it is an attribute or a method."""
+    """Return a property of a tensor: releases of STAI_MPU differ in whether it is an attribute or a method."""
     getter = getattr(info, f"get_{name}", None)
     return getter() if getter is not None else getattr(info, name)

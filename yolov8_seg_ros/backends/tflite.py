@@ -14,7 +14,7 @@ import numpy as np
 
 from yolov8_seg_ros.backends.worker_threads import WorkerThreads, running_threads
 from yolov8_seg_ros.commands import install_command
-from yolov8_seg_ros.core.backend import Backend
+from yolov8_seg_ros.core.backend import Backend, BackendInfo
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError, NoDecodedHeadError, one_line
@@ -48,37 +48,23 @@ class ModelFile:
     is_cut: bool
 
 
-class TfliteBackend(Backend):
-    """A network run by LiteRT or TensorFlow Lite on the CPU.
+class TfliteNetwork:
+    """A model in an interpreter that is ready to run.
 
     Args:
-        model_path: the .tflite file.
-        num_threads: how many threads compute; 0 chooses by the number of processors.
+        interpreter: of either runtime, with its tensors allocated.
+        model: the file that it was made of.
         class_names: a name for each class; the model's own metadata where None.
-        raw_head: whether to cut a decoded head off, so that its logits are decoded here.
+        thread_ids: the interpreter's worker threads.
+
+    Attributes:
+        spec: meaning of its tensors.
 
     Raises:
-        ModelError: if the file is not a YOLOv8-seg model.
-        BackendError: if no runtime is installed, or it does not work.
+        ModelError: if it is not a YOLOv8-seg model.
     """
 
     def __init__(
-        self,
-        model_path: Path,
-        num_threads: int = 0,
-        class_names: Sequence[str] | None = None,
-        raw_head: bool = True,
-    ) -> None:
-        runtime = load_runtime()
-        threads = num_threads or automatic_threads()
-        running = running_threads()
-        model, interpreter = first_that_opens(
-            read_model(model_path, raw_head), lambda model: new_interpreter(runtime, model, threads)
-        )
-        self._take(interpreter, model, class_names, running_threads() - running)
-        self.description = f"{runtime.__name__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"
-
-    def _take(
         self, interpreter: Any, model: ModelFile, class_names: Sequence[str] | None, thread_ids: Iterable[int] = ()
     ) -> None:
         self._interpreter = interpreter
@@ -86,7 +72,6 @@ class TfliteBackend(Backend):
         self._content = model.content
         self._workers = WorkerThreads(thread_ids)
         self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model.path, class_names)
-        self.head = model.head
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
         """Run the network on one quantized input; return its quantized outputs, the caller's own.
@@ -103,8 +88,61 @@ class TfliteBackend(Backend):
         return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
 
     def close(self) -> None:
-        """Release the model."""
+        """Release the interpreter."""
         self._interpreter = None
+
+
+class TfliteBackend(Backend):
+    """A network run by LiteRT or TensorFlow Lite on the CPU.
+
+    Args:
+        model_path: the .tflite file.
+        num_threads: how many threads compute; 0 chooses by the number of processors.
+        class_names: a name for each class; the model's own metadata where None.
+        raw_head: whether to cut a decoded head off, so that its logits are decoded here.
+        reason: why it was chosen among other backends.
+        warnings: what a person should know about that choice.
+        fault: what is wrong with the better backend that it replaces.
+
+    Raises:
+        ModelError: if the file is not a YOLOv8-seg model.
+        BackendError: if no runtime is installed, or it does not work.
+    """
+
+    def __init__(
+        self,
+        model_path: Path,
+        num_threads: int = 0,
+        class_names: Sequence[str] | None = None,
+        raw_head: bool = True,
+        *,
+        reason: str = "",
+        warnings: tuple[str, ...] = (),
+        fault: str = "",
+    ) -> None:
+        runtime = load_runtime()
+        threads = num_threads or automatic_threads()
+        running = running_threads()
+        model, interpreter = first_that_opens(
+            read_model(model_path, raw_head), lambda model: new_interpreter(runtime, model, threads)
+        )
+        self._network = TfliteNetwork(interpreter, model, class_names, running_threads() - running)
+        self.spec = self._network.spec
+        description = f"{runtime.__name__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"
+        self.info = BackendInfo(description, reason, model.head, warnings)
+        self.fault = fault
+
+    def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
+        """Run the network on one quantized input; return its quantized outputs, the caller's own.
+
+        Raises:
+            BackendError: if the runtime fails.
+        """
+        return self._network.run(network_input)
+
+    def close(self) -> None:
+        """Release the model."""
+        self._network.close()
 
 
 def read_model(model_path: Path, raw_head: bool = True) -> list[ModelFile]:

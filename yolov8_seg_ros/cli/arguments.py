@@ -203,11 +203,11 @@ def open_backend_of(args: argparse.Namespace) -> Backend:
 
 def tell_backend(backend: Backend) -> None:
     """Print what runs the model, and why; what is wrong goes to stderr."""
-    reason = f" ({with_option_names(backend.reason)})" if backend.reason else ""
-    print(f"{backend.description}{reason}")
-    if backend.head:
-        print(f"head: {backend.head}")
-    for line in filter(None, (*backend.warnings, backend.fault)):
+    reason = f" ({with_option_names(backend.info.reason)})" if backend.info.reason else ""
+    print(f"{backend.info.description}{reason}")
+    if backend.info.head:
+        print(f"head: {backend.info.head}")
+    for line in filter(None, (*backend.info.warnings, backend.fault)):
         print(with_option_names(line), file=sys.stderr)
     if not backend.spec.names_given:
         print("the model has no class names, they are numbered; give --class-names-file", file=sys.stderr)

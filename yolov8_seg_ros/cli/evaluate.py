@@ -98,11 +98,11 @@ def run(args: argparse.Namespace) -> int:
         segmenter = Segmenter(backend, segmenter_options(vars(args), backend.spec))
         categories = match_classes(truth, backend.spec, segmenter.options.detection.classes)
         model_sha256 = sha256_of(find_model(args.model))
-        key = run_key(model_sha256, backend.description, segmenter.options)
+        key = run_key(model_sha256, backend.info.description, segmenter.options)
         with Progress(args.output / PROGRESS_NAME, key) as progress:
             evaluation = _evaluate_all(images, segmenter, categories, truth.class_names, progress)
             figures = measure_all(evaluation)
-            facts = _facts(args, model_sha256, backend.description, evaluation)
+            facts = _facts(args, model_sha256, backend.info.description, evaluation)
             title = f"{Path(args.model).stem} on {_data_name(truth.source)}"
             write_all(args.output, evaluation, figures, title, facts)
             progress.remove()

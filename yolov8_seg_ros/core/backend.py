@@ -4,36 +4,48 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.quantization import Tensor
 
 
+@dataclass(frozen=True)
+class BackendInfo:
+    """Facts about an open backend. They do not change.
+
+    Attributes:
+        description: what it is and where it runs, for a person.
+        reason: why it was chosen among others; empty where the user named it.
+        head: how the head is used, for a person.
+        warnings: what a person should know about it although it runs.
+        is_accelerator: whether the processor is free for other work while it runs.
+        needs_warm_up: whether its first run takes longer than the others.
+        first_run_ms: duration of the first run in milliseconds; None where opening made no run.
+    """
+
+    description: str
+    reason: str = ""
+    head: str = ""
+    warnings: tuple[str, ...] = ()
+    is_accelerator: bool = False
+    needs_warm_up: bool = True
+    first_run_ms: float | None = None
+
+
 class Backend(ABC):
     """A network that can be run. A context manager that closes it.
 
     Attributes:
-        spec: what its tensors mean.
-        description: what it is and where it runs, for a person.
-        reason: why it was chosen among others; empty where it was asked for by name.
-        head: how the head is used, for a person.
-        fault: what is wrong with it, or with the better one that it replaces; empty where nothing is.
-        needs_warm_up: whether its first run takes longer than the others.
-        warnings: what a person should know about it although it runs.
-        is_accelerator: whether the processor is free for other work while it runs.
-        first_run_ms: how long its first run took, where that was made when it was opened.
+        spec: meaning of its tensors.
+        info: facts that do not change.
+        fault: what is wrong with it now, or with the better one that it replaces; empty where nothing is wrong.
     """
 
     spec: ModelSpec
-    description: str
-    reason: str = ""
-    head: str = ""
+    info: BackendInfo
     fault: str = ""
-    needs_warm_up: bool = True
-    warnings: tuple[str, ...] = ()
-    is_accelerator: bool = False
-    first_run_ms: float | None = None
 
     @abstractmethod
     def run(self, network_input: Tensor) -> Sequence[Tensor]:

@@ -125,14 +125,14 @@ class SegNode(LifecycleNode):
     def _log_start(self, model: str, backend: Backend, times: WarmUp | None) -> None:
         assert self._spec is not None
         height, width = self._spec.input_hw
-        if backend.reason:
-            self.get_logger().info(backend.reason)
+        if backend.info.reason:
+            self.get_logger().info(backend.info.reason)
         self.get_logger().info(
-            f"{model}: {width}x{height}, {len(self._spec.class_names)} classes; {backend.description}"
+            f"{model}: {width}x{height}, {len(self._spec.class_names)} classes; {backend.info.description}"
             + (f"; {times}" if times is not None else "")
-            + (f"; head: {backend.head}" if backend.head else "")
+            + (f"; head: {backend.info.head}" if backend.info.head else "")
         )
-        for warning in backend.warnings:
+        for warning in backend.info.warnings:
             self.get_logger().warning(warning)
         if backend.fault:
             self.get_logger().error(backend.fault)

@@ -59,7 +59,7 @@ class Session:
         self._backend = backend
         self._model = settings["model"]
         # A processor that runs the network itself gains nothing by overlap, and the frames would wait for each other.
-        lanes = OVERLAPPING_LANES if backend.is_accelerator else 1
+        lanes = OVERLAPPING_LANES if backend.info.is_accelerator else 1
         self._segmenter = Segmenter(backend, options)
         self._detections = node.create_lifecycle_publisher(Detection2DArray, "~/detections", _RESULT_QOS)
         self._instances = node.create_lifecycle_publisher(Image, "~/instances", _RESULT_QOS)
@@ -93,10 +93,10 @@ class Session:
         Raises:
             BackendError: if the backend fails at it.
         """
-        if not self._backend.needs_warm_up:
+        if not self._backend.info.needs_warm_up:
             return None
         times = warm_up(self._segmenter)
-        first_ms = self._backend.first_run_ms
+        first_ms = self._backend.info.first_run_ms
         return times if first_ms is None else replace(times, first_ms=first_ms)
 
     def listen(self, enabled: bool) -> None:
@@ -137,9 +137,9 @@ class Session:
         level, summary = self._verdict(listening, output_hz)
         times = self._stages.times
         values = {
-            "backend": self._backend.description,
-            "choice of backend": self._backend.reason or "as asked for",
-            "head": self._backend.head,
+            "backend": self._backend.info.description,
+            "choice of backend": self._backend.info.reason or "as asked for",
+            "head": self._backend.info.head,
             "model": self._model,
             "image topic": self._subscription.topic,
             "input rate (Hz)": f"{input_hz:.1f}",
@@ -156,7 +156,7 @@ class Session:
             "frames failed": str(self._failed),
             "last error": self._last_error,
         }
-        return Health(level, summary, values, self._backend.description)
+        return Health(level, summary, values, self._backend.info.description)
 
     def _verdict(self, listening: bool, output_hz: float) -> tuple[bytes, str]:
         before, self._told = self._told, (self._unusable, self._failed, self._losses.lost)
@@ -170,8 +170,8 @@ class Session:
             return DiagnosticStatus.WARN, self._silence()
         if self._losses.lost > before[2]:
             return DiagnosticStatus.WARN, f"{self._losses.lost - before[2]} images lost in transport"
-        if self._backend.warnings:
-            return DiagnosticStatus.WARN, self._backend.warnings[0]
+        if self._backend.info.warnings:
+            return DiagnosticStatus.WARN, self._backend.info.warnings[0]
         return DiagnosticStatus.OK, f"{output_hz:.1f} images a second" if listening else "not listening"
 
     def _silence(self) -> str:

@@ -52,8 +52,8 @@ def test_results_are_those_of_the_cpu(serve, tmp_path, dtype, prototypes_first):
         assert board.spec.class_names == ("cat", "dog")
         assert board.spec.outputs[0].shape == cpu.spec.outputs[0].shape
         assert board.spec.levels == cpu.spec.levels
-        assert "STM32N6 on" in board.description
-        assert "network 'tiny'" in board.description
+        assert "STM32N6 on" in board.info.description
+        assert "network 'tiny'" in board.info.description
 
 
 @pytest.mark.parametrize("raw_head", [False, True], ids=["as published", "raw head"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from contextlib import closing
@@ -215,7 +216,7 @@ def test_the_fault_says_why_and_since_when(open_on, pty_board, network, told):
             run_checked(backend, network, rng)
         pty_board.plug_in()
         until(lambda number=number: not backend.fault and len(told) == number, "the board to be back")
-        assert told[-1].startswith("the board is back; it had failed since ")
+        assert re.match(r"the board is back on \S+ at \d+ baud; it had failed since \d", told[-1])
 
 
 def test_another_network_on_the_board_is_not_taken_for_the_first(backend, board, network):

@@ -18,7 +18,7 @@ from yolov8_seg_ros.backends.n6.board import (
 )
 from yolov8_seg_ros.backends.n6.serial_port import SerialPort, Stop, never
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.backend import Backend
+from yolov8_seg_ros.core.backend import Backend, BackendInfo
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError
@@ -82,8 +82,6 @@ class N6Backend(Backend):
         ModelError: if the wanted network is not on it.
     """
 
-    needs_warm_up = False
-
     def __init__(
         self,
         options: N6Options,
@@ -95,16 +93,14 @@ class N6Backend(Backend):
         pauses_s: tuple[float, float] = PAUSES_S,
         open_port: Callable[[str, int, Stop], SerialPort] = SerialPort,
     ) -> None:
-        self.reason = ""
-        self.fault = ""
         self._options = options
         self._wanted = wanted
         self._protocols = protocols
         self._open_port = open_port
-        self._opened_spec: ModelSpec | None = None
+        self._opened: tuple[ModelSpec, BackendInfo] | None = None
         self._board = ReconnectingBoard(self._open, stop, self._set_fault, tell, pauses_s)
-        assert self._opened_spec is not None
-        self.spec = self._opened_spec
+        assert self._opened is not None
+        self.spec, self.info = self._opened
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
         """Run the network on one quantized input; return its quantized outputs, the caller's own.
@@ -142,13 +138,15 @@ class N6Backend(Backend):
     def _choose_network(self, connection: Connection) -> None:
         device_name = connection.device_name()
         network, spec = choose_network(connection.networks(), self._wanted)
-        if self._opened_spec not in (None, spec):
+        if self._opened is None:
+            port = connection.port
+            description = (
+                f"{device_name} on {port.path} at {port.baud_rate} baud, network '{network.name}', {network.runtime}"
+            )
+            self._opened = spec, BackendInfo(description, needs_warm_up=False)
+        elif self._opened[0] != spec:
             raise ModelError(f"the board now has another network, '{network.name}'; clean up and configure the node")
-        self._network, self._opened_spec = network, spec
-        self.description = (
-            f"{device_name} on {connection.port.path} at {connection.port.baud_rate} baud, "
-            f"network '{network.name}', {network.runtime}"
-        )
+        self._network = network
 
 
 def choose_network(networks: Sequence[BoardNetwork], wanted: WantedModel) -> tuple[BoardNetwork, ModelSpec]:

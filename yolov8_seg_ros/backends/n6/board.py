@@ -314,4 +314,7 @@ class ReconnectingBoard(Generic[ConnectionT]):
             self._set_fault("")
             self._changed.notify_all()
         if was_failing:
-            self._tell(f"the board is back; it had failed since {self._failing_since}")
+            port = connection.port
+            self._tell(
+                f"the board is back on {port.path} at {port.baud_rate} baud; it had failed since {self._failing_since}"
+            )
