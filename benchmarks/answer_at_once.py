@@ -52,7 +52,7 @@ def _results(model: str, image: ColorImage) -> tuple[Detection2DArray, Image, Im
     with open_backend(model, "cpu") as backend:
         instances = Segmenter(backend).segment(image)
         names = backend.spec.class_names
-    canvas = conversions.GrayCanvas()
+    canvas = conversions.LabelCanvas("mono8")
     instances.label_image(canvas.pixels(image.hw))
     overlay = draw_overlay(image.to_bgr(), instances, names)
     return (

@@ -20,13 +20,11 @@ from benchmarks.end_to_end import Feed, Measured, answering_node, measure
 from benchmarks.picture import absolute_path
 from benchmarks.sleeping_npu import DEVICE_MS
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
-from yolov8_seg_ros.node.pipeline import OVERLAPPING_LANES
 
 FAST_HZ, SLOW_HZ = 60.0, 20.0
 _OUTPUTS = ("detections", "instances")
 _WARM_UP_S = 1.0
-#: By the lanes of their pipeline; 0 is the node that answers at once.
-NODES = {0: "answers at once", 1: "one after the other", OVERLAPPING_LANES: "overlapping"}
+ANSWERS_AT_ONCE, ONE_BY_ONE, OVERLAPPING = NODES = ("answers at once", "one after the other", "overlapping")
 _LEGEND = """\
 p5, median, p95: ms from publishing an image to having its detections and mask in another process
 host adds: median less that of the node that answers at once, less the device's time; in brackets the same of p5,
@@ -46,10 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{'node':22}{'camera':>8}{'out':>7}{'of limit':>10}{'p5':>8}{'median':>8}{'p95':>8}{'host adds':>12}")
     for rate_hz in (FAST_HZ, SLOW_HZ):
         # In turns, so that a slow hour of the machine meets all nodes alike.
-        rounds = [{lanes: _measure(args, lanes, rate_hz) for lanes in NODES} for _ in range(args.rounds)]
-        floor_ms = _percentiles([each[0] for each in rounds])
-        for lanes, name in NODES.items():
-            runs = [each[lanes] for each in rounds]
+        rounds = [{node: _measure(args, node, rate_hz) for node in NODES} for _ in range(args.rounds)]
+        floor_ms = _percentiles([each[ANSWERS_AT_ONCE] for each in rounds])
+        for name in NODES:
+            runs = [each[name] for each in rounds]
             out_hz = float(np.mean([run.rate_hz for run in runs]))
             print(_row(name, rate_hz, out_hz, min(limit_hz, rate_hz), _percentiles(runs), floor_ms), flush=True)
     print(_LEGEND)
@@ -71,25 +69,31 @@ def _row(
 ) -> str:
     p5_ms, median_ms, p95_ms = latency_ms
     row = f"{name:22}{camera_hz:5.0f} Hz{out_hz:7.1f}"
-    if name == NODES[0]:
+    if name == ANSWERS_AT_ONCE:
         return f"{row}{'':10}{p5_ms:8.2f}{median_ms:8.2f}{p95_ms:8.2f}"
     added_ms = latency_ms - floor_ms - DEVICE_MS
     share = out_hz / limit_hz
     return f"{row}{share:10.1%}{p5_ms:8.2f}{median_ms:8.2f}{p95_ms:8.2f}{added_ms[1]:6.2f} ({added_ms[0]:.2f})"
 
 
-def _measure(args: argparse.Namespace, lanes: int, rate_hz: float) -> Measured:
+def _measure(args: argparse.Namespace, node: str, rate_hz: float) -> Measured:
     feed = Feed(
         absolute_path(args.picture),
         rate_hz=rate_hz,
         frames=round(args.seconds * rate_hz),
         warm_up=round(_WARM_UP_S * rate_hz),
     )
-    sleeping = ("benchmarks.sleeping_npu", "--model", args.model, "--picture", feed.picture, "--lanes", str(lanes))
-    run = measure(sleeping if lanes else answering_node(args.model, feed), _OUTPUTS, feed, profile=True)
+    run = measure(_command(args.model, node, feed), _OUTPUTS, feed, profile=True)
     if not len(run.latency_ms):
         sys.exit("no results came: is something else using up the processor?")
     return run
+
+
+def _command(model: str, node: str, feed: Feed) -> tuple[str, ...]:
+    if node == ANSWERS_AT_ONCE:
+        return answering_node(model, feed)
+    sleeping = ("benchmarks.sleeping_npu", "--model", model, "--picture", feed.picture)
+    return (*sleeping, "--no-overlap") if node == ONE_BY_ONE else sleeping
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.executables import prepare_process
-from yolov8_seg_ros.node import pipeline, seg_node, session
+from yolov8_seg_ros.node import seg_node
 from yolov8_seg_ros.node.process import Ending, run_node
 from yolov8_seg_ros.node.transport import use_large_image_profile
 
@@ -67,19 +67,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
     parser.add_argument("--picture", default="")
-    parser.add_argument("--lanes", type=int, default=pipeline.OVERLAPPING_LANES)
+    parser.add_argument("--no-overlap", action="store_true", help="one frame at a time, as with a processor")
     args = parser.parse_args()
     prepare_process()
     use_large_image_profile()
     image = picture(args.picture)
 
     def opened(**_settings: Any) -> Backend:
-        return SleepingNpu(args.model, image, DEVICE_MS, is_accelerator=args.lanes > 1)
+        return SleepingNpu(args.model, image, DEVICE_MS, is_accelerator=not args.no_overlap)
 
     def node(ending: Ending) -> LifecycleNode:
         return seg_node.make_node(ending)
 
-    with patch.object(seg_node, "open_backend", opened), patch.object(session, "OVERLAPPING_LANES", args.lanes):
+    with patch.object(seg_node, "open_backend", opened):
         return run_node(node, (), ["--ros-args", "-p", f"model:={args.model}"])
 
 

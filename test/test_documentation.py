@@ -12,6 +12,7 @@ pytest.importorskip("rclpy")
 
 from yolov8_seg_ros.cli.main import VERBS
 from yolov8_seg_ros.node import conversions
+from yolov8_seg_ros.node.publishers import RESULT_TOPICS
 from yolov8_seg_ros.settings.tables import SEG_NODE_SETTINGS
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -58,9 +59,7 @@ def test_parameters_in_other_documents_exist(name):
 
 def test_topics_are_documented():
     rows = {row[0]: row for row in table(README, "topic")}
-    session = (CHECKOUT / "yolov8_seg_ros" / "node" / "session.py").read_text()
-    published = set(re.findall(r'"(~/\w+)"', session))
-    assert published == {topic for topic in rows if topic.startswith("~/")}
+    assert {topic.removeprefix("~/") for topic in rows if topic.startswith("~/")} == set(RESULT_TOPICS)
     encodings = rows["image` (in)"][-1]
     for encoding in conversions.ENCODINGS:
         name = re.sub(r"bayer_\w+8", "bayer_*8", encoding)

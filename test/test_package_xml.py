@@ -29,6 +29,7 @@ WITHOUT_KEY = {
     "stai_mpu",
     "tflite_runtime",
     "torch",
+    "trackeval",
     "ultralytics",
 }
 #: Used without an import: the module generated from seg.h imports cffi's backend, and `ros2 launch` is a command.

@@ -28,6 +28,10 @@ class DecodeError(UserError, ValueError):
     """Data that cannot be decoded as an image."""
 
 
+class ImageError(UserError, ValueError):
+    """A message that holds no usable image."""
+
+
 class MediaError(UserError):
     """An image, folder, video or camera that cannot be read."""
 

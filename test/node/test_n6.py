@@ -23,7 +23,8 @@ from rclpy.node import Node
 from ros_bench import parameters, process
 from sensor_msgs.msg import Image
 from shared_data import shared_path
-from test_seg_node import Camera, activate, connected, make_node, send_and_await, stamps
+from std_srvs.srv import SetBool
+from support.seg_camera import Camera, activate, connected, make_node, send_and_await, stamps
 from tiny_models import write_segmentation_model
 from vision_msgs.msg import Detection2DArray
 
@@ -124,19 +125,20 @@ def test_leaving_interrupts_a_transfer_that_stands_still(ros, node, camera, boar
     board.line.arm(5000, stall)
     abandoned = camera.send()
     ros.until(stalled.is_set, "the transfer to stand still")
-    pipeline = node._session._pipeline
-    done = pipeline.counts.done
+    (stream,) = node.streams
+    dropped = stream.counts.dropped
+    client = camera.create_client(SetBool, "yolov8_seg/set_enabled")
     if leave == "deactivate":
         node.trigger_deactivate()
     else:
-        node._session.listen(False)
-    ros.until(lambda: pipeline.counts.done > done, "the transfer's end", deadline_s=1.0)
-    assert node._session._failed == 0
+        ros.call(client, SetBool.Request(data=False))
+    ros.until(lambda: stream.counts.dropped > dropped, "the transfer's end", deadline_s=1.0)
+    assert stream.counts.failed == 0
     board.line.mute = False
     if leave == "deactivate":
         node.trigger_activate()
     else:
-        node._session.listen(True)
+        ros.call(client, SetBool.Request(data=True))
     send_until_answered(ros, camera)
     assert abandoned not in stamps(camera)
 

@@ -11,7 +11,7 @@ pytest.importorskip("rclpy")
 from delegates import RESHAPE, build_library
 from diagnostic_msgs.msg import DiagnosticStatus
 from ros_bench import parameters, process
-from test_seg_node import FAILURE, SUCCESS, Camera, activate, make_node, send_and_await, stamps, value_of
+from support.seg_camera import FAILURE, SUCCESS, Camera, activate, make_node, send_and_await, stamps, value_of
 from tiny_models import write_segmentation_model
 from vision_msgs.msg import Detection2DArray
 

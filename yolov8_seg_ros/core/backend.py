@@ -21,6 +21,7 @@ class BackendInfo:
         head: how the head is used, for a person.
         warnings: what a person should know about it although it runs.
         is_accelerator: whether the processor is free for other work while it runs.
+        frames_in_flight: how many threads may be in `run` at a time; each gets the outputs of its own input.
         needs_warm_up: whether its first run takes longer than the others.
         first_run_ms: duration of the first run in milliseconds; None where opening made no run.
     """
@@ -30,6 +31,7 @@ class BackendInfo:
     head: str = ""
     warnings: tuple[str, ...] = ()
     is_accelerator: bool = False
+    frames_in_flight: int = 1
     needs_warm_up: bool = True
     first_run_ms: float | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -21,7 +22,7 @@ class ColorOrder(Enum):
 
     @property
     def channels(self) -> int:
-        """Give the number of channels of a pixel."""
+        """Return the number of channels of a pixel."""
         return 1 if self is ColorOrder.GRAY else len(self.value)
 
 
@@ -67,14 +68,27 @@ class ColorImage:
 
     @property
     def hw(self) -> tuple[int, int]:
-        """Give height and width in pixels."""
+        """Return height and width in pixels."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
     def to_bgr(self) -> NDArray[np.uint8]:
-        """Give uint8 (height, width, 3) in BGR order; the image's own pixels where they are so already."""
+        """Return uint8 (height, width, 3) in BGR order; the image's own pixels where they are so already."""
         if self.order is ColorOrder.BGR:
             return self.pixels
         return cv2.cvtColor(self.pixels, _TO_BGR[self.order])  # type: ignore[return-value]
+
+
+class PixelBuffer:
+    """Memory for the pixels of one image at a time, renewed when their number changes."""
+
+    def __init__(self) -> None:
+        self._pixels = np.empty(0, np.uint8)
+
+    def shaped(self, *shape: int) -> NDArray[np.uint8]:
+        """Return the memory as an array of this shape, of any content."""
+        if self._pixels.size != math.prod(shape):
+            self._pixels = np.empty(math.prod(shape), np.uint8)
+        return self._pixels.reshape(shape)
 
 
 def write_rgb(pixels: NDArray[np.uint8], order: ColorOrder, target: NDArray[np.uint8]) -> None:

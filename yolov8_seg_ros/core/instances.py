@@ -14,6 +14,8 @@ from yolov8_seg_ros.core.native import paint
 MAX_LABELS = 255
 #: The `track_id` of an instance that belongs to no confirmed track.
 NO_TRACK = -1
+#: Highest pixel value for a track.
+MAX_TRACK_VALUE = 65535
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,16 @@ class Instances:
         if len(self) > MAX_LABELS:
             raise ValueError(f"label_image: {len(self)} instances, 8 bits number at most {MAX_LABELS}; keep fewer")
         return self._paint(np.arange(1, len(self) + 1), out)
+
+    def track_values(self) -> NDArray[np.uint16]:
+        """Return uint16 (n + 1,): for each value of the label image the track id, from 1; 0 for none.
+
+        Ids above 65535 begin again at 1.
+        """
+        values = np.zeros(len(self) + 1, np.uint16)
+        if self.track_id is not None:
+            values[1:] = np.where(self.track_id == NO_TRACK, 0, (self.track_id - 1) % MAX_TRACK_VALUE + 1)
+        return values
 
     def semantic_image(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Return uint8 (height, width): class index + 1 where an instance of that class is visible, 0 background.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.backend import Backend
-from yolov8_seg_ros.core.image import ColorImage
+from yolov8_seg_ros.core.image import ColorImage, PixelBuffer
 from yolov8_seg_ros.core.instances import BoxMask, Instances
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.model_spec import ModelSpec
@@ -41,7 +41,8 @@ class Frame:
         instances: written by `postprocess`.
         times: of the stages.
         image: the image itself.
-        header: whatever the owner wants to find again with the result.
+        buffer: memory for its pixels, where they had to be converted.
+        message: what the image came from, for the owner of the frame.
     """
 
     network_input: Tensor
@@ -50,7 +51,8 @@ class Frame:
     instances: Instances | None = None
     times: StageTimes = StageTimes()
     image: ColorImage | None = None
-    header: Any = None
+    buffer: PixelBuffer = field(default_factory=PixelBuffer)
+    message: Any = None
 
 
 class Segmenter:

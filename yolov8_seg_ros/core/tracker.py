@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -77,11 +79,12 @@ class Tracker:
 
     Args:
         options: how.
+        track_ids: numbers for the tracks, from 1 upwards; several trackers may draw from the same. None for own ones.
     """
 
-    def __init__(self, options: TrackerOptions | None = None) -> None:
+    def __init__(self, options: TrackerOptions | None = None, track_ids: Iterator[int] | None = None) -> None:
         self.options = options or TrackerOptions()
-        self._next_id = 1
+        self._track_ids = itertools.count(1) if track_ids is None else track_ids
         self._camera = CameraMotion()
         self.reset()
 
@@ -197,9 +200,8 @@ class Tracker:
             if self._is_double(instances, column, np.flatnonzero(row_of != _FREE)):
                 continue
             row_of[column] = len(self._tracks)
-            self._tracks.append(_Track(self._next_id, self._stamp_s))
+            self._tracks.append(_Track(next(self._track_ids), self._stamp_s))
             self._tracks[-1].see(instances, column, self._stamp_s)
-            self._next_id += 1
             begun.append(column)
         if begun:
             self._boxes.append(BoxFilter.of_boxes(instances.xyxy[begun]))

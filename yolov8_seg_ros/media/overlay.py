@@ -45,6 +45,12 @@ def instance_color_bgr(number: int) -> Color:
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
 
+def draw_instance_colors(instances: Instances) -> NDArray[np.uint8]:
+    """Return uint8 (height, width, 3) in BGR: the visible instance's colour, that of the overlay; black elsewhere."""
+    colors = np.array([(0, 0, 0), *_colors(instances)], np.uint8)
+    return colors[instances.label_image()]
+
+
 def draw_overlay(
     bgr: NDArray[np.uint8], instances: Instances, class_names: Sequence[str], scores: bool = True
 ) -> NDArray[np.uint8]:
@@ -65,8 +71,7 @@ def draw_overlay(
     _require_size(bgr, instances)
     overlay = bgr.copy()
     line_px = max(1, round(min(instances.image_hw) / REFERENCE_SIDE_PX))
-    numbers = range(len(instances)) if instances.track_id is None else instances.track_id.tolist()
-    colors = [instance_color_bgr(number) for number in numbers]
+    colors = _colors(instances)
     boxes = np.rint(instances.xyxy).astype(int).tolist()
     labels = _placed_labels(boxes, _label_texts(instances, class_names, scores), instances.image_hw, line_px)
     last_to_first = range(len(instances) - 1, -1, -1)
@@ -79,6 +84,11 @@ def draw_overlay(
     for index in last_to_first:
         _draw_label(overlay, labels[index], colors[index], line_px)
     return overlay
+
+
+def _colors(instances: Instances) -> list[Color]:
+    numbers = range(len(instances)) if instances.track_id is None else instances.track_id.tolist()
+    return [instance_color_bgr(number) for number in numbers]
 
 
 def _require_size(bgr: NDArray[np.uint8], instances: Instances) -> None:

@@ -7,7 +7,7 @@ whole image where the network's small input is enough.
 from __future__ import annotations
 
 import array
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,18 +19,20 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
 
-from yolov8_seg_ros.core.image import ColorImage, ColorOrder
-from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.errors import DecodeError
+from yolov8_seg_ros.core.image import ColorImage, ColorOrder, PixelBuffer
+from yolov8_seg_ros.core.instances import NO_TRACK, Instances
+from yolov8_seg_ros.errors import DecodeError, ImageError
 from yolov8_seg_ros.media.image_file import decode_image
+from yolov8_seg_ros.text import clean_text
 
 #: What a camera's topic carries.
 ImageMessage: TypeAlias = "Image | CompressedImage"
 BACKGROUND = "background"
-
-
-class ImageError(ValueError):
-    """An image message that cannot be used; the message says what is wrong with it."""
+#: Longer ones are an attack or a defect.
+_MAX_FRAME_ID_CHARS = 256
+#: Of a text in a message, where it is repeated in an error.
+_MAX_SHOWN_CHARS = 64
+_JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -80,29 +82,22 @@ ENCODINGS = tuple(_ENCODINGS)
 _EVEN_WIDTH = frozenset({"yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12"})
 
 
-class PixelBuffer:
-    """Memory for the pixels of one image at a time, renewed when their number changes."""
-
-    def __init__(self) -> None:
-        self._pixels = np.empty(0, np.uint8)
-
-    def shaped(self, *shape: int) -> NDArray[np.uint8]:
-        """Give the memory as an array of this shape, of any content."""
-        if self._pixels.size != math.prod(shape):
-            self._pixels = np.empty(math.prod(shape), np.uint8)
-        return self._pixels.reshape(shape)
-
-
 def image_from_msg(msg: ImageMessage, buffer: PixelBuffer | None = None) -> ColorImage:
-    """Give the image of a message, without copying its pixels where they serve as they are.
+    """Return the image of a message, without copying its pixels where they serve as they are.
 
     Args:
         msg: raw or compressed.
         buffer: where converted pixels go, until it is used for another image; new memory where None.
 
     Raises:
-        ImageError: for an encoding that is not supported, sizes that do not fit one another, or a damaged picture.
+        ImageError: for an encoding that is not supported, sizes that do not fit one another, a damaged image, or a
+            frame_id that is absurdly long.
     """
+    if len(msg.header.frame_id) > _MAX_FRAME_ID_CHARS:
+        # Each detection repeats it.
+        raise ImageError(
+            f"the frame_id has {len(msg.header.frame_id)} characters; expected at most {_MAX_FRAME_ID_CHARS}"
+        )
     return _decoded(msg) if isinstance(msg, CompressedImage) else _unpacked(msg, buffer or PixelBuffer())
 
 
@@ -110,19 +105,23 @@ def _decoded(msg: CompressedImage) -> ColorImage:
     try:
         return ColorImage(decode_image(memoryview(msg.data)))
     except DecodeError as error:
-        raise ImageError(f"compressed image ('{msg.format}'): {error}") from error
+        raise ImageError(f"compressed image ('{_shown(msg.format)}'): {error}") from error
 
 
 def _unpacked(msg: Image, buffer: PixelBuffer) -> ColorImage:
     encoding = _ENCODINGS.get(msg.encoding)
     if encoding is None:
-        raise ImageError(f"encoding '{msg.encoding}' is not supported; expected one of {', '.join(ENCODINGS)}")
+        raise ImageError(f"encoding '{_shown(msg.encoding)}' is not supported; expected one of {', '.join(ENCODINGS)}")
     pixels = _pixels(msg, encoding)
     if encoding.dtype == "u2":
         pixels = np.right_shift(pixels, 8, out=buffer.shaped(*pixels.shape), casting="unsafe")
     if encoding.conversion is not None:
         pixels = cv2.cvtColor(pixels, encoding.conversion, dst=buffer.shaped(msg.height, msg.width, 3))
     return ColorImage(pixels, encoding.order)
+
+
+def _shown(text: str) -> str:
+    return clean_text(text, _MAX_SHOWN_CHARS)
 
 
 def _pixels(msg: Image, encoding: _Encoding) -> NDArray[Any]:
@@ -150,49 +149,57 @@ def _check_size(msg: Image, rows: int, pixel_bytes: int) -> None:
         )
 
 
-class GrayCanvas:
-    """A mono8 message whose pixels are painted in place, image after image: publishing copies them anyhow."""
+class LabelCanvas:
+    """A message whose pixels are painted in place, image after image: publishing copies them anyhow.
 
-    def __init__(self) -> None:
-        self._message = Image(encoding="mono8")
-        self._pixels = np.empty((0, 0), np.uint8)
+    Args:
+        encoding: `mono8` or `16UC1`.
+    """
 
-    def pixels(self, hw: tuple[int, int]) -> NDArray[np.uint8]:
-        """Give the message's own pixels, uint8 (height, width), of any content."""
+    def __init__(self, encoding: str) -> None:
+        self._message = Image(encoding=encoding, is_bigendian=sys.byteorder == "big")
+        self._dtype = np.dtype(np.uint16 if encoding == "16UC1" else np.uint8)
+        self._pixels: NDArray[Any] = np.empty((0, 0), self._dtype)
+
+    def pixels(self, hw: tuple[int, int]) -> NDArray[Any]:
+        """Return the message's own pixels, (height, width) in the type of the encoding, of any content."""
         if self._pixels.shape != hw:
             height, width = hw
             message = self._message
-            message.height, message.width, message.step = height, width, width
-            message.data = array.array("B", bytes(height * width))
-            # Asked for again, since rclpy keeps a copy.
-            self._pixels = np.frombuffer(message.data, np.uint8).reshape(hw)
+            message.height, message.width, message.step = height, width, width * self._dtype.itemsize
+            message.data = array.array("B", bytes(height * message.step))
+            # Read back, since rclpy keeps a copy.
+            self._pixels = np.frombuffer(message.data, self._dtype).reshape(hw)
         return self._pixels
 
     def message(self, header: Header) -> Image:
-        """Give the message; it holds what is painted later, too."""
+        """Return the message; what is painted later is in it, too."""
         self._message.header = header
         return self._message
 
 
 def bgr_to_msg(bgr: NDArray[np.uint8], header: Header) -> Image:
-    """Give a bgr8 message of uint8 (height, width, 3)."""
-    return _to_msg(bgr, "bgr8", header)
+    """Return a bgr8 message of uint8 (height, width, 3)."""
+    height, width = bgr.shape[:2]
+    return Image(header=header, height=height, width=width, encoding="bgr8", step=3 * width, data=_data(bgr))
 
 
-def _to_msg(pixels: NDArray[np.uint8], encoding: str, header: Header) -> Image:
+def bgr_to_jpeg_msg(bgr: NDArray[np.uint8], header: Header) -> CompressedImage:
+    """Return a JPEG message of uint8 (height, width, 3)."""
+    _, jpeg = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
+    return CompressedImage(header=header, format="bgr8; jpeg compressed bgr8", data=_data(jpeg))
+
+
+def _data(pixels: NDArray[np.uint8]) -> array.array[int]:
     # Of the types that the setter takes, only an array is taken over without a look at each byte.
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
-    height, width = pixels.shape[:2]
-    return Image(header=header, height=height, width=width, encoding=encoding, step=len(data) // height, data=data)
+    return data
 
 
 def detections_to_msg(instances: Instances, class_names: Sequence[str], header: Header) -> Detection2DArray:
-    """Give the detections, best score first.
-
-    `id` is the pixel value of the instance in its label image, 1-based, or its track.
-    """
-    ids = range(1, len(instances) + 1) if instances.track_id is None else instances.track_id.tolist()
+    """Return the detections, best score first; their ids are `detection_ids`."""
+    ids = detection_ids(instances)
     rows = zip(ids, instances.xyxy.tolist(), instances.score.tolist(), instances.class_id.tolist(), strict=True)
     return Detection2DArray(
         header=header,
@@ -200,9 +207,21 @@ def detections_to_msg(instances: Instances, class_names: Sequence[str], header: 
     )
 
 
-def _detection(header: Header, number: int, xyxy: list[float], score: float, class_name: str) -> Detection2D:
+def detection_ids(instances: Instances) -> list[str]:
+    """Return an id for each instance: its track's, empty for none; without tracking its value in the label image."""
+    if instances.track_id is None:
+        return [str(number) for number in range(1, len(instances) + 1)]
+    return ["" if number == NO_TRACK else str(number) for number in instances.track_id.tolist()]
+
+
+def stamp_ns(header: Header) -> int:
+    """Return a header's stamp in nanoseconds, negative ones included, which rclpy's Time refuses."""
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def _detection(header: Header, number: str, xyxy: list[float], score: float, class_name: str) -> Detection2D:
     left, top, right, bottom = xyxy
-    detection = Detection2D(header=header, id=str(number))
+    detection = Detection2D(header=header, id=number)
     detection.bbox.center.position.x = (left + right) / 2
     detection.bbox.center.position.y = (top + bottom) / 2
     detection.bbox.size_x = right - left
@@ -215,7 +234,7 @@ def _detection(header: Header, number: int, xyxy: list[float], score: float, cla
 
 
 def label_info(class_names: Sequence[str], score_threshold: float, header: Header) -> LabelInfo:
-    """Tell what the pixel values of the semantic image mean: 0 is background, class k has value k + 1."""
+    """Return what the pixel values of the semantic image mean: 0 is background, class k has value k + 1."""
     names = (BACKGROUND, *class_names)
     classes = [VisionClass(class_id=value, class_name=name) for value, name in enumerate(names)]
     return LabelInfo(header=header, class_map=classes, threshold=score_threshold)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +14,12 @@ from rclpy.parameter import Parameter
 
 from yolov8_seg_ros.errors import OptionError
 from yolov8_seg_ros.settings.setting import OldName, Setting, as_text, nearest_name
-from yolov8_seg_ros.settings.tables import IMAGE_SOURCE_SETTINGS, OLD_PARAMETERS, SEG_NODE_SETTINGS
+from yolov8_seg_ros.settings.tables import CAMERA, IMAGE_SOURCE_SETTINGS, OLD_PARAMETERS, SEG_NODE_SETTINGS
 
 _HELP_COLUMNS = 100
 #: A file of parameters may be for all nodes of the package.
 _KNOWN_NAMES = {item.name for table in (SEG_NODE_SETTINGS, IMAGE_SOURCE_SETTINGS, OLD_PARAMETERS) for item in table}
+_CAMERA_NAMES = {setting.name for setting in SEG_NODE_SETTINGS if setting.group == CAMERA}
 #: Declared by ROS where a publisher or a subscription wants it.
 _QOS_PREFIX = "qos_overrides."
 
@@ -46,8 +47,43 @@ def declare_parameters(
     for setting in settings:
         _declare(node, setting, defaults[setting.name], read_only and not setting.can_change)
     for name in overrides:
-        if not (node.has_parameter(name) or name in _KNOWN_NAMES or name.startswith(_QOS_PREFIX)):
+        if not (node.has_parameter(name) or name in _KNOWN_NAMES or _is_declared_later(name)):
             node.get_logger().warning(_unknown_name_warning(name, defaults))
+
+
+def declare_camera_parameters(node: Node, cameras: Collection[str]) -> None:
+    """Declare the parameters that a camera has for itself; their defaults are the values for all cameras.
+
+    A warning names each parameter given at start for a camera that there is not.
+    """
+    for setting in camera_settings(cameras):
+        if not node.has_parameter(setting.name):
+            _declare(node, setting, node.get_parameter(setting.name.partition(".")[2]).value, read_only=False)
+    for name in node._parameter_overrides:
+        camera, _, of_camera = name.partition(".")
+        if of_camera in _CAMERA_NAMES and camera not in cameras:
+            node.get_logger().warning(f"there is no camera {camera}: {name} has no effect")
+
+
+def camera_settings(cameras: Iterable[str]) -> list[Setting]:
+    """Return the settings that named cameras have for themselves."""
+    of_all = [setting for setting in SEG_NODE_SETTINGS if setting.group == CAMERA]
+    return [replace(setting, name=f"{camera}.{setting.name}") for camera in cameras if camera for setting in of_all]
+
+
+def read_camera_parameters(node: Node, camera: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings for one camera, by their names without the camera's.
+
+    Args:
+        node: whose parameters.
+        camera: name; empty for the only camera.
+        settings: for all cameras.
+
+    Raises:
+        OptionError: for the first setting whose value is wrong.
+    """
+    own = read_parameters(node, camera_settings([camera]))
+    return {**settings, **{name.partition(".")[2]: value for name, value in own.items()}}
 
 
 def read_parameters(node: Node, settings: Iterable[Setting]) -> dict[str, Any]:
@@ -123,6 +159,10 @@ def _declare(node: Node, setting: Setting, default: Any, read_only: bool) -> Non
         # ROS would refuse a value that is out of the range by an exception.
         described = descriptor(replace(setting, minimum=None, maximum=None))
     node.set_descriptor(setting.name, described)
+
+
+def _is_declared_later(name: str) -> bool:
+    return name.startswith(_QOS_PREFIX) or name.partition(".")[2] in _CAMERA_NAMES
 
 
 def _old_name_warning(old: OldName, is_overruled: bool) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import wraps
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RclParameter
@@ -14,18 +17,48 @@ from std_srvs.srv import SetBool
 
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.backend import Backend
-from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.errors import BackendError, OptionError
-from yolov8_seg_ros.node.diagnostics import DiagnosticsPublisher, Health
-from yolov8_seg_ros.node.parameters import checked_changes, declare_parameters, print_help, read_parameters
+from yolov8_seg_ros.core.tracker import Tracker
+from yolov8_seg_ros.errors import OptionError, UserError, one_line
+from yolov8_seg_ros.node.engine import Engine, WarmUp
+from yolov8_seg_ros.node.health import ERROR, OK, BackendHealth, DiagnosticsPublisher, Health, StreamHealth, merged
+from yolov8_seg_ros.node.parameters import (
+    camera_settings,
+    checked_changes,
+    declare_camera_parameters,
+    declare_parameters,
+    print_help,
+    read_camera_parameters,
+    read_parameters,
+)
 from yolov8_seg_ros.node.process import Ending, run_node
-from yolov8_seg_ros.node.session import Session
-from yolov8_seg_ros.node.warm_up import WarmUp
-from yolov8_seg_ros.settings.options import backend_arguments, detection_options, segmenter_options
+from yolov8_seg_ros.node.stream import CameraStream
+from yolov8_seg_ros.settings.options import (
+    backend_arguments,
+    camera_names,
+    detection_options,
+    segmenter_options,
+    tracker_options,
+)
 from yolov8_seg_ros.settings.tables import OLD_PARAMETERS, SEG_NODE_SETTINGS
 
-#: What a user's mistake, or a machine that lacks something, raises while the node is configured.
-_CONFIGURE_ERRORS = (BackendError, ValueError)
+#: How long leaving may wait for the frames at hand; a slower backend is closed by its own thread later on.
+_CLOSE_TIMEOUT_S = 0.5
+
+_Transition = Callable[["SegNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _reported(transition: _Transition) -> _Transition:
+    """Return a transition that logs what it raises and shows it on /diagnostics: rclpy would keep it to itself."""
+
+    @wraps(transition)
+    def wrapper(node: SegNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a person has to know
+            node.fail(error, transition.__name__.removeprefix("on_"))
+            return TransitionCallbackReturn.ERROR
+
+    return wrapper
 
 
 class SegNode(LifecycleNode):
@@ -37,147 +70,215 @@ class SegNode(LifecycleNode):
     Args:
         stop: waiting for a board while configuring ends as soon as this returns True.
         node_options: as `rclpy.lifecycle.LifecycleNode` takes them.
+
+    Attributes:
+        streams: one for each camera while the node is configured.
     """
 
     def __init__(self, stop: Callable[[], bool] = lambda: False, **node_options: Any) -> None:
         super().__init__("yolov8_seg", **node_options)
         self._stop = stop
         declare_parameters(self, SEG_NODE_SETTINGS, OLD_PARAMETERS, read_only=False)
-        self._session: Session | None = None
-        self._spec: ModelSpec | None = None
-        self._active = False
-        self._enabled = True
+        self._cameras: tuple[str, ...] = ("",)
+        # A wrong name is reported when the node is configured.
+        with suppress(OptionError):
+            self._declare_cameras()
+        self.streams: tuple[CameraStream, ...] = ()
+        self._engine: Engine | None = None
+        self._track_ids = itertools.count(1)
+        self._state, self._is_active, self._is_enabled = "unconfigured", False, True
         self._failure = ""
+        self._backend_health: BackendHealth | None = None
+        self._stream_health: tuple[StreamHealth, ...] = ()
         self.add_on_set_parameters_callback(self._check_changes)
         self.add_post_set_parameters_callback(self._apply_changes)
         self.create_service(SetBool, "~/set_enabled", self._set_enabled)
-        self._diagnostics = DiagnosticsPublisher(self, self._health)
+        self._diagnostics = DiagnosticsPublisher(self, self._read_health)
 
     @property
     def autostart(self) -> bool:
-        """Tell whether the node is to configure and activate itself."""
+        """Return whether the node is to configure and activate itself."""
         return bool(self.get_parameter("autostart").value)
 
+    @_reported
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and get ready; a failure says why and leaves nothing behind."""
         try:
-            self._open_session()
-        except _CONFIGURE_ERRORS as error:
-            self._failure = str(error)
-            self.get_logger().error(f"cannot configure: {error}")
+            self._open()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the node can be set right and tried again
+            self._close()
+            self.fail(error, "configure")
             return TransitionCallbackReturn.FAILURE
-        self._failure = ""
+        self._state, self._failure = "inactive", ""
         return TransitionCallbackReturn.SUCCESS
 
+    @_reported
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Publish and, unless disabled, listen."""
         result = super().on_activate(state)
-        self._active = True
-        if self._session is not None:
-            self._session.tell_labels()
-            self._session.listen(self._enabled)
+        self._is_active = True
+        self._publish_label_info()
+        self._listen()
         return result
 
+    @_reported
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Leave images alone; the model stays loaded."""
-        self._active = False
-        if self._session is not None:
-            self._session.listen(False)
+        self._is_active = False
+        self._listen()
         return super().on_deactivate(state)
 
+    @_reported
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the model."""
-        self._close_session()
+        self._close()
+        self._state = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
 
+    @_reported
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the model."""
-        self._close_session()
+        self._close()
+        self._state = "finalized"
         return TransitionCallbackReturn.SUCCESS
 
+    @_reported
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the model, so that the node can be configured again."""
-        self._close_session()
+        self._close()
+        self._state = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
 
     def destroy_node(self) -> None:
         """Release the model too."""
-        self._close_session()
+        self._close()
         super().destroy_node()
 
-    def _open_session(self) -> None:
+    def fail(self, error: Exception, transition: str) -> None:
+        """Log an error of a transition, and show it on /diagnostics until the node is configured."""
+        self._failure = f"cannot {transition}: {one_line(error)}"
+        # What a user can put right says all; anything else is a defect, which its traceback helps to find.
+        details = "" if isinstance(error, UserError) else "\n" + "".join(traceback.format_exception(error))
+        self.get_logger().error(self._failure + details)
+
+    def _declare_cameras(self) -> None:
+        self._cameras = camera_names(read_parameters(self, _CAMERAS)["cameras"])
+        declare_camera_parameters(self, self._cameras)
+
+    def _open(self) -> None:
         settings = read_parameters(self, SEG_NODE_SETTINGS)
+        self._declare_cameras()
+        of_camera = {camera: read_camera_parameters(self, camera, settings) for camera in self._cameras}
         backend = open_backend(**backend_arguments(settings), tell=self.get_logger().info, stop=self._stop)
         try:
             options = segmenter_options(settings, backend.spec)
-        except ValueError:
+            self._engine = engine = Engine(backend, options)
+        except Exception:
             backend.close()
             raise
-        self._spec = backend.spec
-        self._session = Session(self, settings, backend, options)
-        try:
-            times = self._session.warm_up()
-        except BackendError:
-            self._close_session()
-            raise
-        self._log_start(settings["model"], backend, times)
+        tracking = tracker_options(settings)
+        for camera, own_settings in of_camera.items():
+            tracker = None if tracking is None else Tracker(tracking, self._track_ids)
+            self.streams += (CameraStream(self, camera, own_settings, engine, tracker),)
+        self._backend_health = BackendHealth(backend, settings["model"])
+        self._stream_health = tuple(map(StreamHealth, self.streams))
+        self._log_start(settings["model"], backend, engine.warm_up())
 
     def _log_start(self, model: str, backend: Backend, times: WarmUp | None) -> None:
-        assert self._spec is not None
-        height, width = self._spec.input_hw
-        if backend.info.reason:
-            self.get_logger().info(backend.info.reason)
+        info, spec = backend.info, backend.spec
+        height, width = spec.input_hw
+        if info.reason:
+            self.get_logger().info(info.reason)
         self.get_logger().info(
-            f"{model}: {width}x{height}, {len(self._spec.class_names)} classes; {backend.info.description}"
+            f"{model}: {width}x{height}, {len(spec.class_names)} classes; {info.description}"
             + (f"; {times}" if times is not None else "")
-            + (f"; head: {backend.info.head}" if backend.info.head else "")
+            + (f"; head: {info.head}" if info.head else "")
         )
-        for warning in backend.info.warnings:
+        for warning in info.warnings:
             self.get_logger().warning(warning)
         if backend.fault:
             self.get_logger().error(backend.fault)
-        if not self._spec.names_given:
+        if not spec.names_given:
             self.get_logger().warning(
                 f"{model} carries no class names, so they are numbered: set the parameter class_names_file"
             )
 
-    def _close_session(self) -> None:
-        self._active = False
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-            self._spec = None
+    def _close(self) -> None:
+        """Release all that configure made: first the inputs, then the engine, last the outputs."""
+        self._is_active = False
+        for stream in self.streams:
+            stream.stop()
+        if self._engine is not None:
+            self._engine.close(_CLOSE_TIMEOUT_S)
+        for stream in self.streams:
+            stream.close()
+        self.streams, self._engine = (), None
+        self._backend_health, self._stream_health = None, ()
+
+    def _listen(self) -> None:
+        """Subscribe to the cameras' images if the node is active and enabled; else unsubscribe."""
+        is_listening = self._is_active and self._is_enabled
+        if self._engine is None:
+            return
+        if is_listening:
+            self._engine.resume()
+        for stream in self.streams:
+            stream.listen(is_listening)
+        if not is_listening:
+            self._engine.pause()
+
+    def _publish_label_info(self) -> None:
+        if self._engine is not None:
+            for stream in self.streams:
+                stream.publishers.publish_label_info(self._engine.segmenter.options.detection.score_threshold)
 
     def _set_enabled(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._enabled = request.data
-        if self._session is not None and self._active:
-            self._session.listen(self._enabled)
+        self._is_enabled = request.data
+        if self._is_active:
+            self._listen()
         response.success = True
-        response.message = "enabled" if self._enabled else "disabled"
+        response.message = "enabled" if self._is_enabled else "disabled"
         return response
 
     def _check_changes(self, changes: list[RclParameter[Any]]) -> SetParametersResult:
+        settings = [*SEG_NODE_SETTINGS, *camera_settings(self._cameras)]
         try:
-            changed = checked_changes(self, SEG_NODE_SETTINGS, changes, is_configured=self._session is not None)
-            if self._spec is not None:
-                detection_options({**read_parameters(self, SEG_NODE_SETTINGS), **changed}, self._spec)
+            changed = checked_changes(self, settings, changes, is_configured=self._engine is not None)
+            if self._engine is not None:
+                detection_options({**read_parameters(self, SEG_NODE_SETTINGS), **changed}, self._engine.segmenter.spec)
         except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            return SetParametersResult(successful=False, reason=one_line(error))
         return SetParametersResult(successful=True)
 
     def _apply_changes(self, changes: list[RclParameter[Any]]) -> None:
-        if self._session is None or self._spec is None:
+        if self._engine is None:
             return
-        detection = detection_options(read_parameters(self, SEG_NODE_SETTINGS), self._spec)
-        if detection != self._session.options.detection:
-            self._session.set_detection(detection)
+        segmenter = self._engine.segmenter
+        detection = detection_options(self._present_settings(), segmenter.spec)
+        if detection != segmenter.options.detection:
+            self._engine.set_detection(detection)
+            self._publish_label_info()
 
-    def _health(self) -> Health:
-        if self._session is not None:
-            return self._session.health(listening=self._active and self._enabled)
+    def _present_settings(self) -> Mapping[str, Any]:
+        return read_parameters(self, SEG_NODE_SETTINGS)
+
+    def _read_health(self) -> Sequence[Health]:
         if self._failure:
-            return Health(DiagnosticStatus.ERROR, f"cannot configure: {self._failure}")
-        return Health(DiagnosticStatus.OK, "unconfigured")
+            return [Health(ERROR, self._failure)]
+        if self._backend_health is None:
+            return [Health(OK, self._state)]
+        state = self._why_not_listening()
+        backend = self._backend_health.read()
+        streams = [health.read(state) for health in self._stream_health]
+        return [merged(backend, *streams)] if len(streams) == 1 else [backend, *streams]
+
+    def _why_not_listening(self) -> str:
+        if not self._is_active:
+            return "inactive"
+        return "" if self._is_enabled else "disabled by ~/set_enabled"
+
+
+_CAMERAS = [setting for setting in SEG_NODE_SETTINGS if setting.name == "cameras"]
 
 
 def make_node(ending: Ending) -> SegNode:
@@ -192,7 +293,7 @@ def make_node(ending: Ending) -> SegNode:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node; give the process's exit code."""
+    """Run the node; return the process's exit code."""
     if print_help(args, "seg_node", "Segment the images of a topic: the lifecycle node yolov8_seg.", SEG_NODE_SETTINGS):
         return 0
     return run_node(make_node, (OptionError,), args)

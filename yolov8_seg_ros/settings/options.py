@@ -5,6 +5,7 @@ Settings come as a mapping from names to values: the parameters of the node, or 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -12,8 +13,14 @@ from typing import Any
 from yolov8_seg_ros.backends.n6 import N6Options
 from yolov8_seg_ros.backends.npu import NpuOptions
 from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
+from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions, TrackerOptions
 from yolov8_seg_ros.errors import OptionError
+from yolov8_seg_ros.settings.tables import SEG_NODE_SETTINGS
+from yolov8_seg_ros.text import clean_text
+
+_CAMERA_NAME = re.compile("[A-Za-z][A-Za-z0-9_]{0,63}")
+#: Names before the dot of other parameters.
+_PREFIXES = {setting.name.partition(".")[0] for setting in SEG_NODE_SETTINGS} | {"qos_overrides", "use_sim_time"}
 
 
 def backend_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,6 +77,31 @@ def detection_options(settings: Mapping[str, Any], spec: ModelSpec) -> Detection
     return segmenter_options(settings, spec).detection
 
 
+def tracker_options(settings: Mapping[str, Any]) -> TrackerOptions | None:
+    """Return how objects are followed from image to image; None where they are not."""
+    given = _with_prefix(settings, "tracking.")
+    options = {field.name: given[field.name] for field in fields(TrackerOptions) if field.name in given}
+    return TrackerOptions(**options) if given["enabled"] else None
+
+
+def camera_names(cameras: str | list[str]) -> tuple[str, ...]:
+    """Return the names of cameras; one empty name where none is given.
+
+    Raises:
+        OptionError: for a name that no topic can bear, or that is there twice.
+    """
+    names = _names(cameras)
+    for name in names:
+        if not _CAMERA_NAME.fullmatch(name) or name in _PREFIXES:
+            raise OptionError(
+                f"cameras: '{clean_text(name)}' cannot name a camera: expected letters, digits and _, first a letter, "
+                f"and none of {', '.join(sorted(_PREFIXES))}"
+            )
+        if names.count(name) > 1:
+            raise OptionError(f"cameras: '{name}' is there twice")
+    return tuple(names) or ("",)
+
+
 def _with_prefix(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}
 
@@ -81,9 +113,13 @@ def _given(settings: Mapping[str, Any], options: type[Any]) -> dict[str, Any]:
 
 def _class_indices(classes: str | list[str], spec: ModelSpec) -> tuple[int, ...] | None:
     """Return the indices of classes; None for all, where no class is named."""
-    items = classes.split(",") if isinstance(classes, str) else classes
-    names = [item.strip() for item in items if item.strip()]
+    names = _names(classes)
     try:
         return spec.class_indices(names) if names else None
     except ValueError as error:
         raise OptionError(f"classes: {error}") from error
+
+
+def _names(given: str | list[str]) -> list[str]:
+    items = given.split(",") if isinstance(given, str) else given
+    return [item.strip() for item in items if item.strip()]

@@ -9,17 +9,20 @@ from yolov8_seg_ros.backends.n6 import N6_PROTOCOLS, N6Options
 from yolov8_seg_ros.backends.npu import NpuOptions
 from yolov8_seg_ros.choices import BACKENDS, DEMO, TRANSPORTS
 from yolov8_seg_ros.core.instances import MAX_LABELS
-from yolov8_seg_ros.core.options import DECODINGS, FITS, DetectionOptions, SegmenterOptions
+from yolov8_seg_ros.core.options import DECODINGS, FITS, DetectionOptions, SegmenterOptions, TrackerOptions
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL
 from yolov8_seg_ros.settings.setting import OldName, Setting
 
-MODEL, NPU, N6, SEGMENTATION, NODE = "model", "NPU", "STM32N6 board", "segmentation", "node"
+MODEL, NPU, N6, SEGMENTATION = "model", "NPU", "STM32N6 board", "segmentation"
+CAMERA, TRACKING, NODE = "camera", "tracking", "node"
 IMAGE_RELIABILITIES = ("auto", "reliable", "best_effort")
 #: Encodings in which `image_source` publishes.
 SOURCE_ENCODINGS = ("bgr8", "rgb8", "bgra8", "rgba8", "mono8")
-_DETECTION, _SEGMENTER, _NPU, _N6 = DetectionOptions(), SegmenterOptions(), NpuOptions(), N6Options()
+_DETECTION, _SEGMENTER, _TRACKER = DetectionOptions(), SegmenterOptions(), TrackerOptions()
+_NPU, _N6 = NpuOptions(), N6Options()
 
-#: Of the node `yolov8_seg`. Groups other than NODE are options of the tool too.
+#: Of the node `yolov8_seg`. The groups up to SEGMENTATION are options of the tool too. Each setting of the group CAMERA
+#: also exists for one camera alone, with the camera's name before a dot.
 SEG_NODE_SETTINGS = (
     Setting(
         "model",
@@ -90,20 +93,6 @@ SEG_NODE_SETTINGS = (
         choices=N6_PROTOCOLS,
     ),
     Setting(
-        "image_transport",
-        TRANSPORTS[0],
-        "Type of the image topic; raw: Image on 'image'; compressed: CompressedImage on 'image/compressed'.",
-        NODE,
-        choices=TRANSPORTS,
-    ),
-    Setting(
-        "image_reliability",
-        IMAGE_RELIABILITIES[0],
-        "Reliability of the image subscription; auto: reliable as long as all publishers are.",
-        NODE,
-        choices=IMAGE_RELIABILITIES,
-    ),
-    Setting(
         "fit",
         _SEGMENTER.fit,
         "How an image is fitted into the network's input; letterbox: keeps the aspect ratio; stretch: fills the input.",
@@ -159,6 +148,71 @@ SEG_NODE_SETTINGS = (
         "Whether boxes of different classes suppress each other.",
         SEGMENTATION,
         can_change=True,
+    ),
+    Setting(
+        "tracking.enabled",
+        False,
+        "Whether objects keep an id from image to image; it is the id of their detections then.",
+        TRACKING,
+    ),
+    Setting(
+        "tracking.camera_motion",
+        _TRACKER.camera_motion,
+        "Whether the camera's motion is estimated from its images and compensated; for cameras that move.",
+        TRACKING,
+    ),
+    Setting(
+        "tracking.lost_s",
+        _TRACKER.lost_s,
+        "An object that was not seen for longer than this, in seconds, gets another id when it comes back.",
+        TRACKING,
+        minimum=0.0,
+        maximum=3600.0,
+    ),
+    Setting(
+        "tracking.ids_in_instances",
+        False,
+        "Whether the pixels of ~/instances are track ids (16UC1, 0 for none) rather than numbers of detections.",
+        TRACKING,
+    ),
+    Setting(
+        "cameras",
+        "",
+        "Names of several cameras, separated by commas or as a list: each has the topics NAME/image and ~/NAME/...; "
+        "empty: one camera without a name.",
+        NODE,
+        takes_list=True,
+        metavar="NAME,...",
+    ),
+    Setting(
+        "image_transport",
+        TRANSPORTS[0],
+        "Type of the image topic; raw: Image on 'image'; compressed: CompressedImage on 'image/compressed'.",
+        CAMERA,
+        choices=TRANSPORTS,
+    ),
+    Setting(
+        "image_reliability",
+        IMAGE_RELIABILITIES[0],
+        "Reliability of the image subscription; auto: reliable as long as all publishers are.",
+        CAMERA,
+        choices=IMAGE_RELIABILITIES,
+    ),
+    Setting(
+        "max_rate_hz",
+        0.0,
+        "Images a second that are taken of a camera at most; 0: no limit.",
+        CAMERA,
+        minimum=0.0,
+        maximum=1000.0,
+    ),
+    Setting(
+        "weight",
+        1.0,
+        "Share of a camera, relative to the others, where not all images can be served.",
+        CAMERA,
+        minimum=0.01,
+        maximum=100.0,
     ),
     Setting(
         "autostart",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yolov8_seg_ros.node.loss_watch import LossWatch
+from yolov8_seg_ros.node.image_input import LossWatch
 
 
 def fates(*stretches):

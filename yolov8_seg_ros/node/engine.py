@@ -1,0 +1,341 @@
+"""Bring the newest frames of streams through one network, so that the stages of different frames overlap."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import cv2
+
+from yolov8_seg_ros.core.backend import Backend
+from yolov8_seg_ros.core.image import ColorImage, PixelBuffer
+from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
+from yolov8_seg_ros.core.segmenter import Frame, Segmenter
+from yolov8_seg_ros.errors import ImageError, RunInterruptedError
+from yolov8_seg_ros.media.scene import SyntheticScene
+from yolov8_seg_ros.node.frame_queue import FairQueue, FrameCounts, StreamSlot
+
+#: A frame is taken so long before the running inference is expected to end, in times of its preprocessing: later, and
+#: the inference would wait; earlier, and a newer frame might have come meanwhile.
+_LEAD_IN_PREPROCESSINGS = 2.0
+#: What waking a thread up may take on top.
+_LEAD_S = 0.002
+#: How long a frame that leaves a stage waits for the next one to go in.
+_HANDOVER_S = 0.005
+#: Drawn small, since drawing takes longer than anything else of a warm-up, and brought to a camera's size.
+_DRAWN_HW, _WARM_UP_WH = (96, 128), (640, 480)
+#: Runs after the first one; the fastest of them counts.
+_STEADY_RUNS = 3
+
+
+class Stream(Protocol):
+    """Where frames come from and where their results go. Each method is called by one thread at a time."""
+
+    def read(self, message: Any, buffer: PixelBuffer) -> ColorImage:
+        """Return the image of a message.
+
+        Raises:
+            ImageError: if there is none in it.
+        """
+
+    def wants_masks(self) -> bool:
+        """Return whether anybody looks at masks."""
+
+    def publish(self, frame: Frame) -> None:
+        """Publish what was found in a frame; `frame.message` is the message that it came from."""
+
+    def report(self, error: Exception) -> None:
+        """Report why a frame has no result."""
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Milliseconds that the first image took, and each after it."""
+
+    first_ms: float
+    steady_ms: float
+
+    def __str__(self) -> str:
+        return f"the first image took {self.first_ms:.0f} ms, those after it {self.steady_ms:.1f} ms"
+
+
+class Engine:
+    """Segment the newest frames of several streams with one backend.
+
+    Each worker is a thread with a frame of its own, which it brings through all stages. So stages of different frames
+    overlap, while one that comes alone is never handed from thread to thread. Frames enter every stage in the order in
+    which they were taken. With a processor that runs the network itself there is one worker: overlap gains nothing
+    there, and frames would wait for each other.
+
+    Args:
+        backend: runs the network; closed by the worker that ends last.
+        options: how images are segmented.
+    """
+
+    def __init__(self, backend: Backend, options: SegmenterOptions) -> None:
+        self.segmenter = Segmenter(backend, options)
+        self._backend = backend
+        in_flight = backend.info.frames_in_flight
+        workers = in_flight + 2 if backend.info.is_accelerator else 1
+        lock = threading.Lock()
+        self._lock = lock
+        self._offered = threading.Condition(lock)
+        self._queue = FairQueue()
+        self._streams: dict[StreamSlot, Stream] = {}
+        self._taken = 0
+        self._closing = False
+        self._preprocess_s = 0.0
+        self._preprocessing = threading.Lock()
+        self._inference = _Stage(lock, in_flight)
+        self._postprocessing = _Stage(lock)
+        self._running = workers
+        self._threads = [threading.Thread(target=self._work, name=f"segmentation {n}") for n in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    def add(self, stream: Stream, *, weight: float = 1.0, max_rate_hz: float = 0.0) -> Entrance:
+        """Return where a stream's messages go in.
+
+        Args:
+            stream: what reads them and publishes the results.
+            weight: its share of an engine that cannot serve all, relative to the other streams.
+            max_rate_hz: frames a second that are taken of it at most; 0 for no limit.
+        """
+        slot = StreamSlot(weight, max_rate_hz)
+        with self._lock:
+            self._streams[slot] = stream
+            self._queue.add(slot)
+        return Entrance(self._queue, slot, self._offered)
+
+    def set_detection(self, detection: DetectionOptions) -> None:
+        """Keep other instances from the next image on."""
+        self.segmenter.set_detection(detection)
+
+    def warm_up(self) -> WarmUp | None:
+        """Segment an image of shapes several times, if the backend needs it; return how long that took.
+
+        Raises:
+            BackendError: if the backend fails at it.
+        """
+        if not self._backend.info.needs_warm_up:
+            return None
+        image = ColorImage(cv2.resize(SyntheticScene(_DRAWN_HW).frame(0).image, _WARM_UP_WH))  # type: ignore[arg-type]
+        first_ms, *steady_ms = (self._segment_ms(image) for _ in range(1 + _STEADY_RUNS))
+        opened_ms = self._backend.info.first_run_ms
+        return WarmUp(first_ms if opened_ms is None else opened_ms, min(steady_ms))
+
+    def pause(self) -> None:
+        """Drop what waits, and interrupt a run that takes long."""
+        with self._lock:
+            self._queue.clear()
+        self._backend.pause()
+
+    def resume(self) -> None:
+        """Run again after `pause`."""
+        self._backend.resume()
+
+    def close(self, timeout_s: float | None = None) -> bool:
+        """End the workers after the frames at hand; return whether they have ended within the time given."""
+        self._backend.pause()
+        with self._lock:
+            self._closing = True
+            self._queue.clear()
+            self._offered.notify_all()
+        end_s = None if timeout_s is None else time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(None if end_s is None else max(0.0, end_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _segment_ms(self, image: ColorImage) -> float:
+        started = time.perf_counter()
+        self.segmenter.segment(image)
+        return (time.perf_counter() - started) * 1e3
+
+    def _work(self) -> None:
+        frame = self.segmenter.new_frame()
+        try:
+            while self._bring_one_through(frame):
+                pass
+        finally:
+            with self._lock:
+                self._running -= 1
+                is_last = not self._running
+            if is_last:
+                self._backend.close()
+
+    def _bring_one_through(self, frame: Frame) -> bool:
+        """Bring the next frame through all stages; return whether there was one.
+
+        A stage is left only when the next one is entered: a frame that would have to wait there is not taken yet, and a
+        newer one may take its place.
+        """
+        with self._preprocessing:
+            passage = self._next()
+            if passage is None:
+                return False
+            passage.do(lambda: self._preprocess(passage, frame))
+            self._inference.enter(passage.number)
+        try:
+            passage.do(lambda: self._infer(frame))
+            self._postprocessing.enter(passage.number)
+        finally:
+            self._inference.leave()
+        try:
+            passage.do(lambda: self._publish(passage, frame))
+            self._conclude(passage)
+        finally:
+            self._postprocessing.leave()
+        return True
+
+    def _next(self) -> _Passage | None:
+        """Wait for a frame and take it; None at the end."""
+        with self._offered:
+            while not self._closing:
+                wait_s = self._wait_s()
+                if wait_s == 0.0:
+                    slot, message = self._queue.take(time.monotonic())
+                    self._taken += 1
+                    return _Passage(self._taken, slot, message, self._streams[slot])
+                self._offered.wait(wait_s)
+            return None
+
+    def _wait_s(self) -> float | None:
+        """Return how long to wait before a frame is taken; None for one that has yet to come."""
+        now_s = time.monotonic()
+        wait_s = self._queue.wait_s(now_s)
+        if wait_s is None:
+            return None
+        lead_s = _LEAD_IN_PREPROCESSINGS * self._preprocess_s + _LEAD_S
+        return max(wait_s, self._inference.expected_s(now_s) - lead_s)
+
+    def _preprocess(self, passage: _Passage, frame: Frame) -> None:
+        started = time.perf_counter()
+        frame.message = passage.message
+        self.segmenter.preprocess(frame, passage.stream.read(passage.message, frame.buffer))
+        self._preprocess_s = time.perf_counter() - started
+        frame.times = replace(frame.times, preprocess_ms=self._preprocess_s * 1e3)
+
+    def _infer(self, frame: Frame) -> None:
+        if self._closing:
+            raise RunInterruptedError("the engine is closing")
+        with self._inference.timed():
+            self.segmenter.infer(frame)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Wake the worker that holds a frame back until an inference is expected to end: it has ended."""
+        with self._offered:
+            self._offered.notify()
+
+    def _publish(self, passage: _Passage, frame: Frame) -> None:
+        self.segmenter.postprocess(frame, passage.stream.wants_masks())
+        passage.stream.publish(frame)
+
+    def _conclude(self, passage: _Passage) -> None:
+        error = passage.error
+        if error is None:
+            outcome = "processed"
+        elif isinstance(error, RunInterruptedError):
+            outcome = "dropped"
+        else:
+            passage.stream.report(error)
+            outcome = "invalid" if isinstance(error, ImageError) else "failed"
+        with self._lock:
+            passage.slot.count(outcome)
+
+
+class Entrance:
+    """Where the messages of one stream go in. Any thread may use it."""
+
+    def __init__(self, queue: FairQueue, slot: StreamSlot, offered: threading.Condition) -> None:
+        self._queue, self._slot, self._offered = queue, slot, offered
+
+    @property
+    def counts(self) -> FrameCounts:
+        """Return what became of the stream's frames so far."""
+        with self._offered:
+            return self._slot.counts
+
+    def put(self, message: Any) -> None:
+        """Offer a message; it takes the place of one that still waits. Returns at once."""
+        with self._offered:
+            self._queue.put(self._slot, message)
+            self._offered.notify()
+
+    def clear(self) -> None:
+        """Drop the message that waits."""
+        with self._offered:
+            self._slot.clear()
+
+
+class _Passage:
+    """The way of one message through the stages; after an error the others are left out."""
+
+    def __init__(self, number: int, slot: StreamSlot, message: Any, stream: Stream) -> None:
+        self.number, self.slot, self.message, self.stream = number, slot, message, stream
+        self.error: Exception | None = None
+
+    def do(self, stage: Callable[[], None]) -> None:
+        """Run a stage and keep its error."""
+        if self.error is None:
+            try:
+                stage()
+            except Exception as error:  # noqa: BLE001 - it is reported, and the next frame has its turn
+                self.error = error
+
+
+class _Stage:
+    """A stage that frames enter in the order of their numbers, a few at a time.
+
+    Args:
+        lock: guards it.
+        capacity: frames that may be in it at a time.
+    """
+
+    def __init__(self, lock: threading.Lock, capacity: int = 1) -> None:
+        self._changed = threading.Condition(lock)
+        self._free = capacity
+        self._waiting = 0
+        self._next_number = 1
+        self._started_s: deque[float] = deque()
+        self._last_s = 0.0
+
+    def enter(self, number: int) -> None:
+        """Wait until it is this frame's turn and there is room."""
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: self._next_number == number and self._free)
+            self._waiting -= 1
+            self._next_number += 1
+            self._free -= 1
+            self._changed.notify_all()
+
+    def leave(self) -> None:
+        """Make room for the next frame, and let one that waits go in first.
+
+        Else the thread that leaves would keep Python's interpreter lock for its next stage, and the accelerator idle.
+        """
+        with self._changed:
+            self._free += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not (self._free and self._waiting), _HANDOVER_S)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Measure what is done in the `with` block, by which `expected_s` estimates."""
+        started_s = time.monotonic()
+        self._started_s.append(started_s)
+        try:
+            yield
+        finally:
+            self._last_s = time.monotonic() - started_s
+            self._started_s.remove(started_s)
+
+    def expected_s(self, now_s: float) -> float:
+        """Return how long it takes until there is room, by the last frame's time; 0 while there is."""
+        return self._started_s[0] + self._last_s - now_s if not self._free and self._started_s else 0.0

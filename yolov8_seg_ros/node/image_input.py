@@ -1,0 +1,227 @@
+"""Subscribe to a camera's images with the reliability that its publishers offer, and count those that get lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.event_handler import (
+    QoSMessageLostInfo,
+    QoSRequestedIncompatibleQoSInfo,
+    SubscriptionEventCallbacks,
+    UnsupportedEventTypeError,
+)
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+
+from yolov8_seg_ros.node.conversions import ImageMessage
+from yolov8_seg_ros.node.steady_timer import create_steady_timer
+from yolov8_seg_ros.node.transport import loss_advice
+
+#: What image_transport appends to a topic for images that are compressed by themselves.
+COMPRESSED_SUFFIX = "/compressed"
+#: An executor held up for a moment finds the images that came meanwhile here; the newest is taken all the same, and the
+#: others are counted, which a queue of one would lose without a word.
+_DEPTH = 10
+#: How often the publishers are looked at with `auto`.
+_FOLLOW_PERIOD_S = 0.5
+_POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
+
+
+class ImageInput:
+    """A subscription that can be opened and closed, and that `auto` renews when publishers come and go.
+
+    A reliable subscription gets nothing from a best-effort publisher; a best-effort one may lose large images. So
+    `auto` is reliable as long as all publishers are.
+
+    Args:
+        node: whose executor calls `on_image`.
+        topic: of the raw images, before remapping.
+        transport: `raw` for Image on the topic, `compressed` for CompressedImage on the topic with /compressed.
+        reliability: `auto`, `reliable` or `best_effort`.
+        on_image: called with each message.
+
+    Attributes:
+        topic: what is subscribed, resolved and remapped.
+        lost: number of images that got lost on their way; none that the queue here dropped is.
+    """
+
+    def __init__(
+        self, node: Node, topic: str, transport: str, reliability: str, on_image: Callable[[ImageMessage], None]
+    ) -> None:
+        self._node = node
+        self._reliability = reliability
+        self._on_image = on_image
+        self._is_compressed = transport == "compressed"
+        self.topic = self._resolved(topic)
+        self._received = 0
+        self._losses = LossWatch()
+        self._subscription: Subscription[Any] | None = None
+        self._policy = ReliabilityPolicy.RELIABLE
+        self._timer = create_steady_timer(node, _FOLLOW_PERIOD_S, self._follow)
+
+    @property
+    def lost(self) -> int:
+        """Return how many images got lost on their way so far."""
+        return self._losses.lost
+
+    def open(self) -> None:
+        """Subscribe, unless that is done."""
+        if self._subscription is None:
+            self._losses.restart(self._received)
+            self._subscribe(self._wanted_policy())
+
+    def close(self) -> None:
+        """Unsubscribe, unless that is done."""
+        if self._subscription is not None:
+            self._unsubscribe()
+            self._node.get_logger().info(f"no longer listening to {self.topic}")
+
+    def destroy(self) -> None:
+        """Unsubscribe for good."""
+        self.close()
+        self._node.destroy_timer(self._timer)
+
+    def why_silent(self) -> str:
+        """Return what a person should know where no images come."""
+        silence, compressed = f"no images on {self.topic}", self.topic + COMPRESSED_SUFFIX
+        if self._offers():
+            if self._policy == ReliabilityPolicy.BEST_EFFORT:
+                return f"{silence}; if its publisher sends any, they get lost: {self._advice()}"
+        elif not self._is_compressed and self._node.count_publishers(compressed):
+            return f"{silence}, but {compressed} has a publisher: set image_transport to compressed"
+        return silence
+
+    def _resolved(self, topic: str) -> str:
+        resolved = self._node.resolve_topic_name(topic)
+        if self._is_compressed and not resolved.endswith(COMPRESSED_SUFFIX):
+            # The suffix follows the remapped topic, as with image_transport; a rule may be for both together.
+            resolved = self._node.resolve_topic_name(resolved + COMPRESSED_SUFFIX)
+        return resolved
+
+    def _follow(self) -> None:
+        wanted = self._wanted_policy()
+        if self._subscription is not None and wanted != self._policy:
+            self._unsubscribe()
+            self._subscribe(wanted)
+
+    def _subscribe(self, policy: ReliabilityPolicy) -> None:
+        self._policy = policy
+        try:
+            self._subscription = self._create(message_lost=self._count_lost)
+        except UnsupportedEventTypeError:
+            self._subscription = self._create()
+            self._node.get_logger().info("this middleware does not count images that get lost")
+        self._node.get_logger().info(f"listening to {self.topic}, {policy.name.lower()}")
+
+    def _unsubscribe(self) -> None:
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def _create(self, **callbacks: Any) -> Subscription[Any]:
+        # The default callback warns of publishers that `auto` gets along with a moment later.
+        if self._reliability == "auto":
+            callbacks["incompatible_qos"] = self._ignore_incompatible_qos
+        return self._node.create_subscription(
+            CompressedImage if self._is_compressed else Image,
+            self.topic,
+            self._take,
+            QoSProfile(depth=_DEPTH, reliability=self._policy),
+            event_callbacks=SubscriptionEventCallbacks(**callbacks),
+        )
+
+    def _ignore_incompatible_qos(self, _event: QoSRequestedIncompatibleQoSInfo) -> None:
+        self._node.get_logger().debug(f"a publisher of {self.topic} is best effort: following it")
+
+    def _wanted_policy(self) -> ReliabilityPolicy:
+        if self._reliability != "auto":
+            return _POLICIES[self._reliability]
+        all_reliable = ReliabilityPolicy.BEST_EFFORT not in self._offers()
+        return ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
+
+    def _offers(self) -> list[ReliabilityPolicy]:
+        return [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
+
+    def _take(self, message: ImageMessage) -> None:
+        self._received += 1
+        self._on_image(message)
+
+    def _count_lost(self, event: QoSMessageLostInfo) -> None:
+        loss = self._losses.add(event.total_count_change, self._received)
+        if loss is not None:
+            self._node.get_logger().warning(f"{loss} images of {self.topic} got lost in transport: {self._advice()}")
+
+    def _advice(self) -> str:
+        if self._policy == ReliabilityPolicy.RELIABLE:
+            return loss_advice("let its publisher keep more images")
+        if ReliabilityPolicy.BEST_EFFORT in self._offers():
+            return loss_advice("make its publisher reliable")
+        return loss_advice("set image_reliability to auto")
+
+
+#: A single lost image is no news: so many, lost ones among them, are looked at together ...
+_MIN_IMAGES = 50
+#: ... and deserve a warning where at least this share of them was lost.
+_MIN_LOST_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How many of how many images got lost."""
+
+    lost: int
+    sent: int
+
+    def __str__(self) -> str:
+        return f"{self.lost} of {self.sent}"
+
+
+class LossWatch:
+    """Count lost images, and return once while listening what deserves a warning.
+
+    It looks at one stretch of images after the other, so that hours without loss do not hide a loss that comes late.
+
+    Attributes:
+        lost: images lost so far.
+    """
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.restart(0)
+
+    def restart(self, received: int) -> None:
+        """Begin to listen anew; the lost ones go on being counted.
+
+        Args:
+            received: images received so far.
+        """
+        self._has_warned = False
+        self._begin_stretch(received)
+
+    def add(self, newly_lost: int, received: int) -> Loss | None:
+        """Count lost images; return what deserves a warning, once.
+
+        Args:
+            newly_lost: images lost since the last call.
+            received: images received so far.
+        """
+        self.lost += newly_lost
+        loss = self._in_stretch(received)
+        if loss.sent < _MIN_IMAGES:
+            return None
+        self._begin_stretch(received)
+        if self._has_warned or loss.lost < _MIN_LOST_SHARE * loss.sent:
+            return None
+        self._has_warned = True
+        return loss
+
+    def _begin_stretch(self, received: int) -> None:
+        self._lost_before, self._received_before = self.lost, received
+
+    def _in_stretch(self, received: int) -> Loss:
+        lost = self.lost - self._lost_before
+        return Loss(lost, lost + received - self._received_before)

@@ -1,0 +1,140 @@
+"""Publish what was found in the images of one camera, each topic only while somebody subscribes to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from yolov8_seg_ros.core.image import ColorImage
+from yolov8_seg_ros.core.instances import MAX_LABELS, Instances
+from yolov8_seg_ros.media.overlay import draw_instance_colors, draw_overlay
+from yolov8_seg_ros.node import conversions
+from yolov8_seg_ros.node.cdr import detections_to_cdr, installed_messages_agree
+
+#: Topics of one camera, after `~/` or `~/NAME/`, in the order in which they are published.
+RESULT_TOPICS = (
+    "detections",
+    "label_info",
+    "instances",
+    "instances_color",
+    "semantic",
+    "overlay",
+    "overlay/compressed",
+)
+_RESULT_QOS = QoSProfile(depth=10)
+#: Reliable, so that subscribers of either kind see it; a slow one is not waited for.
+_VIEW_QOS = QoSProfile(depth=2)
+_LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Publishers:
+    """The topics of one camera's results.
+
+    Args:
+        node: on whose topics.
+        prefix: of the topics: `~/`, or `~/front/` for one of several cameras.
+        class_names: a name for each class.
+        has_track_ids: whether pixels of `instances` are track ids in 16 bits rather than numbers of detections.
+    """
+
+    def __init__(self, node: LifecycleNode, prefix: str, class_names: Sequence[str], has_track_ids: bool) -> None:
+        self._node = node
+        self._class_names = class_names
+        self._has_track_ids = has_track_ids
+        # A publisher that is destroyed must not be used any more by the engine's worker.
+        self._in_use = threading.Lock()
+        self._is_closed = False
+        self._detections_message = self._choose_detections_message()
+        self._labels, self._classes = conversions.LabelCanvas("mono8"), conversions.LabelCanvas("mono8")
+        self._tracks = conversions.LabelCanvas("16UC1")
+        # What needs masks, by topic.
+        self._writers: dict[str, Callable[[Header, ColorImage, Instances], Image | CompressedImage]] = {
+            "instances": self._instances,
+            "instances_color": self._instances_color,
+            "semantic": self._semantic,
+            "overlay": self._overlay,
+            "overlay/compressed": self._compressed_overlay,
+        }
+        if len(class_names) > MAX_LABELS:
+            node.get_logger().warning(
+                f"the model has {len(class_names)} classes, and ~/semantic has room for {MAX_LABELS}: not published"
+            )
+            del self._writers["semantic"]
+        create = node.create_lifecycle_publisher
+        self._detections = create(Detection2DArray, f"{prefix}detections", _RESULT_QOS)
+        self._label_info = create(LabelInfo, f"{prefix}label_info", _LATCHED_QOS)
+        self._images = {name: create(_type_of(name), prefix + name, _qos_of(name)) for name in self._writers}
+
+    def want_masks(self) -> bool:
+        """Return whether anybody subscribes to what is made of masks."""
+        return any(publisher.get_subscription_count() for publisher in self._images.values())
+
+    def publish(self, header: Header, image: ColorImage, instances: Instances) -> None:
+        """Publish the results of one image; nothing once the publishers are closed."""
+        with self._in_use:
+            if self._is_closed:
+                return
+            if self._detections.get_subscription_count():
+                self._detections.publish(self._detections_message(instances, self._class_names, header))
+            # Someone may have subscribed only after the masks were left out: then the next image will do.
+            if instances.masks is not None:
+                for name, publisher in self._images.items():
+                    if publisher.get_subscription_count():
+                        publisher.publish(self._writers[name](header, image, instances))
+
+    def publish_label_info(self, score_threshold: float) -> None:
+        """Publish what the pixel values of the semantic image mean."""
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        self._label_info.publish(conversions.label_info(self._class_names, score_threshold, header))
+
+    def close(self) -> None:
+        """Destroy the publishers, after what is being published."""
+        with self._in_use:
+            self._is_closed = True
+        for publisher in (self._detections, self._label_info, *self._images.values()):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def _choose_detections_message(self) -> Callable[[Instances, Sequence[str], Header], Detection2DArray | bytes]:
+        if installed_messages_agree():
+            return detections_to_cdr
+        self._node.get_logger().warning(
+            "the installed vision_msgs are not those this package was written for: detections take longer to publish"
+        )
+        return conversions.detections_to_msg
+
+    def _instances(self, header: Header, _image: ColorImage, instances: Instances) -> Image:
+        labels = instances.label_image(self._labels.pixels(instances.image_hw))
+        if not self._has_track_ids:
+            return self._labels.message(header)
+        # The labels are in range; `raise`, the default, would need another image's memory to make sure.
+        np.take(instances.track_values(), labels, out=self._tracks.pixels(instances.image_hw), mode="clip")
+        return self._tracks.message(header)
+
+    def _semantic(self, header: Header, _image: ColorImage, instances: Instances) -> Image:
+        instances.semantic_image(self._classes.pixels(instances.image_hw))
+        return self._classes.message(header)
+
+    def _instances_color(self, header: Header, _image: ColorImage, instances: Instances) -> Image:
+        return conversions.bgr_to_msg(draw_instance_colors(instances), header)
+
+    def _overlay(self, header: Header, image: ColorImage, instances: Instances) -> Image:
+        return conversions.bgr_to_msg(draw_overlay(image.to_bgr(), instances, self._class_names), header)
+
+    def _compressed_overlay(self, header: Header, image: ColorImage, instances: Instances) -> CompressedImage:
+        return conversions.bgr_to_jpeg_msg(draw_overlay(image.to_bgr(), instances, self._class_names), header)
+
+
+def _type_of(name: str) -> Any:
+    return CompressedImage if name.endswith("/compressed") else Image
+
+
+def _qos_of(name: str) -> QoSProfile:
+    return _VIEW_QOS if "overlay" in name else _RESULT_QOS
