@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from shared_data import SHARED_FILES, shared_path
+from support.shared_data import SHARED_FILES, shared_path
 
 
 @pytest.hookimpl(tryfirst=True)

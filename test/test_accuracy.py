@@ -7,7 +7,7 @@ from typing import Any
 
 import cv2
 import pytest
-from shared_data import shared_path
+from support.shared_data import shared_path
 
 from yolov8_seg_ros.cli.main import main
 from yolov8_seg_ros.tools.evaluation.ground_truth import read_yolo

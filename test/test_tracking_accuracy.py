@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import pytest
-from shared_data import SHARED_FILES, shared_path
+from support.shared_data import SHARED_FILES, shared_path
 
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.image import ColorImage

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from decoder_cases import Case, random_case
-from native_library import SOURCE_FOLDER, SOURCES, STRICT, build
 from reference import logit
+from support.decoder_cases import Case, random_case
+from support.native_library import SOURCE_FOLDER, SOURCES, STRICT, build
 
 from yolov8_seg_ros.core.native import model_fields, native
 

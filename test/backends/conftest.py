@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 
 import pytest
-from delegates import RESHAPE, build_library
-from tiny_models import write_segmentation_model
+from support.delegates import RESHAPE, build_library
+from support.tiny_models import write_segmentation_model
 
 
 @pytest.fixture(scope="session")

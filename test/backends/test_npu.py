@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from delegates import CONV_2D, RESHAPE, build_library, recorded
+from support.delegates import CONV_2D, RESHAPE, build_library, recorded
 
 from yolov8_seg_ros.backends import delegate, npu_cache
 from yolov8_seg_ros.backends import npu as npu_module

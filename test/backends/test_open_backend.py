@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tiny_models import write_segmentation_model
+from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.backends.open_backend import BACKENDS, open_backend
 from yolov8_seg_ros.errors import BackendError, ModelError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import write_segmentation_model
+from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.backends import sidecar
 from yolov8_seg_ros.backends.open_backend import open_backend
@@ -24,7 +24,7 @@ from yolov8_seg_ros.errors import BackendError, ModelError
 @pytest.fixture
 def stand_in(monkeypatch):
     """Install the stand-in as `stai_mpu`; give what it can be bent through."""
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "stand_ins"))
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "support" / "stand_ins"))
     module = importlib.import_module("stai_mpu")
     bent = replace(module.BENT)
     monkeypatch.setattr(module, "BENT", bent)

@@ -9,8 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
-from tiny_models import Tensor, input_quant, output_quant, write_detection_model, write_model, write_segmentation_model
+from support import tiny_models
+from support.tiny_models import (
+    Tensor,
+    input_quant,
+    output_quant,
+    write_detection_model,
+    write_model,
+    write_segmentation_model,
+)
 
 from yolov8_seg_ros.backends import tflite
 from yolov8_seg_ros.backends.tflite import TfliteBackend, load_runtime

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from shared_data import shared_path
 from support.dataset_damages import LABELS, line_of_labels
+from support.shared_data import shared_path
 from support.tiny_dataset import TRIANGLE, check, content_of, write_dataset
 
 from yolov8_seg_ros.cli.main import main

@@ -16,9 +16,9 @@ import pytest
 pytest.importorskip("rclpy")
 
 from builtin_interfaces.msg import Time
-from ros_bench import DOMAIN_ID
 from sensor_msgs.msg import TimeReference
-from tiny_models import write_segmentation_model
+from support.ros_bench import DOMAIN_ID
+from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.cli.demo_recorder import Recorder
 from yolov8_seg_ros.cli.main import main

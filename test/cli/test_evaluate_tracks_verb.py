@@ -8,7 +8,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from tiny_models import write_segmentation_model
+from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.cli.main import main
 

@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from shared_data import shared_path
+from support.shared_data import shared_path
 from support.tiny_dataset import SQUARE, content_of, write_dataset, write_pair
-from tiny_models import write_segmentation_model
+from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.cli.main import main
 from yolov8_seg_ros.tools.evaluation import run

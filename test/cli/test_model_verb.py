@@ -7,8 +7,8 @@ import hashlib
 import socket
 
 import pytest
-from head_graphs import head_graph
-from tiny_models import append_metadata, write_detection_model, write_segmentation_model
+from support.head_graphs import head_graph
+from support.tiny_models import append_metadata, write_detection_model, write_segmentation_model
 
 from yolov8_seg_ros.cli import model as model_verb
 from yolov8_seg_ros.cli.main import main

@@ -8,8 +8,8 @@ import sys
 from contextlib import closing
 
 import pytest
-from n6_harness import PtyHarness
-from tiny_models import write_segmentation_model
+from support.n6_harness import PtyHarness
+from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.backends.n6 import serial_port
 from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork

@@ -9,8 +9,8 @@ import os
 import cv2
 import numpy as np
 import pytest
-from fakes import make_spec
-from tiny_models import write_detection_model, write_segmentation_model
+from support.fakes import make_spec
+from support.tiny_models import write_detection_model, write_segmentation_model
 
 from yolov8_seg_ros.cli.main import build_parser, main
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from decoder_cases import FLOAT32, SPECS, Outputs, int8, same_size, uint8
-from fakes import make_raw_spec, make_spec, raw_outputs, stored_outputs
 from numpy.typing import NDArray
-from tiny_models import LOW_LOGIT, box_logits, default_head, default_prototypes, default_raw_head
+from support.decoder_cases import FLOAT32, SPECS, Outputs, int8, same_size, uint8
+from support.fakes import make_raw_spec, make_spec, raw_outputs, stored_outputs
+from support.tiny_models import LOW_LOGIT, box_logits, default_head, default_prototypes, default_raw_head
 
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.model_spec import ModelSpec

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import FLOAT32, INT8, INT8_LOGITS, UINT8, make_raw_spec, make_spec, raw_shape
+from support.fakes import FLOAT32, INT8, INT8_LOGITS, UINT8, make_raw_spec, make_spec, raw_shape
 
 from yolov8_seg_ros.core.model_spec import HEAD_PARTS, STRIDES_PX, ModelSpec, TensorSpec, anchor_count
 from yolov8_seg_ros.core.quantization import QuantParams

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from decoder_cases import (
+from numpy.typing import NDArray
+from support.decoder_cases import (
     FLOATS,
     INT8_DECODED,
     PUBLISHED_RAW,
@@ -26,9 +27,8 @@ from decoder_cases import (
     raw,
     same_size,
 )
-from fakes import make_spec
-from native_library import build_shared
-from numpy.typing import NDArray
+from support.fakes import make_spec
+from support.native_library import build_shared
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.image import ColorImage

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from native_library import SOURCES, STRICT, build, build_seg, compiler
+from support.native_library import SOURCES, STRICT, build, build_seg, compiler
 
 #: The C library's functions that may be called: they need no memory and no operating system.
 ALLOWED_CALLS = {"ceil", "floor", "memcpy", "memset", "memmove"}
@@ -59,7 +59,7 @@ def test_no_byte_beyond_its_memory(tmp_path):
         PYTHONMALLOC="malloc",
         PYTHONPATH=os.pathsep.join(map(str, here.parents[1:3])),
     )
-    script = here.parent / "random_outputs.py"
+    script = here.parents[1] / "support" / "random_outputs.py"
     done = subprocess.run([sys.executable, script, path], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.startswith("600 images, ")

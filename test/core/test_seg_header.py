@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from decoder_cases import SPECS, Outputs, likely_outputs
 from numpy.typing import NDArray
+from support.decoder_cases import SPECS, Outputs, likely_outputs
 
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.native import model_fields, native

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from fakes import (
+from support.fakes import (
     FLOAT32,
     UINT8,
     UINT8_LOGITS,
@@ -15,7 +15,7 @@ from fakes import (
     raw_outputs,
     stored_outputs,
 )
-from tiny_models import default_head, default_prototypes, default_raw_head
+from support.tiny_models import default_head, default_prototypes, default_raw_head
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.image import ColorImage, ColorOrder

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from launch.actions import ExecuteProcess
-from launch_run import LAUNCH_FILE, LaunchRun, included
-from ros_bench import DOMAIN_ID
-from test_launch_file import pytestmark  # noqa: F401 - all needs the installed package
-from tiny_models import write_segmentation_model
+from support.launch_run import LAUNCH_FILE, LaunchRun, included, needs_installed_package
+from support.ros_bench import DOMAIN_ID
+from support.tiny_models import write_segmentation_model
 
+pytestmark = needs_installed_package
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 

@@ -7,12 +7,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from launch_run import LAUNCH_FILE, LaunchRun, included
-from ros_bench import DOMAIN_ID
-from test_launch_file import pytestmark  # noqa: F401 - all needs the installed package
+from support.launch_run import LAUNCH_FILE, LaunchRun, included, needs_installed_package
+from support.ros_bench import DOMAIN_ID
 
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
+pytestmark = needs_installed_package
 BRINGUP = """
     from launch import LaunchDescription
     from launch.actions import ExecuteProcess, GroupAction, IncludeLaunchDescription

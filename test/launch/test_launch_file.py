@@ -13,24 +13,21 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from delegates import build_library
-from launch_run import LAUNCH_FILE, PROFILE_VARIABLES, LaunchRun, included
-from ros_bench import DOMAIN_ID
-from tiny_models import write_segmentation_model
+from support.delegates import build_library
+from support.launch_run import (
+    LAUNCH_FILE,
+    PROFILE_VARIABLES,
+    LaunchRun,
+    included,
+    is_installed,
+    needs_installed_package,
+)
+from support.ros_bench import DOMAIN_ID
+from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
-
-def is_installed(package: str) -> bool:
-    try:
-        get_package_prefix(package)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-pytestmark = pytest.mark.skipif(not is_installed("yolov8_seg_ros"), reason="the package is not built and sourced")
+pytestmark = needs_installed_package
 
 
 def launch(arguments: dict[str, object], stop_after_start: int = 0, stop_after_end_of: str = "") -> LaunchRun:

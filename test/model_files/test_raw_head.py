@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
-from head_graphs import HeadGraph, head_graph
-from shared_data import CHECKOUT
-from tiny_models import append_metadata, write_detection_model, write_segmentation_model
+from support.head_graphs import HeadGraph, head_graph
+from support.shared_data import CHECKOUT
+from support.tiny_models import append_metadata, write_detection_model, write_segmentation_model
 
 from yolov8_seg_ros.core.model_spec import STRIDES_PX
 from yolov8_seg_ros.errors import NoDecodedHeadError

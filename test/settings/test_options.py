@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import make_spec
+from support.fakes import make_spec
 
 from yolov8_seg_ros.backends.n6 import N6Options
 from yolov8_seg_ros.backends.npu import NpuOptions

@@ -7,7 +7,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from tiny_models import DEFAULT_SCORE, write_segmentation_model
+from support.tiny_models import DEFAULT_SCORE, write_segmentation_model
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.segmenter import Segmenter

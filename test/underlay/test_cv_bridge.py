@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("cv_bridge.messages", reason="tests the underlay's cv_bridge, not the distribution's")
 
-from bridge_pictures import ENCODINGS, GENERIC, HEIGHT, WIDTH, picture
 from cv_bridge import CvBridge, CvBridgeError, getCvType
 from cv_bridge.encodings import parse_encoding
 from std_msgs.msg import Header
+from support.bridge_pictures import ENCODINGS, GENERIC, HEIGHT, WIDTH, picture
 
 WIDE = [name for name in ENCODINGS if parse_encoding(name).bits > 8]
 BRIDGE = CvBridge()

@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("cv_bridge.messages", reason="tests the underlay's cv_bridge, not the distribution's")
 
 import cv_bridge
-from bridge_pictures import HEIGHT, WIDTH, picture
 from cv_bridge import CvBridge, CvBridgeError
 from sensor_msgs.msg import CompressedImage
+from support.bridge_pictures import HEIGHT, WIDTH, picture
 
 BRIDGE = CvBridge()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
-from n6_harness import EchoNetwork, MemoryHarness
+from support.n6_harness import EchoNetwork, MemoryHarness
 
 from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from n6_harness import EchoNetwork, PtyHarness
-from tiny_models import write_detection_model, write_segmentation_model
+from support.n6_harness import EchoNetwork, PtyHarness
+from support.tiny_models import write_detection_model, write_segmentation_model
 
 from yolov8_seg_ros.backends.n6 import N6Options, serial_port
 from yolov8_seg_ros.backends.n6.backend import WantedModel, choose_network, wanted_model

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from n6_harness import (
+from support.n6_harness import (
     DEADLINE_S,
     SHORT_LIMITS,
     SHORT_PAUSES_S,

@@ -7,16 +7,15 @@ import random
 
 import numpy as np
 import pytest
-from n6_harness import frame
-from n6_lines import MemoryPort, ScriptedPort
-from test_stedgeai import ONE_BYTE, connected
+from support.n6_harness import ONE_BYTE_HEADER, connected, frame
+from support.n6_lines import MemoryPort, ScriptedPort
 
 from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol
 from yolov8_seg_ros.backends.n6.stedgeai_wire import Command, Request, TensorData
 from yolov8_seg_ros.errors import BackendError
 
 NUM_PACKETS = 10_000
-PACKET_BYTES = ONE_BYTE.packet_bytes
+PACKET_BYTES = ONE_BYTE_HEADER.packet_bytes
 
 
 def mutated(rng, packet):
@@ -47,7 +46,7 @@ def requests(rng):
             TensorData(type=0, size=len(data), addr=0, datas=data),
         ]
     )
-    return ONE_BYTE.to_board(message.SerializeToString())
+    return ONE_BYTE_HEADER.to_board(message.SerializeToString())
 
 
 def assert_runs(connection, network, rng):

@@ -9,12 +9,11 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from n6_harness import EchoNetwork, MemoryHarness, frame
-from n6_lines import ScriptedPort
+from support.n6_harness import EchoNetwork, MemoryHarness, connected, frame
+from support.n6_lines import ScriptedPort
 
 from yolov8_seg_ros.backends.n6.simulator.board import BOOT_TEXT
-from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiConnection, StedgeaiProtocol, num_bytes, write_description
-from yolov8_seg_ros.backends.n6.stedgeai_exchange import BoardLog, Exchange, TimeLimits
+from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol, num_bytes, write_description
 from yolov8_seg_ros.backends.n6.stedgeai_wire import (
     GO_AHEAD,
     PACKET_FORMATS,
@@ -30,12 +29,6 @@ from yolov8_seg_ros.errors import BoardError, LinkError
 [ONE_BYTE, TWO_BYTES] = PACKET_FORMATS
 FORMAT_IDS = ["1 byte", "2 bytes"]
 SYNC = {"version": 0x301, "capability": 0, "rtid": 4}
-
-
-def connected(port, first_request_id=1, clock=lambda: 0.0):
-    """Return a connection that takes the board to be in step."""
-    exchange = Exchange(port, itertools.count(first_request_id), TimeLimits(), BoardLog(clock), clock)
-    return StedgeaiConnection(exchange)
 
 
 def answer(**fields):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from shared_data import shared_path
 from support.dataset_damages import DAMAGES, LABEL_DAMAGES
+from support.shared_data import shared_path
 from support.tiny_dataset import check, content_of, write_dataset
 
 from yolov8_seg_ros.tools.dataset.finding import Kind, Severity

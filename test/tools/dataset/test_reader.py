@@ -6,7 +6,7 @@ import os
 import shutil
 
 import pytest
-from shared_data import shared_path
+from support.shared_data import shared_path
 from support.tiny_dataset import DESCRIPTION, SQUARE, write_dataset, write_noise, write_pair
 
 from yolov8_seg_ros.errors import DataSetError

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import make_spec
+from support.fakes import make_spec
 
 from yolov8_seg_ros.errors import EvaluationError
 from yolov8_seg_ros.tools.evaluation.ground_truth import GroundTruth, match_classes

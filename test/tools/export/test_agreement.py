@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import FLOAT32, FakeBackend, make_spec, stored_outputs
+from support.fakes import FLOAT32, FakeBackend, make_spec, stored_outputs
 
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.tools.export.agreement import Agreement, compare

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED_FILES = {
     "256": "models/yolov8n_256_quant_pc_ii_seg_coco-st.tflite",
     "320": "models/yolov8n_320_quant_pc_ii_seg_coco-st.tflite",

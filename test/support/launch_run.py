@@ -8,16 +8,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchDescription, LaunchDescriptionEntity, LaunchService
 from launch.actions import IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler, Shutdown, TimerAction
 from launch.event_handlers import OnProcessExit, OnProcessIO, OnProcessStart
 from launch.events.process import ProcessExited, ProcessIO, ProcessStarted
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from ros_bench import DEADLINE_S
+
+from support.ros_bench import DEADLINE_S
 
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "seg.launch.py"
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+
+def is_installed(package: str) -> bool:
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+needs_installed_package = pytest.mark.skipif(
+    not is_installed("yolov8_seg_ros"), reason="the package is not built and sourced"
+)
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from native_library import build_shared
+from support.native_library import build_shared
 
 SOURCES = Path(__file__).resolve().parent / "delegate_sources"
 #: Builtin operations by their number in TensorFlow Lite's schema.

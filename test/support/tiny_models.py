@@ -16,9 +16,9 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from fakes import LOGIT_STEP, RawLevel
 from numpy.typing import NDArray
 
+from support.fakes import LOGIT_STEP, RawLevel
 from yolov8_seg_ros.core.model_spec import HEAD_PARTS, PROTOTYPE_STRIDE_PX, STRIDES_PX, anchor_count
 from yolov8_seg_ros.core.quantization import QuantParams
 

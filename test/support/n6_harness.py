@@ -7,6 +7,7 @@ A board is behind a pseudo terminal (`PtyHarness`), or behind a line in memory o
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import random
 import threading
@@ -15,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fakes import INT8, make_spec
-from n6_lines import FaultyMemoryLine, FaultyPtyLine, MemoryLine, MemoryPort
 from numpy.typing import NDArray
 
+from support.fakes import INT8, make_spec
+from support.n6_lines import FaultyMemoryLine, FaultyPtyLine, MemoryLine, MemoryPort
 from yolov8_seg_ros.backends.n6.serial_port import SerialPort, Stop, never
 from yolov8_seg_ros.backends.n6.simulator.board import SimulatedBoard
 from yolov8_seg_ros.backends.n6.simulator.line import LineClosed
 from yolov8_seg_ros.backends.n6.simulator.network import SimulatedNetwork
-from yolov8_seg_ros.backends.n6.stedgeai_exchange import TimeLimits
+from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiConnection
+from yolov8_seg_ros.backends.n6.stedgeai_exchange import BoardLog, Exchange, TimeLimits
 from yolov8_seg_ros.backends.n6.stedgeai_wire import PacketFormat
 from yolov8_seg_ros.errors import LinkError
 
@@ -60,6 +62,14 @@ def frame(rng: random.Random, network: EchoNetwork) -> NDArray[np.int8]:
     """Return an input that differs from all others."""
     shape = network.inputs[0].shape
     return np.frombuffer(rng.randbytes(int(np.prod(shape))), np.int8).reshape(shape)
+
+
+def connected(
+    port: SerialPort, first_request_id: int = 1, clock: Callable[[], float] = lambda: 0.0
+) -> StedgeaiConnection:
+    """Return a connection that takes the board to be in step."""
+    exchange = Exchange(port, itertools.count(first_request_id), TimeLimits(), BoardLog(clock), clock)
+    return StedgeaiConnection(exchange)
 
 
 class BoardResetError(Exception):

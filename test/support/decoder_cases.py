@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from fakes import network_input, prototypes_spec, raw_shape
 from numpy.typing import NDArray
 
+from support.fakes import network_input, prototypes_spec, raw_shape
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.model_spec import HEAD_PARTS, STRIDES_PX, ModelSpec, TensorSpec, anchor_count
 from yolov8_seg_ros.core.options import DetectionOptions

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from decoder_cases import random_case
 
+from support.decoder_cases import random_case
 from yolov8_seg_ros.core.native import Decoder, Native
 
 NUM_IMAGES = 600

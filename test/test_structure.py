@@ -1,0 +1,32 @@
+"""Test how the tests themselves are laid out."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+TEST_MODULES = sorted(FOLDER.rglob("test_*.py"))
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return the names of the modules that a file imports, without their packages."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.rpartition(".")[2])
+        elif isinstance(node, ast.Import):
+            names.update(alias.name.rpartition(".")[2] for alias in node.names)
+    return names
+
+
+def test_nothing_imports_a_test_module():
+    tests = {module.stem for module in TEST_MODULES}
+    modules = [path for path in sorted(FOLDER.rglob("*.py")) if path.parent.name != "node"]
+    found = {str(path.relative_to(FOLDER)): names for path in modules if (names := imported_modules(path) & tests)}
+    assert found == {}, "move what two test modules need to test/support"
+
+
+def test_no_two_modules_have_the_same_name():
+    names = [path.stem for path in FOLDER.rglob("*.py") if path.stem not in ("__init__", "conftest")]
+    assert len(names) == len(set(names)), "pytest imports test modules by their bare name"
