@@ -260,9 +260,11 @@ class FailingInterpreter:
         raise RuntimeError("Node number 3 (CONV_2D)\n failed to invoke.")
 
 
-def test_a_network_that_fails_is_told(tmp_path):
+def test_a_network_that_fails_is_reported(tmp_path, monkeypatch):
+    runtime = load_runtime()
+    interpreter = runtime.Interpreter
+    monkeypatch.setattr(runtime, "Interpreter", lambda **options: FailingInterpreter(interpreter(**options)))
     with TfliteBackend(write_segmentation_model(tmp_path / "model.tflite")) as backend:
-        backend._interpreter = FailingInterpreter(backend._interpreter)
         with pytest.raises(BackendError, match=r"the network does not run: Node number 3 \(CONV_2D\) failed to invoke"):
             backend.run(zeros_for(backend))
 
