@@ -264,9 +264,10 @@ def test_a_network_that_fails_is_reported(tmp_path, monkeypatch):
     runtime = load_runtime()
     interpreter = runtime.Interpreter
     monkeypatch.setattr(runtime, "Interpreter", lambda **options: FailingInterpreter(interpreter(**options)))
-    with TfliteBackend(write_segmentation_model(tmp_path / "model.tflite")) as backend:
-        with pytest.raises(BackendError, match=r"the network does not run: Node number 3 \(CONV_2D\) failed to invoke"):
-            backend.run(zeros_for(backend))
+    failure = r"the network does not run: Node number 3 \(CONV_2D\) failed to invoke"
+    path = write_segmentation_model(tmp_path / "model.tflite")
+    with TfliteBackend(path) as backend, pytest.raises(BackendError, match=failure):
+        backend.run(zeros_for(backend))
 
 
 @pytest.fixture
