@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies
+from support.properties import examples
 
 from yolov8_seg_ros.core.association import assign, buffered_iou, covered_fraction, moved_mask_iou
 from yolov8_seg_ros.core.instances import BoxMask
@@ -24,7 +26,8 @@ def best_total(gain):
     )
 
 
-@pytest.mark.parametrize("seed", range(60))
+@examples(60)
+@given(seed=strategies.integers(0, 2**32 - 1))
 def test_the_assignment_has_the_greatest_total(seed):
     rng = np.random.default_rng(seed)
     similarity = rng.random(rng.integers(1, 6, 2), np.float32)

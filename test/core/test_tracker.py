@@ -8,6 +8,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, strategies
+from support.properties import examples
 
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import NO_TRACK, BoxMask, Instances
@@ -212,7 +214,8 @@ def random_stamp(rng, stamp_s):
     return stamp_s + (float(rng.choice(steps)) if rng.random() < 0.2 else float(rng.exponential(0.05)))
 
 
-@pytest.mark.parametrize("seed", range(30))
+@examples(30)
+@given(seed=strategies.integers(0, 2**32 - 1))
 def test_whatever_comes_order_and_number_stay_and_no_id_is_there_twice(seed):
     rng = np.random.default_rng(seed)
     options = TrackerOptions(
@@ -222,7 +225,7 @@ def test_whatever_comes_order_and_number_stay_and_no_id_is_there_twice(seed):
         min_similarity=rng.uniform(0.01, 1),
         double_cover=rng.uniform(0, 1),
         size_weight=rng.uniform(0, 2),
-        camera_motion=bool(rng.integers(2)),
+        camera_motion=rng.random() < 0.2,
     )
     tracker, stamp_s, ended = Tracker(options), 0.0, set()
     image = ColorImage(rng.integers(0, 256, (*IMAGE_HW, 3), np.uint8))

@@ -9,8 +9,10 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies
 from support.n6_harness import EchoNetwork, MemoryHarness, connected, frame
 from support.n6_lines import ScriptedPort
+from support.properties import examples
 
 from yolov8_seg_ros.backends.n6.simulator.board import BOOT_TEXT
 from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol, num_bytes, write_description
@@ -330,18 +332,21 @@ def test_packets_without_an_end_are_given_up():
 
 
 @pytest.mark.parametrize("packets", PACKET_FORMATS, ids=FORMAT_IDS)
-@pytest.mark.parametrize("seed", range(50))
-def test_a_host_that_died_at_any_byte_leaves_no_trace(packets, network, seed):
+@examples(50)
+@given(part=strategies.floats(0, 1), side=strategies.sampled_from(["start", "anywhere", "end"]))
+def test_a_host_that_died_at_any_byte_leaves_no_trace(packets, part, side):
     """Stop a conversation anywhere, within a packet too: the next host gets in step."""
-    rng = random.Random(seed)
     tensor = b"\x08\x00\x10\x80\x18\x18\x00\x22\x80\x18" + bytes(3072)
     run = Request(reqid=9, cmd=Command.RUN, param=1, name=b"echo", opt=1).SerializeToString()
     stream = b"".join(packet for message in (run, tensor, b"\x08\x00\x10\x00") for packet in packets.to_board(message))
-    died_at = rng.choice([rng.randrange(200), rng.randrange(len(stream)), len(stream) - rng.randrange(100)])
+    died_at = {"start": int(200 * part), "anywhere": int(len(stream) * part), "end": len(stream) - int(100 * part)}[
+        side
+    ]
+    network = EchoNetwork()
     with closing(MemoryHarness(network, packets)) as board:
         port = board.open_port(board.port)
         port.write(stream[:died_at], 5.0)
-        assert_runs(StedgeaiProtocol().connect(port), network, rng)
+        assert_runs(StedgeaiProtocol().connect(port), network, random.Random(died_at))
 
 
 def test_a_silent_port_is_reported():
