@@ -44,7 +44,7 @@ def test_the_file_has_a_raw_head():
 
 
 def test_accuracy_on_held_out_scenes(backend):
-    accuracy = measure(backend, held_out_frames(120))
+    accuracy = measure(backend, held_out_frames(60))
     print(accuracy)
     assert accuracy.box >= MIN_BOX_AP
     assert accuracy.mask >= MIN_MASK_AP

@@ -15,7 +15,7 @@ from support.native_library import SOURCE_FOLDER, SOURCES, STRICT, build
 
 from yolov8_seg_ros.core.native import model_fields, native
 
-NUM_CASES = 300
+NUM_CASES = 200
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 #: Where Debian puts the ARM libraries.
 LIBRARIES = "/usr/aarch64-linux-gnu"
@@ -54,16 +54,23 @@ def decoded_by(*command: str | Path, cases: bytes) -> bytes:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory) -> tuple[Path, Path]:
+    """Return the driver for this processor and for the ARM one."""
+    folder = tmp_path_factory.mktemp("programs")
+    options = [*STRICT, f"-I{SOURCE_FOLDER}"]
+    host = build(folder / "host", [DRIVER, *SOURCES], *options)
+    return host, build(folder / "arm", [DRIVER, *SOURCES], *options, cc=COMPILER)
+
+
 @pytest.mark.skipif(
     not (shutil.which(COMPILER) and shutil.which(EMULATOR)),
     reason="apt install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user",
 )
 @pytest.mark.parametrize("dtypes", [["int8", "uint8"], ["int8", "float32"]], ids=["integers", "floats-too"])
-def test_same_bytes(tmp_path, rng, dtypes):
+def test_same_bytes(programs, rng, dtypes):
     cases = b"".join(recorded(random_case(rng, dtypes)) for _ in range(NUM_CASES))
-    options = [*STRICT, f"-I{SOURCE_FOLDER}"]
-    host = build(tmp_path / "host", [DRIVER, *SOURCES], *options)
-    arm = build(tmp_path / "arm", [DRIVER, *SOURCES], *options, cc=COMPILER)
+    host, arm = programs
     expected = decoded_by(host, cases=cases)
     found = decoded_by(EMULATOR, "-L", LIBRARIES, arm, cases=cases)
     assert len(expected) > 1_000_000

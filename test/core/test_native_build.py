@@ -62,4 +62,4 @@ def test_no_byte_beyond_its_memory(tmp_path):
     script = here.parents[1] / "support" / "random_outputs.py"
     done = subprocess.run([sys.executable, script, path], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.startswith("600 images, ")
+    assert done.stdout.startswith("300 images, ")

@@ -10,7 +10,7 @@ import numpy as np
 from support.decoder_cases import random_case
 from yolov8_seg_ros.core.native import Decoder, Native
 
-NUM_IMAGES = 600
+NUM_IMAGES = 300
 
 
 def main() -> None:

@@ -56,9 +56,14 @@ def test_results_are_those_of_the_cpu(serve, tmp_path, dtype, prototypes_first):
         assert "network 'tiny'" in board.info.description
 
 
-@pytest.mark.parametrize("raw_head", [False, True], ids=["as published", "raw head"])
-def test_published_models_give_the_results_of_the_cpu(serve, shared_model, tmp_path, rng, raw_head):
+@pytest.mark.parametrize(
+    ("model_name", "raw_head"),
+    [("st_model_256", True), ("st_model_320", False), ("fish_model", True)],
+    ids=["256 raw", "320 as published", "fish raw"],
+)
+def test_published_models_give_the_results_of_the_cpu(serve, request, model_name, tmp_path, rng, raw_head):
     """The board may hold either form of the file that the user names."""
+    shared_model = request.getfixturevalue(model_name)
     flashed = tmp_path / "flashed.tflite"
     flashed.write_bytes(read_model(shared_model, raw_head)[0].content)
     cpu_backend = open_backend(str(shared_model), "cpu", raw_head=raw_head)

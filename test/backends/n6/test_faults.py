@@ -30,7 +30,7 @@ from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol
 from yolov8_seg_ros.errors import BackendError, RunInterruptedError
 
 #: In memory a round takes milliseconds; a pseudo terminal shows that ports behave as the line in memory does.
-NUM_MEMORY_ROUNDS, NUM_PTY_ROUNDS = 50, 8
+NUM_MEMORY_ROUNDS, NUM_PTY_ROUNDS = 30, 5
 #: These notice nothing by themselves.
 PATIENT_LIMITS = replace(SHORT_LIMITS, answer_s=DEADLINE_S, go_ahead_s=DEADLINE_S, inference_s=DEADLINE_S)
 #: A conversation about one frame of the test's network, both ways.
