@@ -205,6 +205,17 @@ def test_class_names_tell_scores_from_coefficients():
     assert parts_of(spec) == [[0, 2, 1]]
 
 
+def test_class_names_tell_scores_from_boxes():
+    """Both 32 and 64 channels may be boxes; without names, those of the usual 16 bins are."""
+    outputs = [
+        TensorSpec(f"output_{k}_{stride}", raw_shape((64, 64), stride, count, "maps"), INT8)
+        for stride in STRIDES_PX
+        for k, count in enumerate((32, 64, 4))
+    ]
+    assert ModelSpec.from_tensors([INPUT], [*outputs, PROTOTYPES]).box_bins == 16
+    assert ModelSpec.from_tensors([INPUT], [*outputs, PROTOTYPES], ["x"] * 64).box_bins == 8
+
+
 PER_CHANNEL = QuantParams(np.dtype("int8"), 0.0, 0)
 INT16 = QuantParams(np.dtype("int16"), 0.1, 0)
 FLOAT16 = QuantParams(np.dtype("float16"))
@@ -262,6 +273,15 @@ BAD_OUTPUTS = {
     "raw-two-layouts": (
         [*raw_tensors(layout="anchors-first")[:3], *raw_tensors(layout="channels-first")[3:], PROTOTYPES],
         "3 outputs of each of 8 x 8",
+    ),
+    "raw-half-a-bin": (
+        [
+            TensorSpec(f"{part}_{stride}", raw_shape((64, 64), stride, count, "maps"), INT8_LOGITS)
+            for stride in STRIDES_PX
+            for part, count in zip(HEAD_PARTS, (10, 2, 4), strict=True)
+        ]
+        + [PROTOTYPES],
+        "4 x bins channels for the boxes",
     ),
     "raw-one-bin": ([*raw_tensors(box_bins=1), PROTOTYPES], "4 x bins channels for the boxes"),
     "raw-other-coefficients": ([*raw_tensors(num_coefficients=3), PROTOTYPES], "4 for the mask coefficients"),

@@ -166,6 +166,17 @@ def _other_types(graph: HeadGraph) -> None:
     graph.model.subgraphs[0].tensors[graph.raw["scores_16"]].type = schema.TensorType.INT16
 
 
+def _a_scale_for_each_channel(graph: HeadGraph) -> None:
+    quantization = graph.model.subgraphs[0].tensors[graph.raw["coefficients_8"]].quantization
+    quantization.scale, quantization.zeroPoint = [0.08] * 8, [0] * 8
+
+
+def _gain_undone_by_a_tenth_too_much(graph: HeadGraph) -> None:
+    [graph_] = graph.model.subgraphs
+    [last] = [operator for operator in graph_.operators if operator.outputs[0] == graph_.outputs[1]]
+    graph_.tensors[last.inputs[1]].quantization.scale[0] *= 1.1
+
+
 def _gain_not_undone(graph: HeadGraph) -> None:
     graph.model.subgraphs[0].outputs[1] = graph.raw["prototypes"]
 
@@ -218,6 +229,12 @@ REFUSALS: dict[str, tuple[dict, Callable[[HeadGraph], None], str]] = {
         _gain_not_undone,
         "multiplied by 0.25, prototypes by 1, expected the inverse",
     ),
+    "gain undone by a tenth too much": (
+        {"gain": 4.0},
+        _gain_undone_by_a_tenth_too_much,
+        r"multiplied by 0\.25, prototypes by 4\.4, expected the inverse",
+    ),
+    "a scale for each channel": ({}, _a_scale_for_each_channel, "coefficients_8 would have no scale"),
     "huge": ({}, _huge, "more than 67108864 numbers"),
     "a cycle": ({}, _cyclic, "(used before|not yield)"),
     "out of order": ({}, _out_of_order, "used before it is computed"),

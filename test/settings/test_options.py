@@ -49,6 +49,12 @@ def test_each_value_arrives():
     assert segmenter_options(settings, make_spec()) == SegmenterOptions(fit="stretch", detection=detection)
 
 
+def test_zero_and_no_are_values_too():
+    settings = DEFAULTS | {"score_threshold": 0.0, "vote_boxes": False}
+    detection = DetectionOptions(score_threshold=0.0, vote_boxes=False)
+    assert detection_options(settings, make_spec()) == detection
+
+
 def test_ultralytics_sets_what_it_decides_about_and_leaves_the_rest():
     options = segmenter_options(DEFAULTS | {"decoding": "ultralytics", "score_threshold": 0.4}, make_spec())
     assert options == SegmenterOptions(detection=DetectionOptions(score_threshold=0.4)).with_decoding("ultralytics")

@@ -121,10 +121,15 @@ def test_what_follows_a_message_in_its_packet_is_dropped():
     assert board.take(b"\x03\x02cd" + bytes(29)) == b"cd"
 
 
-def test_an_impossible_last_packet_is_refused():
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [(b"\xbf", "0xbf: it announces 63 bytes"), (b"\xa0", "0xa0: it announces 32 bytes")],
+    ids=["too long", "full, which needs another packet"],
+)
+def test_an_impossible_last_packet_is_refused(header, message):
     receiver = HostReceiver(ONE_BYTE)
-    receiver.feed(b"\xbf" + bytes(32))
-    with pytest.raises(PacketError, match="0xbf: it announces 63 bytes"):
+    receiver.feed(header + bytes(32))
+    with pytest.raises(PacketError, match=message):
         receiver.next_message()
     receiver.clear()
     receiver.feed(ONE_BYTE.to_host(b"good"))
@@ -157,8 +162,16 @@ def test_packets_are_recognised_wherever_they_begin(packets, missing):
 @pytest.mark.parametrize("packets", PACKET_FORMATS, ids=FORMAT_IDS)
 @pytest.mark.parametrize(
     "stream",
-    [b"", b"\x20" * 30, b"$GPGGA,123519,4807.038,N\r\n" * 20, b"\xaa" * 500],
-    ids=["none", "few", "gps", "noise"],
+    [
+        b"",
+        b"\x20" * 30,
+        b"$GPGGA,123519,4807.038,N\r\n" * 20,
+        b"\xaa" * 500,
+        # The last packet of a message is never full.
+        (b"\xa0" + bytes(32)) * 10,
+        (b"\x80\x20" + bytes(32)) * 10,
+    ],
+    ids=["none", "few", "gps", "noise", "full last packets", "full last packets of two bytes"],
 )
 def test_what_is_not_packets_is_recognised(packets, stream):
     assert not packets.ends_with_packets(stream, 8)
