@@ -16,7 +16,7 @@ BINDING = "_seg"
 
 
 class BuildNative(build_ext):
-    """Build the C library plainly, so that it serves any Python, and beside it the module that declares it."""
+    """Command that builds the C library plainly, so that it serves any Python, and the module that declares it."""
 
     def get_ext_filename(self, ext_name):
         """Return the library's path, without a tag of this Python's version."""

@@ -1,4 +1,4 @@
-"""Answer each image at once, with messages made beforehand: what remains is the transport.
+"""Publish an answer to each image at once, with messages made beforehand: what remains is the transport.
 
 A process of the benchmarks. It is the plain node that anybody would write, with rclpy's usual executor and nothing done
 about memory, and publishes what somebody listens to.
@@ -26,7 +26,7 @@ from yolov8_seg_ros.node.transport import use_large_image_profile
 
 
 class AnswerAtOnce(Node):
-    """Publish what the segmentation node would, as far as the size of messages goes."""
+    """Node that publishes messages as large as those of the segmentation node."""
 
     def __init__(self, model: str, image: ColorImage) -> None:
         super().__init__("yolov8_seg")

@@ -1,4 +1,4 @@
-"""Publish one picture at a rate: a process of the benchmarks."""
+"""Publish one image at a rate: a process of the benchmarks."""
 
 from __future__ import annotations
 

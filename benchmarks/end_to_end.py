@@ -25,7 +25,7 @@ _DIAGNOSTICS_S = 1.2
 
 @dataclass(frozen=True)
 class Feed:
-    """What the camera shows, and how often.
+    """Images of the camera and their rate.
 
     Attributes:
         picture: path; one of the built-in scene where empty.
@@ -44,7 +44,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Measured:
-    """What came out of one run.
+    """Figures of one run.
 
     Attributes:
         latency_ms: from publishing a frame to the arrival of all its results, of each measured frame that has them.
@@ -74,7 +74,7 @@ class Measured:
 
 
 def answering_node(model: str, feed: Feed) -> tuple[str, ...]:
-    """Give module and arguments of the node that answers at once."""
+    """Return module and arguments of the node that answers at once."""
     size = size_text(feed.image_hw)
     return ("benchmarks.answer_at_once", "--model", model, "--picture", feed.picture, "--size", size)
 
@@ -120,7 +120,7 @@ def measure(node: Sequence[str], outputs: Sequence[str], feed: Feed, profile: bo
 
 
 def _show(environ: dict[str, str], feed: Feed, running: Process) -> float:
-    """Let the camera run; give the processor time that the node took for the measured frames."""
+    """Run the camera; return the processor time that the node took for the measured frames."""
     options = {
         "--picture": feed.picture,
         "--size": size_text(feed.image_hw),

@@ -1,4 +1,4 @@
-"""Take the node's results and note when they come: a process of the benchmarks.
+"""Receive the node's results and record when they arrive: a process of the benchmarks.
 
     python -m benchmarks.listener detections instances
 
@@ -34,7 +34,7 @@ OUTPUTS = {
 
 
 class Listener(Node):
-    """Subscribe to some of the outputs.
+    """Node that subscribes to some of the outputs.
 
     Attributes:
         complete: stamp of the image, and time of the last of its results, in ns, by the number of the frame.

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _percentiles(runs: Sequence[Measured]) -> NDArray[np.floating[Any]]:
-    """Give the 5th, 50th and 95th percentile of all latencies together."""
+    """Return the 5th, 50th and 95th percentile of all latencies together."""
     return np.percentile(np.concatenate([run.latency_ms for run in runs]), [5, 50, 95])
 
 

@@ -93,7 +93,7 @@ def _compare(args: argparse.Namespace, path: Path, segmenter: Segmenter, folder:
 
 
 def _ultralytics(path: Path, spec: ModelSpec, threads: int, folder: Path) -> Callable[..., list[Any]]:
-    """Give Ultralytics' `predict` for one picture, its model loaded, with so many threads."""
+    """Return Ultralytics' `predict` for one image, with its model loaded and this many threads."""
     # Nothing is to be fetched, installed, or left behind.
     os.environ.update(YOLO_AUTOINSTALL="False", YOLO_OFFLINE="True", YOLO_CONFIG_DIR=str(folder))
     import torch
@@ -111,7 +111,7 @@ def _ultralytics(path: Path, spec: ModelSpec, threads: int, folder: Path) -> Cal
 
 
 def _threads_of_interpreters(threads: int) -> Any:
-    """Let any interpreter that is made compute with so many threads: Ultralytics takes all processors but one."""
+    """Set the number of threads of any new interpreter: Ultralytics takes all processors but one."""
     from ai_edge_litert import interpreter
 
     class Interpreter(interpreter.Interpreter):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Make the one picture that all processes of a benchmark use."""
+"""Make the one image that all processes of a benchmark use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SCENE_SEED, _SCENE_SHAPES = 5, 7
 
 
 def picture(path: str, image_hw: tuple[int, int] = IMAGE_HW) -> ColorImage:
-    """Give a file's picture, resized, or where no path is given one of the built-in scene."""
+    """Return the image of a file, resized; one of the built-in scene where no path is given."""
     if not path:
         return ColorImage(SyntheticScene(image_hw, _SCENE_SEED, num_shapes=_SCENE_SHAPES).frame(0).image)
     pixels = cv2.imread(path)
@@ -26,7 +26,7 @@ def picture(path: str, image_hw: tuple[int, int] = IMAGE_HW) -> ColorImage:
 
 
 def absolute_path(path: str) -> str:
-    """Give a picture's path as other processes can use it; empty for the built-in scene."""
+    """Return an image's path as other processes can use it; empty for the built-in scene."""
     return os.path.abspath(path) if path else ""
 
 

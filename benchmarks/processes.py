@@ -20,7 +20,7 @@ _END_S = 10.0
 
 
 def environment(profile: bool) -> dict[str, str]:
-    """Give the environment of all processes of a run: with this package's transport profile, or with none."""
+    """Return the environment of all processes of a run: with this package's transport profile, or with none."""
     prepare_process()
     chosen = dict(os.environ)
     for name in (transport.VARIABLE, transport.OLD_VARIABLE, transport.OPT_OUT_VARIABLE):
@@ -78,13 +78,13 @@ class Process:
         return any(mark in line for line in self._lines)
 
     def last_words(self, mark: str) -> str:
-        """End the process; give what it said after `mark`."""
+        """End the process; return its output after `mark`."""
         self.end()
         self.wait_for(mark, _END_S)
         return next(line for line in self._lines if mark in line).partition(mark)[2]
 
     def end(self) -> None:
-        """Ask the process to end, and make it."""
+        """Terminate the process, and kill it if it does not end."""
         self._running.terminate()
         try:
             self._running.wait(_END_S)
@@ -93,14 +93,14 @@ class Process:
             self._running.wait()
 
     def cpu_s(self) -> float:
-        """Give the processor time that all its threads took."""
+        """Return the processor time that all its threads took."""
         clock = ctypes.c_int()
         if ctypes.CDLL(None).clock_getcpuclockid(self.pid, ctypes.byref(clock)):
             raise SystemExit(f"process {self.pid} has ended")
         return time.clock_gettime(clock.value)
 
     def resident_mib(self) -> float:
-        """Give how much memory it holds, shared segments included."""
+        """Return how much memory it holds, shared segments included."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         resident = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(resident.split()[1]) / 1024

@@ -1,4 +1,4 @@
-"""Stand in for an NPU: a backend that takes its time without the processor, and gives a real result.
+"""Simulate an NPU: a backend that takes its time without the processor, and returns a real result.
 
 Run as a program it is a process of the benchmark: the node with that backend.
 """
@@ -32,7 +32,7 @@ _PR_SET_TIMERSLACK = 29
 
 
 class SleepingNpu(Backend):
-    """Sleep, with the interpreter's lock released, and hand out what the network makes of one picture."""
+    """Backend that sleeps, with the interpreter's lock released, and returns the network's outputs of one image."""
 
     def __init__(self, model: str, image: ColorImage, device_ms: float, is_accelerator: bool) -> None:
         with open_backend(model, "cpu") as backend:
@@ -47,7 +47,7 @@ class SleepingNpu(Backend):
         self._copying_s = 0.0
 
     def run(self, network_input: Tensor) -> Sequence[Tensor]:
-        """Take the device's time; give copies of the outputs."""
+        """Wait as long as the device would; return copies of the outputs."""
         end_s = time.perf_counter() + self._device_s
         # The kernel may let a sleep of this thread last 50 us longer, unless told otherwise.
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)

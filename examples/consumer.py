@@ -19,7 +19,7 @@ QUEUE_SIZE = 10
 
 
 class Consumer(Node):
-    """Print class, score, centre and area of each object."""
+    """Node that prints class, score, centre and area of each object."""
 
     def __init__(self) -> None:
         super().__init__("consumer")

@@ -1,4 +1,4 @@
-"""Give the tests the shared reference data, or skip them where it is absent."""
+"""Define fixtures for the shared reference data; tests are skipped where it is absent."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from support.shared_data import SHARED_FILES, shared_path
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Keep launch_testing, where it is installed, from importing all tests: one that skips itself would skip all."""
+    """Collect modules with pytest's own collector: launch_testing's imports all of them, and one skip skips all."""
     return None if module_path.parent.name == "launch" else pytest.Module.from_parent(parent, path=module_path)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Give the folder of reference data."""
+    """Return the folder of reference data."""
     return shared_path(".")
 
 
 @pytest.fixture(scope="session")
 def st_model_256() -> Path:
-    """Give ST's model of 256x256 pixels, 80 classes."""
+    """Return ST's model of 256x256 pixels, 80 classes."""
     return shared_path(SHARED_FILES["256"])
 
 
 @pytest.fixture(scope="session")
 def st_model_320() -> Path:
-    """Give ST's model of 320x320 pixels, 80 classes."""
+    """Return ST's model of 320x320 pixels, 80 classes."""
     return shared_path(SHARED_FILES["320"])
 
 
 @pytest.fixture(scope="session")
 def fish_model() -> Path:
-    """Give a model of 256x256 pixels and two classes, fish and redfish."""
+    """Return a model of 256x256 pixels and two classes, fish and redfish."""
     return shared_path(SHARED_FILES["fish"])
 
 
 @pytest.fixture(params=sorted(SHARED_FILES))
 def shared_model(request: pytest.FixtureRequest) -> Path:
-    """Give each of the reference models in turn."""
+    """Return each of the reference models in turn."""
     return shared_path(SHARED_FILES[request.param])
 
 
 @pytest.fixture(scope="session")
 def coco_pictures() -> list[Path]:
-    """Give the paths of the COCO validation pictures, by name."""
+    """Return the paths of the COCO validation pictures, by name."""
     return sorted(shared_path("data/coco_val/images").glob("*.jpg"))
 
 
 @pytest.fixture(scope="session")
 def person_bgr() -> NDArray[np.uint8]:
-    """Give a picture of people, uint8 (height, width, 3) in BGR order."""
+    """Return a picture of people, uint8 (height, width, 3) in BGR order."""
     picture = cv2.imread(str(shared_path("data/coco_val/images/000000001000.jpg")))
     assert picture is not None
     return picture
@@ -63,5 +63,5 @@ def person_bgr() -> NDArray[np.uint8]:
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    """Give random numbers that are the same in each run."""
+    """Return random numbers that are the same in each run."""
     return np.random.default_rng(20240901)

@@ -1,4 +1,4 @@
-"""Hold the documented tables against the code, so that neither can drift."""
+"""Compare the documented tables with the code, so that neither can drift."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ README = CHECKOUT / "README.md"
 
 
 def table(path, first_column):
-    """Give the rows below a heading, cells stripped of blanks and back quotes."""
+    """Return the rows below a heading, cells stripped of blanks and back quotes."""
     lines = path.read_text(encoding="utf-8").splitlines()
     start = next(index for index, line in enumerate(lines) if line.startswith(f"| {first_column} |"))
     rows = []

@@ -90,7 +90,7 @@ class _Residual(nn.Module):
 
 
 class _Head(nn.Module):
-    """Compute box logits, class logits and mask coefficients of one level."""
+    """Branches of one level: box logits, class logits and mask coefficients."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

@@ -48,11 +48,11 @@ PREFIX_HOOK = (
 
 
 class SetupError(Exception):
-    """Say in one line what is wrong and what to do."""
+    """Error of one line: what is wrong and what to do."""
 
 
 def main():
-    """Bring .venv up to date; exit status 1 and one line on stderr where that is not possible."""
+    """Update .venv; exit status 1 and one line on stderr where that is not possible."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dev", action="store_true", help="also install what the tests and linters need")
     parser.add_argument("--switch", action="store_true", help="remake a .venv of another Python version")
@@ -74,7 +74,7 @@ def with_lock(work):
 
 
 def set_up(dev, switch):
-    """Do the steps whose sources changed."""
+    """Run the steps whose sources changed."""
     make_environment(switch)
     requirements = UNDERLAY / "requirements.txt"
     step("requirements", [requirements, Path(__file__)], lambda: install_wheels(requirements))
@@ -130,12 +130,12 @@ def make_environment(switch):
 
 
 def is_usable(made):
-    """Tell whether .venv, of which `made` is the record, was not moved and still finds its base Python."""
+    """Return whether .venv, of which `made` is the record, was not moved and still finds its base Python."""
     return made.get("place") == str(VENV) and PYTHON.exists() and works(PYTHON)
 
 
 def works(python):
-    """Tell whether an interpreter starts: the base of a .venv may be gone, a version manager's shim be empty."""
+    """Return whether an interpreter starts: the base of a .venv may be gone, a version manager's shim be empty."""
     return subprocess.call([str(python), "-c", ""], stderr=subprocess.DEVNULL) == 0
 
 
@@ -164,7 +164,7 @@ def check_python():
 
 
 def other_python():
-    """Say how to choose a supported interpreter."""
+    """Return how to choose a supported interpreter."""
     names = ["python{}.{}".format(*version) for version in reversed(SUPPORTED_PYTHON)]
     found = [name for name in names if shutil.which(name) and works(name)]
     return f"try make PYTHON={found[0]}" if found else "install one and name it, make PYTHON=python3.x"
@@ -270,7 +270,7 @@ def clean_environment():
 
 
 def say(text):
-    """Tell the user what goes on."""
+    """Print what is being done."""
     print("setup: " + text, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Give the tests of the backends delegates to load, and each of the runtimes that is installed."""
+"""Define fixtures for the tests of backends: delegates to load, and each runtime that is installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.tiny_models import write_segmentation_model
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
-    """Give a builder of shared libraries that builds each once."""
+    """Return a builder of shared libraries that builds each once."""
     built = {}
     folder = tmp_path_factory.mktemp("delegates")
 
@@ -26,19 +26,19 @@ def library(tmp_path_factory):
 
 @pytest.fixture
 def npu(library):
-    """Give a delegate that runs all of the tiny model."""
+    """Return a delegate that runs all of the tiny model."""
     return library(TAKES=RESHAPE)
 
 
 @pytest.fixture
 def model(tmp_path):
-    """Give a tiny model of two operations."""
+    """Return a tiny model of two operations."""
     return write_segmentation_model(tmp_path / "tiny.tflite", names={0: "cat", 1: "dog"})
 
 
 @pytest.fixture(params=["ai_edge_litert", "tflite_runtime"])
 def runtime(request, monkeypatch):
-    """Give each of the runtimes in turn, as the one that is installed."""
+    """Return each of the runtimes in turn, as the one that is installed."""
     module = pytest.importorskip(f"{request.param}.interpreter")
     for name in ("npu", "tflite"):
         monkeypatch.setattr(importlib.import_module(f"yolov8_seg_ros.backends.{name}"), "load_runtime", lambda: module)
@@ -47,5 +47,5 @@ def runtime(request, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """Keep the tests out of the user's cache folder."""
+    """Point the cache folder to a temporary one."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg_cache"))

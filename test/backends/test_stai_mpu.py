@@ -34,7 +34,7 @@ def stand_in(monkeypatch):
 
 @pytest.fixture
 def graph(tmp_path):
-    """Give a graph that knows no names and has nothing beside it."""
+    """Return a graph that knows no names and has nothing beside it."""
     return write_segmentation_model(tmp_path / "tiny.nb")
 
 

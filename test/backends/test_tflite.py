@@ -248,7 +248,7 @@ def test_a_tensor_whose_name_is_no_text(tmp_path):
 
 
 class FailingInterpreter:
-    """Fails where it is told to, as LiteRT does."""
+    """Interpreter that fails when it is invoked, as LiteRT does."""
 
     def __init__(self, interpreter) -> None:
         self._interpreter = interpreter
@@ -272,7 +272,7 @@ def test_a_network_that_fails_is_reported(tmp_path, monkeypatch):
 
 @pytest.fixture
 def runtimes(monkeypatch):
-    """Let a test decide which runtimes are installed: a module, or what its import raises."""
+    """Return a dictionary of the runtimes that are installed: a module, or what its import raises."""
 
     def install(**installed: types.ModuleType | ImportError) -> None:
         def import_module(name: str) -> types.ModuleType:

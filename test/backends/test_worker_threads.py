@@ -21,7 +21,7 @@ needs_two_processors = pytest.mark.skipif(len(PROCESSORS) < 2, reason="this mach
 
 @contextmanager
 def sleeping_threads(count: int) -> Iterator[list[int]]:
-    """Give the kernel's numbers of threads that wait until the block ends."""
+    """Return the kernel's numbers of threads that wait until the block ends."""
     done = threading.Event()
     threads = [threading.Thread(target=done.wait) for _ in range(count)]
     for thread in threads:
@@ -35,7 +35,7 @@ def sleeping_threads(count: int) -> Iterator[list[int]]:
 
 
 def run_on(processor: int, work: Callable[[], None]) -> None:
-    """Do some work in a thread of its own that runs on one processor."""
+    """Run some work in a thread of its own that runs on one processor."""
 
     def run() -> None:
         os.sched_setaffinity(0, {processor})

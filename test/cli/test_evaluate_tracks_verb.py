@@ -14,7 +14,7 @@ from yolov8_seg_ros.cli.main import main
 
 
 class WithoutTrackeval:
-    """Let the interpreter find no trackeval."""
+    """Finder that hides trackeval from imports."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):

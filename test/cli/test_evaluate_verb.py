@@ -33,13 +33,13 @@ def model(tmp_path):
 
 @pytest.fixture
 def data(tmp_path):
-    """Give a data set of which the model finds the mouse in each picture, its box at IoU 0.75, and no cat."""
+    """Return a data set of which the model finds the mouse in each picture, its box at IoU 0.75, and no cat."""
     return write_dataset(tmp_path / "data", num_valid=4)
 
 
 @pytest.fixture
 def evaluate(model, tmp_path):
-    """Give a function that runs the verb, and gives its exit code."""
+    """Return a function that runs the verb and returns its exit code."""
 
     def run_verb(*arguments, model=model):
         return main(["evaluate", *map(str, arguments), "--model", str(model), "--output", str(tmp_path / "output")])
@@ -52,7 +52,7 @@ def written(tmp_path, name="metrics.json"):
 
 
 def by_hand(folder, kind, truth="ground_truth.json"):
-    """Give pycocotools' own summary of the files in a folder."""
+    """Return pycocotools' own summary of the files in a folder."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(folder / truth))
         evaluation = COCOeval(coco, coco.loadRes(str(folder / "results.json")), kind)
@@ -259,7 +259,7 @@ def test_missing_data_are_told(name, evaluate, tmp_path, capsys):
 
 @pytest.fixture
 def read(monkeypatch):
-    """Give the names of the pictures read for the model; `stop_at` one of them is like Ctrl-C."""
+    """Return the names of the pictures read for the model; `stop_at` one of them is like Ctrl-C."""
 
     class Reader:
         def __init__(self):

@@ -15,7 +15,7 @@ from yolov8_seg_ros.tools.export import environment
 
 @pytest.fixture
 def complete(monkeypatch):
-    """Pretend that the packages are installed."""
+    """Register stand-ins of the packages as installed."""
     monkeypatch.setattr(export, "require_packages", lambda *packages: None)
 
 

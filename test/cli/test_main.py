@@ -18,7 +18,7 @@ from yolov8_seg_ros.errors import BackendError, CommandError, DownloadError, Med
 
 @pytest.fixture
 def failing(monkeypatch):
-    """Give a function that makes a verb raise."""
+    """Return a function that makes a verb raise."""
 
     def fail_with(error):
         def run(_args):

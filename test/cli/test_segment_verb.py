@@ -35,7 +35,7 @@ def pictures(tmp_path):
 
 @pytest.fixture
 def segment(model, tmp_path):
-    """Give a function that runs the verb, and gives its exit code."""
+    """Return a function that runs the verb and returns its exit code."""
 
     def run(*arguments, model=model):
         return main(["segment", *map(str, arguments), "--model", model, "--output", str(tmp_path / "output")])

@@ -47,7 +47,7 @@ def generate_test_description() -> LaunchDescription:
 
 
 class TestRunning(unittest.TestCase):
-    """While all is running."""
+    """Checks while all processes run."""
 
     def setUp(self) -> None:
         self.context = rclpy.Context()
@@ -62,7 +62,7 @@ class TestRunning(unittest.TestCase):
         rclpy.shutdown(context=self.context)
 
     def collect(self, message_type: type, topic: str) -> dict[tuple[int, int], object]:
-        """Keep the messages of a topic by their stamps."""
+        """Record the messages of a topic by their stamps."""
         messages: dict[tuple[int, int], object] = {}
 
         def keep(message) -> None:
@@ -95,7 +95,7 @@ class TestRunning(unittest.TestCase):
 
 @launch_testing.post_shutdown_test()
 class TestShutdown(unittest.TestCase):
-    """After all has been stopped."""
+    """Checks after all processes were stopped."""
 
     def test_both_processes_ended_cleanly(self, proc_info) -> None:
         assert len(list(proc_info)) == 2

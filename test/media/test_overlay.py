@@ -16,7 +16,7 @@ GREY = 100
 
 
 def found(image_hw, *boxes_and_classes, masks: bool = True) -> Instances:
-    """Give one instance for each (left, top, right, bottom, class), whose mask fills its box."""
+    """Return one instance for each (left, top, right, bottom, class), whose mask fills its box."""
     boxes = np.array([row[:4] for row in boxes_and_classes], np.float32).reshape(-1, 4)
     bitmaps = tuple(
         BoxMask((int(left), int(top)), np.ones((int(bottom) - int(top), int(right) - int(left)), np.bool_))

@@ -52,7 +52,7 @@ def video(tmp_path):
 
 
 class FakeCamera:
-    """Stand in for cv2.VideoCapture: a camera of 30 Hz that is unplugged after 60 frames."""
+    """Fake of cv2.VideoCapture: a camera of 30 Hz that is unplugged after 60 frames."""
 
     def __init__(self):
         self.device, self.frames, self.now_s, self.released = None, 60, 0.0, False

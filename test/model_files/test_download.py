@@ -24,7 +24,7 @@ MODEL = PublishedModel("tiny", "tiny.tflite", hashlib.sha256(CONTENT).hexdigest(
 
 @dataclass
 class Behaviour:
-    """What the server does."""
+    """Behaviour of the server."""
 
     content: bytes = CONTENT
     honours_range: bool = True
@@ -37,7 +37,7 @@ class Behaviour:
 
 @pytest.fixture
 def server(monkeypatch):
-    """Give the behaviour of a running server, which the download is directed to."""
+    """Return the behaviour of a running server from which files are downloaded."""
     behaviour = Behaviour()
 
     class Handler(BaseHTTPRequestHandler):

@@ -21,7 +21,7 @@ PUBLISHED = PUBLISHED_MODELS[0]
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
-    """Give empty model folders: own (two), cache, checkout and share, by name."""
+    """Return empty model folders: own (two), cache, checkout and share, by name."""
     names = ("own_a", "own_b", "cache/yolov8_seg_ros", "checkout/models", "share/models")
     made = {name: tmp_path / name for name in names}
     for folder in made.values():

@@ -17,7 +17,7 @@ from yolov8_seg_ros.core.quantization import QuantParams
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a detection lies in the image.
+    """Place of a detection in the image.
 
     Attributes:
         xyxy_px: float32 (4,), image pixels, clipped to the image.

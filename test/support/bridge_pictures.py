@@ -1,4 +1,4 @@
-"""Pictures in every encoding, the same values each time."""
+"""Images in every encoding, the same values each time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 6, 8
 
 
 def picture(encoding: str, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Give the same random values each time, of all sizes that the type has."""
+    """Return the same random values each time, of all sizes that the type has."""
     kind = parse_encoding(encoding)
     shape = (int(height * kind.rows), width) + ((kind.channels,) if kind.channels > 1 else ())
     raw = np.random.default_rng(7).integers(0, 256, (*shape, np.dtype(kind.dtype).itemsize), np.uint8)

@@ -17,7 +17,7 @@ BOX = "1 0.5 0.5 0.2 0.2\n"
 
 @dataclass(frozen=True)
 class Damage:
-    """Hold a way to damage, and what is to be found: kind, file, line, and what its detail says."""
+    """Way to damage a data set, and the expected finding: kind, file, line and words of its detail."""
 
     name: str
     apply: Callable[[Path], object]

@@ -31,7 +31,7 @@ def uint8(scale: float, zero_point: int) -> QuantParams:
 
 @dataclass(frozen=True)
 class Quants:
-    """How the parts of a head and the prototypes are quantized."""
+    """Quantization of the parts of a head and of the prototypes."""
 
     boxes: QuantParams
     scores: QuantParams

@@ -19,7 +19,7 @@ def build_library(folder: Path, source: str = "delegate.c", **definitions: objec
 
 
 def recorded(path: Path) -> list[tuple[str, str]]:
-    """Give what a delegate recorded: the options that it was given, and what it did."""
+    """Return what a delegate recorded: the options that it was given, and what it did."""
     if not path.exists():
         return []
     pairs = (line.partition("=") for line in path.read_text().splitlines())

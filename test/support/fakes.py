@@ -1,4 +1,4 @@
-"""Stand in for models and backends, for tests that need neither a file nor a runtime."""
+"""Define fakes of models and backends, for tests that need neither a file nor a runtime."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _TYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, 
 
 @dataclass(frozen=True)
 class HeadGraphOptions:
-    """What a file looks like.
+    """Options of a file.
 
     Attributes:
         dtype: of all that is computed: int8, uint8 or float32.

@@ -38,7 +38,7 @@ needs_installed_package = pytest.mark.skipif(
 
 @dataclass
 class Started:
-    """What a process was started with."""
+    """Command, environment and parameters of a started process."""
 
     name: str
     pid: int
@@ -62,7 +62,7 @@ class Started:
 
 
 class LaunchRun:
-    """Launch until a condition holds after some event, or until the launch ends by itself.
+    """Launch that runs until a condition holds after some event, or until it ends by itself.
 
     Attributes:
         started: the processes, in order.

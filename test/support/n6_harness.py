@@ -127,7 +127,7 @@ class BoardHarness:
         self.line.close()
 
     def stay_out(self) -> None:
-        """Leave the cable out after the next pull, until `plug_in`."""
+        """Set that the cable stays out after the next pull, until `plug_in`."""
         self._may_plug_in.clear()
 
     def plug_in(self) -> None:
@@ -193,11 +193,11 @@ class PtyHarness(BoardHarness):
         return self._path.is_symlink()
 
     def hold_next_port(self) -> None:
-        """Let another program take the port that the board has after the next pull."""
+        """Occupy the port that the board has after the next pull, as another program would."""
         self._hold_next = True
 
     def let_go_of_port(self) -> None:
-        """Let the other program end."""
+        """Release the port that another program occupied."""
         os.close(self._holder)
 
     def _plug_in(self) -> None:

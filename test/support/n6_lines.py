@@ -166,7 +166,7 @@ class Faulty:
         self.mute = False
 
     def arm(self, after_bytes: int, fault: Callable[[Any], None]) -> None:
-        """Let something happen when the line has carried so many bytes more."""
+        """Set what happens once the line has carried this many bytes more."""
         self._num_left = after_bytes
         self._fault = fault
 

@@ -20,7 +20,7 @@ DOMAIN_ID = 40 + os.getpid() % 40
 
 
 class Bench:
-    """Spin nodes until a condition holds; what is added is destroyed with it."""
+    """Executor that spins nodes until a condition holds; nodes that are added are destroyed with it."""
 
     def __init__(self) -> None:
         self.executor = SingleThreadedExecutor()
@@ -69,5 +69,5 @@ def process(module: str, *arguments: str, **environment: str) -> Iterator[subpro
 
 
 def parameters(**values: object) -> Sequence[str]:
-    """Give the arguments that set parameters."""
+    """Return the arguments that set parameters."""
     return [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]

@@ -19,12 +19,12 @@ SHARED_FILES = {
 
 
 def shared_folder() -> Path:
-    """Give the folder of reference data, whether or not it is there."""
+    """Return the folder of reference data, whether or not it is there."""
     return Path(os.environ.get("YOLOV8_SEG_SHARED") or CHECKOUT.parent / "shared")
 
 
 def shared_path(relative: str) -> Path:
-    """Give a file or folder of the reference data, or skip the test that asks for it."""
+    """Return a file or folder of the reference data, or skip the test that asks for it."""
     path = shared_folder() / relative
     if not path.exists():
         pytest.skip(f"reference data absent: {path} (name the folder in YOLOV8_SEG_SHARED)")

@@ -52,7 +52,7 @@ def encoded(bgr: NDArray[np.uint8], suffix: str) -> bytes:
 
 
 def jpeg_turned_right(bgr: NDArray[np.uint8]) -> bytes:
-    """Give a JPEG whose EXIF data say: turn it by 90 degrees."""
+    """Return a JPEG whose EXIF data demand a turn by 90 degrees."""
     orientation = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     payload = b"Exif\0\0" + orientation
     data = encoded(bgr, ".jpg")
@@ -65,5 +65,5 @@ def check(path: Path) -> list[Finding]:
 
 
 def content_of(root: Path) -> dict[str, bytes]:
-    """Give all files below a folder, to be compared with what they are later."""
+    """Return all files below a folder, to be compared with what they are later."""
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}

@@ -21,7 +21,7 @@ GREY = np.full((48, 64, 3), 128, np.uint8)
 
 @pytest.fixture
 def segmenter(tmp_path):
-    """Give a segmenter that finds one mouse in the middle of whatever it is shown."""
+    """Return a segmenter that finds one mouse in the middle of whatever it is shown."""
     path = write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "mouse"])
     with TfliteBackend(path, num_threads=1) as backend:
         yield Segmenter(backend)
@@ -29,7 +29,7 @@ def segmenter(tmp_path):
 
 @pytest.fixture
 def run(segmenter, tmp_path):
-    """Give a function that segments sources into a folder and gives the folder, the images and the results."""
+    """Return a function that segments sources into a folder; it returns the folder, the images and the results."""
 
     def run_batch(*sources, annotate=True, tracker=None, fps=None):
         output = tmp_path / "output"

@@ -1,4 +1,4 @@
-"""What `make` says before it does anything."""
+"""Test what `make` prints before it does anything."""
 
 import os
 import shutil

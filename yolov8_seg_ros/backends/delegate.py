@@ -23,7 +23,7 @@ _brought_along: dict[Path, frozenset[Path]] = {}
 
 @dataclass(frozen=True)
 class Share:
-    """Tell how much of a graph a delegate runs.
+    """Number of a graph's operations that a delegate runs.
 
     Attributes:
         taken: operations of the model that it has taken.
@@ -82,14 +82,14 @@ def check_library(library: Path) -> None:
 
 
 def library_identity(library: Path) -> str:
-    """Give a text that changes with a loaded delegate's file, or with one of the libraries it brought along."""
+    """Return a text that changes with a loaded delegate's file, or with one of the libraries that it loaded."""
     library = library.resolve()
     files = sorted({library, *_brought_along.get(library, ())})
     return json.dumps([_file_identity(path) for path in files])
 
 
 def share_of_graph(interpreter: Any) -> Share:
-    """Tell what delegates have taken of an interpreter's graph; before its tensors are allocated.
+    """Return which part of an interpreter's graph delegates run; to be called before its tensors are allocated.
 
     Only then is the runtime's own CPU delegate not yet among them.
     """

@@ -40,7 +40,7 @@ _CACHE_OPTIONS = frozenset({"allowed_cache_mode", "cache_file_path"})
 
 @dataclass(frozen=True)
 class NpuOptions:
-    """How the NPU is reached.
+    """Settings of the NPU's delegate.
 
     Attributes:
         delegate: path of the delegate's shared library.
@@ -205,7 +205,7 @@ class _Starter:
 
 
 def _keep_graph(cache: GraphCache, share: Share) -> tuple[str, ...]:
-    """Keep the graph that was just compiled; return a warning where that is not possible."""
+    """Store the graph that was just compiled; return a warning where that is not possible."""
     if share.parts > 1:
         # The delegate knows one file for all of them, and would load one part's graph for another.
         cache.discard()

@@ -1,4 +1,4 @@
-"""Keep the graphs that an NPU's delegate has compiled, so that the next start need not compile them again."""
+"""Store the graphs that an NPU's delegate has compiled, so that the next start need not compile them again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class GraphCache:
 
     @property
     def options(self) -> dict[str, str]:
-        """Give the delegate's options that make it use the cache; none where it cannot be used."""
+        """Return the delegate's options that make it use the cache; none where it cannot be used."""
         if self.is_warm:
             return _cache_options(self.file)
         if self._compiling_folder is not None:

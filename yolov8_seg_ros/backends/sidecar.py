@@ -1,4 +1,4 @@
-"""Find out beside a compiled graph what it does not tell itself: class names, and how its outputs are shaped."""
+"""Read class names and shapes of outputs, which a compiled graph does not contain, from a file beside it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class SideCar:
-    """What is known of a compiled graph from a file beside it.
+    """Facts about a compiled graph from a file beside it.
 
     Attributes:
         class_names: a name for each class; None where they are unknown.

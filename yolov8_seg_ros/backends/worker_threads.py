@@ -26,7 +26,7 @@ class WorkerThreads:
         self._libc = ctypes.CDLL(None)
 
     def make_way(self) -> None:
-        """Keep the threads off the processor that the caller runs on now, if there are enough others."""
+        """Restrict the threads to the processors that the caller does not run on, if there are enough of them."""
         if not self._thread_ids:
             return
         caller_on = self._libc.sched_getcpu()
@@ -45,7 +45,7 @@ class WorkerThreads:
 
 
 def running_threads() -> set[int]:
-    """Give the kernel's numbers of this process's threads that bear the name of the calling one, as new ones do."""
+    """Return the kernel's ids of this process's threads that have the name of the calling one, as new ones do."""
     name = _name_of("thread-self")
     return {int(path.name) for path in _TASKS.iterdir() if _name_of(f"self/task/{path.name}") == name}
 

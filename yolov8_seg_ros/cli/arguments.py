@@ -106,7 +106,7 @@ class _OldOption(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
-        """Keep the value under the setting's name, or say what to do instead."""
+        """Store the value under the setting's name, or raise an error that names the remedy."""
         if self._old.advice:
             line = f"{self._old.name} is gone and has no effect: {with_option_names(self._old.advice)}"
         else:

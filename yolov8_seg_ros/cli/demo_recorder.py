@@ -1,4 +1,4 @@
-"""Keep what the demo's viewer receives: a line, a picture and a video frame for each image, and a page of all."""
+"""Write what the demo's viewer receives: a line, an annotated image and a video frame for each, and a page of all."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Shown:
 
 
 class Recorder:
-    """Write views into a folder; a context manager.
+    """Recorder of views into a folder; a context manager.
 
     Args:
         folder: of the files.

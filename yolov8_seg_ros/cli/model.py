@@ -169,7 +169,7 @@ def run_raw(args: argparse.Namespace) -> int:
 
 
 def describe(spec: ModelSpec) -> list[tuple[str, str]]:
-    """Give the rows of a table that says what a model is."""
+    """Return the rows of a table that says what a model is."""
     height, width = spec.input_hw
     rows, columns, count = spec.prototypes.shape[1:]
     return [

@@ -155,7 +155,7 @@ def run_simulate(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _linked(link: Path | None, target: str) -> Iterator[None]:
-    """Keep a symbolic link to the pseudo terminal while it exists."""
+    """Create a symbolic link to the pseudo terminal; remove it at the end."""
     if link is None:
         yield
         return

@@ -61,7 +61,7 @@ def add_output_argument(parser: argparse.ArgumentParser, default: str) -> None:
 
 @contextmanager
 def output_folder(path: Path) -> Iterator[None]:
-    """Make a folder before the work begins, and remove it again where an error leaves it empty.
+    """Create a folder before the work begins, and remove it again where an error leaves it empty.
 
     Raises:
         CommandError: if it cannot be made.

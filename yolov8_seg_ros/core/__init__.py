@@ -1,1 +1,1 @@
-"""Turn pixels into instances; nothing here knows of ROS."""
+"""Compute instances from pixels; nothing here depends on ROS."""

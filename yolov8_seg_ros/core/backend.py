@@ -60,7 +60,7 @@ class Backend(ABC):
         """
 
     def pause(self) -> None:
-        """Interrupt a run that takes long, and let runs fail until `resume`; from any thread."""
+        """Interrupt a run that takes long; runs fail until `resume`. May be called from any thread."""
         return
 
     def resume(self) -> None:

@@ -75,7 +75,7 @@ class BoxFilter:
         self.velocity_variance += noise * step_s
 
     def correct(self, rows: NDArray[np.intp], xyxy: NDArray[np.float32]) -> None:
-        """Take over what was measured: boxes (m, 4) of the states of these rows, each in them once."""
+        """Correct the states by measurements: boxes (m, 4) of the states of these rows, each in them once."""
         measured = _centre_and_size(xyxy)
         variance, covariance = self.value_variance[rows], self.covariance[rows]
         total = variance + (MEASUREMENT_NOISE * _box_size(measured)) ** 2

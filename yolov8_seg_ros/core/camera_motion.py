@@ -33,7 +33,7 @@ Affine = NDArray[np.float64]
 
 
 class CameraMotion:
-    """Follow corners of the background from one image to the next.
+    """Estimator of the camera's motion, by corners of the background that are followed from image to image.
 
     Source: Lucas and Kanade, An Iterative Image Registration Technique, 1981, in Bouguet's pyramidal form; corners of
     Shi and Tomasi, Good Features to Track, 1994; used for tracking as in Aharon et al., BoT-SORT, 2022.
@@ -43,7 +43,7 @@ class CameraMotion:
         self.forget()
 
     def forget(self) -> None:
-        """Forget the last image."""
+        """Discard the last image."""
         self._gray: NDArray[np.uint8] | None = None
         self._corners: NDArray[np.float32] = np.empty((0, 1, 2), np.float32)
         self._scale = 1.0

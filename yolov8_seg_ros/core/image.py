@@ -1,4 +1,4 @@
-"""Keep an image together with the order of its channels, so that nothing is converted before it must be."""
+"""Define an image with the order of its channels, so that nothing is converted before it must be."""
 
 from __future__ import annotations
 

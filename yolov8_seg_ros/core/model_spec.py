@@ -47,7 +47,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class HeadPart:
-    """Where the boxes, the class scores or the mask coefficients of a level lie in an output.
+    """Place of the boxes, the class scores or the mask coefficients of a level in an output.
 
     Attributes:
         output_index: which output.
@@ -263,7 +263,7 @@ def _check_type(tensor: TensorSpec) -> None:
 
 
 class _Heads:
-    """Find the levels among the outputs that are not the prototypes."""
+    """Search for the levels among the outputs that are not the prototypes."""
 
     def __init__(
         self,

@@ -96,7 +96,7 @@ def native() -> Native:
 
 
 class Decoder:
-    """Find the instances in the outputs of one model. Used by one thread at a time.
+    """Decoder of the outputs of one model into instances. Used by one thread at a time.
 
     The outputs of the last `decode` are needed until its masks are drawn.
 

@@ -22,7 +22,7 @@ def require_choice(name: str, value: str, choices: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class DetectionOptions:
-    """Which instances are kept.
+    """Options of detection: which instances are kept.
 
     Attributes:
         score_threshold: lowest score kept, 0 to 1.
@@ -58,7 +58,7 @@ class DetectionOptions:
 
 @dataclass(frozen=True)
 class SegmenterOptions:
-    """How images are segmented.
+    """Options of segmentation.
 
     Attributes:
         fit: `letterbox` keeps the image's aspect, `stretch` fills the network's input.
@@ -101,7 +101,7 @@ class SegmenterOptions:
 
 @dataclass(frozen=True)
 class TrackerOptions:
-    """How instances are followed from image to image. docs/tracking.md has the figures behind the defaults.
+    """Options of tracking. docs/tracking.md has the figures behind the defaults.
 
     Attributes:
         birth_score: lowest score of an instance that begins a track, 0 to 1; weaker ones only continue tracks.

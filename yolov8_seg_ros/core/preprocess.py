@@ -22,7 +22,7 @@ _MAX_TWO_TAP_FACTOR = 1.5
 
 
 class Preprocessor:
-    """Fill input tensors with images, without new memory. Used by one thread at a time.
+    """Writer of images into input tensors, without new memory. Used by one thread at a time.
 
     Args:
         network_hw: height and width of the network's input, in pixels.
@@ -57,7 +57,7 @@ class Preprocessor:
         return np.full((1, *self._network_hw, 3), border, self._quantized_of_pixel.dtype)
 
     def write_border(self, tensor: Tensor) -> None:
-        """Make all of a tensor border; to be called before an image of another size is written."""
+        """Fill a tensor with the colour of the border; to be called before an image of another size is written."""
         tensor[:] = self._quantized_of_pixel[BORDER_GREY]
 
     def write(self, image: ColorImage, letterbox: Letterbox, tensor: Tensor) -> None:
@@ -97,7 +97,7 @@ def quantized_pixels(quant: QuantParams, pixel_rounding: str = "nearest") -> Ten
 
 
 class AreaResizer:
-    """Resize images so that each new pixel is the mean of the area that it covers.
+    """Resizer by area: each new pixel is the mean of the area that it covers.
 
     An image is halved while it is twice too large: means of means are means. The rest is linear interpolation at
     places where it is the mean, several times faster than OpenCV's area interpolation for odd factors. The memory is

@@ -56,7 +56,7 @@ class Frame:
 
 
 class Segmenter:
-    """Turn images into instances with one backend.
+    """Segmenter of images with one backend.
 
     `segment` runs the three stages in a row. An engine may call them apart, on several frames, so that they overlap;
     each stage is used by one thread at a time.
@@ -87,7 +87,7 @@ class Segmenter:
         return self._frame.times
 
     def set_detection(self, detection: DetectionOptions) -> None:
-        """Keep other instances from the next image on."""
+        """Set which instances are kept from the next image on."""
         self.options = replace(self.options, detection=detection)
 
     def segment(self, image: ColorImage | NDArray[np.uint8], masks: bool = True) -> Instances:

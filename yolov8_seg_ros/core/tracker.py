@@ -1,4 +1,4 @@
-"""Follow instances from image to image: give one object one number."""
+"""Track instances from image to image: one number for one object."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FREE = -1
 
 
 class _Track:
-    """What is known of an object besides its box.
+    """Facts about an object besides its box.
 
     Attributes:
         track_id: its number.
@@ -53,7 +53,7 @@ class _Track:
         self.mask: BoxMask | None = None
 
     def see(self, instances: Instances, row: int, stamp_s: float) -> None:
-        """Take over a detection."""
+        """Update with a detection."""
         class_id = int(instances.class_id[row])
         self.votes[class_id] = self.votes.get(class_id, 0.0) + float(instances.score[row])
         lowest = CLASS_SHARE * sum(self.votes.values())
@@ -64,7 +64,7 @@ class _Track:
 
 
 class Tracker:
-    """Number the objects of a stream of images, so that one object has one number as long as it is seen.
+    """Tracker of the objects of one stream of images: one object has one number for as long as it is seen.
 
     Boxes are predicted by a Kalman filter (`BoxFilter`) to the time of the image, and assigned to the detected ones by
     the greatest total of similarities: the IoU of grown boxes as in C-BIoU, less for boxes of other height, more for

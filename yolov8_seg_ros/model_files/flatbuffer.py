@@ -147,12 +147,12 @@ class Editor:
         self._change(vector.position - 4, content.ljust(4 + _OFFSET_BYTES * vector.length, b"\0"))
 
     def refer_to_text(self, slot: int, text: str) -> None:
-        """Let the field at `slot` refer to a new string."""
+        """Set the field at `slot` to a new string."""
         content = text.encode()
         self._refer(slot, struct.pack("<I", len(content)) + content + b"\0")
 
     def refer_to_int32s(self, slot: int, values: Sequence[int]) -> None:
-        """Let the field at `slot` refer to a new vector of numbers."""
+        """Set the field at `slot` to a new vector of numbers."""
         self._refer(slot, struct.pack(f"<I{len(values)}i", len(values), *values))
 
     def result(self) -> bytes:

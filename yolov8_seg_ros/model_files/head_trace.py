@@ -73,7 +73,7 @@ _ARITHMETIC = (Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.SUM, Op.CONV_2D, Op.FULLY_CONN
 
 
 class HeadTrace:
-    """What becomes of the numbers that a model's head convolutions yield.
+    """Trace of the numbers that a model's head convolutions yield.
 
     Args:
         graph: the model.
@@ -200,7 +200,7 @@ class HeadTrace:
         self._labels.update(zip(operator.outputs, results, strict=True))
 
     def _softmax(self, operator: Operator, labels: Labels) -> Labels:
-        """Take the softmax over the bins of one side of the box for what makes box logits."""
+        """Trace the softmax over the bins of one side of the box for what makes box logits."""
         if not labels.ndim or labels.min() < 0 or labels.max() >= SCORE:
             raise NoDecodedHeadError("the softmax is applied to something else than logits")
         first, bins = labels[..., :1], labels.shape[-1]

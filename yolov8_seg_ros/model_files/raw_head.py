@@ -38,7 +38,7 @@ _TO_CHANNELS_FIRST = (0, 3, 1, 2)
 
 @dataclass(frozen=True)
 class GraphSummary:
-    """What a .tflite file's graph looks like.
+    """Summary of a .tflite file's graph.
 
     Attributes:
         num_operators: how many operators it runs.

@@ -1,4 +1,4 @@
-"""Find models by path or name, and know the published ones."""
+"""Find models by path or name, and list the published ones."""
 
 from __future__ import annotations
 

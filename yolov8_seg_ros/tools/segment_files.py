@@ -82,7 +82,7 @@ class CocoRecorder:
 
 
 class BatchSegmenter:
-    """Segment sources of frames into a folder.
+    """Segmentation of sources of frames into a folder.
 
     Args:
         segmenter: finds the instances.

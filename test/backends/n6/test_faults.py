@@ -1,4 +1,4 @@
-"""Let everything that can happen to a cable happen, at random moments: the backend resumes by itself."""
+"""Test every fault of a cable, at random moments: the backend resumes by itself."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def pty_board(tmp_path, network):
 
 @pytest.fixture
 def told():
-    """Lines that backends have for the log."""
+    """Return the lines that backends wrote to the log."""
     return []
 
 
@@ -110,7 +110,7 @@ def run_until_good(backend, network, rng):
 
 
 def survive(board, backend, network, faults, rng):
-    """Let faults happen amid frames; return why runs failed."""
+    """Cause faults amid frames; return why runs failed."""
     failures = []
     for number, fault in enumerate(faults):
         run_until_good(backend, network, rng)

@@ -68,7 +68,7 @@ def test_the_board_survives_any_packets(board, network):
 
 
 class RecordingPort(MemoryPort):
-    """Keep the answers of a board as packets."""
+    """Recorder of a board's answers as packets."""
 
     def __init__(self, line):
         super().__init__(line)

@@ -78,7 +78,7 @@ def test_the_size_of_headers_is_found_out(packets, size):
 
 
 class CountingLine:
-    """Pass bytes on; keep the packets of both directions and count the go-aheads."""
+    """Line that passes bytes on, records the packets of both directions and counts the go-aheads."""
 
     def __init__(self, line):
         self._line = line

@@ -1,4 +1,4 @@
-"""Stand in for ST's STAI_MPU: the same interface, with LiteRT inside. A `.nb` file for it is a .tflite file.
+"""Simulate ST's STAI_MPU: the same interface, with LiteRT inside. A `.nb` file for it is a .tflite file.
 
 What it tells can be bent through `BENT`, as compiled graphs differ from the models they were made of.
 """
@@ -16,7 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 @dataclass
 class Bent:
-    """What to tell or do otherwise.
+    """Deviations from the usual answers.
 
     Attributes:
         engine: the value of the backend engine.

@@ -36,7 +36,7 @@ def code(compressed: bool):
 
 @pytest.fixture
 def write(tmp_path):
-    """Give a function that writes an annotations file beside its pictures, changed by a function."""
+    """Return a function that writes an annotations file beside its pictures, changed by a function."""
 
     def write_changed(change=lambda content: None, name="instances_all.json"):
         content = copy.deepcopy(CONTENT)

@@ -22,7 +22,7 @@ def shape(left, top, width, height):
 
 
 def truth(*objects):
-    """Give the truth of objects, each as image, category, box, and whether it is not judged."""
+    """Return the truth of objects, each as image, category, box, and whether it is not judged."""
     annotations = [
         {
             "id": number,
@@ -102,7 +102,7 @@ def test_results_and_truth_are_left_as_they_are():
 
 @pytest.fixture
 def matches():
-    """Give three objects, of which two are found, among a false alarm, and one more of the score of a hit."""
+    """Return three objects, of which two are found, among a false alarm, and one more of the score of a hit."""
     return measure(
         truth((1, 0, CAT), (1, 5, MOUSE), (2, 0, CAT)),
         found((1, 0, CAT_IN_PART, 0.9), (2, 5, MOUSE, 0.7), (2, 0, CAT, 0.5), (2, 0, MOUSE, 0.5)),

@@ -24,7 +24,7 @@ def pictures(tmp_path):
 
 @pytest.fixture
 def path(tmp_path, pictures):
-    """Give a file that holds the first two pictures."""
+    """Return a file that holds the first two pictures."""
     path = tmp_path / "progress.jsonl"
     with Progress(path, KEY) as progress:
         for picture in pictures[:2]:

@@ -15,7 +15,7 @@ MOT16 = "1,7,10,20,30,40,1,1,1.0\n1,8,10,20,30,40,1,3,1.0\n3,7,12,20,30,40,1,1,0
 
 @pytest.fixture
 def sequence(tmp_path):
-    """Give a function that writes a sequence of three images."""
+    """Return a function that writes a sequence of three images."""
 
     def write(info=INFO, truth=MOT15):
         for folder in ("img1", "gt"):

@@ -24,7 +24,7 @@ SCALES = {(8, 16): 65535 / 255, (16, 8): 255 / 65535}
 
 
 def convert(image: Image, source_name: str, target_name: str) -> Image:
-    """Give a copy of an image in another encoding.
+    """Return a copy of an image in another encoding.
 
     Args:
         image: (height, width) or (height, width, channels), of the type that `source_name` asks for.

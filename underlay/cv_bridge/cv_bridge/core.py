@@ -18,7 +18,7 @@ DTYPE_OF_DEPTH = {DEPTHS[name]: dtype for name, dtype in DTYPES.items()}
 
 
 class CvBridge:
-    """Convert between OpenCV arrays and image messages.
+    """Converter between OpenCV arrays and image messages.
 
     Attributes:
         cvtype_to_name: name of an OpenCV type, such as 8UC3, by its number.
@@ -33,7 +33,7 @@ class CvBridge:
     numpy_type_to_cvtype: ClassVar = {**DEPTH_OF_DTYPE, **DTYPES}
 
     def imgmsg_to_cv2(self, img_msg: Image, desired_encoding: str = "passthrough") -> NDArray[Any]:
-        """Give the picture of an Image message as an array.
+        """Return the picture of an Image message as an array.
 
         Args:
             img_msg: a sensor_msgs/Image.
@@ -99,22 +99,22 @@ class CvBridge:
         return message
 
     def dtype_with_channels_to_cvtype2(self, dtype: np.dtype[Any], n_channels: int) -> str:
-        """Give the name of an OpenCV type, such as 8UC3."""
+        """Return the name of an OpenCV type, such as 8UC3."""
         return cv_name(np.dtype(dtype), n_channels)
 
     def cvtype2_to_dtype_with_channels(self, cvtype: int) -> tuple[str, int]:
-        """Give NumPy's type name and the number of channels of an OpenCV type number."""
+        """Return NumPy's type name and the number of channels of an OpenCV type number."""
         depth, channels = cvtype & (1 << CHANNEL_SHIFT) - 1, (cvtype >> CHANNEL_SHIFT) + 1
         if depth not in DTYPE_OF_DEPTH:
             raise CvBridgeError(f"{cvtype} is no OpenCV type of {', '.join(DTYPES)}")
         return DTYPE_OF_DEPTH[depth], channels
 
     def encoding_to_cvtype2(self, encoding: str) -> int:
-        """Give the number of the OpenCV type of an encoding, such as cv2.CV_8UC3 for bgr8."""
+        """Return the number of the OpenCV type of an encoding, such as cv2.CV_8UC3 for bgr8."""
         return getCvType(encoding)
 
     def encoding_to_dtype_with_channels(self, encoding: str) -> tuple[str, int]:
-        """Give NumPy's type name and the number of channels of an encoding."""
+        """Return NumPy's type name and the number of channels of an encoding."""
         return self.cvtype2_to_dtype_with_channels(self.encoding_to_cvtype2(encoding))
 
 

@@ -1,4 +1,4 @@
-"""What the encoding names of image messages mean.
+"""Define what the encoding names of image messages mean.
 
 The names are those of sensor_msgs/image_encodings.hpp, and any `<depth>C<channels>` such as 8UC3 or 32FC1.
 """
@@ -41,7 +41,7 @@ GENERIC = re.compile(r"(8U|8S|16U|16S|32S|32F|64F)(?:C([0-9]+))?")
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the pixels of a message lie in memory and what they stand for.
+    """Layout and meaning of the pixels of a message.
 
     Attributes:
         depth: name of OpenCV's depth, such as 8U.
@@ -72,7 +72,7 @@ class Encoding:
 
     @property
     def cv_type(self) -> int:
-        """Number of the OpenCV type, such as cv2.CV_8UC3."""
+        """Return the number of the OpenCV type, such as cv2.CV_8UC3."""
         return DEPTHS[self.depth] + (self.channels - 1 << CHANNEL_SHIFT)
 
 
@@ -96,7 +96,7 @@ NAMED = _named()
 
 @lru_cache(maxsize=256)
 def parse_encoding(name: str) -> Encoding:
-    """Look an encoding up.
+    """Return what an encoding's name means.
 
     Raises:
         CvBridgeError: if there is no such encoding.
@@ -113,7 +113,7 @@ def parse_encoding(name: str) -> Encoding:
 
 
 def getCvType(encoding: str) -> int:  # noqa: N802 (the distribution's name)
-    """Give the number of the OpenCV type of an encoding, such as cv2.CV_8UC3 for bgr8.
+    """Return the number of the OpenCV type of an encoding, such as cv2.CV_8UC3 for bgr8.
 
     Raises:
         CvBridgeError: if there is no such encoding.

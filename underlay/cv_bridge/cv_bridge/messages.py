@@ -16,7 +16,7 @@ DEPTH_OF_DTYPE = {dtype: depth for depth, dtype in DTYPES.items()}
 
 
 def array_from_message(message: Image) -> NDArray[Any]:
-    """Give the pixels of an image message, in this machine's byte order and without the padding of its rows.
+    """Return the pixels of an image message, in this machine's byte order and without the padding of its rows.
 
     Returns:
         (height, width) where a pixel is one value, else (height, width, channels). It shares the message's memory
@@ -37,7 +37,7 @@ def array_from_message(message: Image) -> NDArray[Any]:
 
 
 def _rows(message: Image, encoding: Encoding, itemsize: int) -> int:
-    """Give the number of rows of the array, once all sizes are known to fit."""
+    """Return the number of rows of the array, once all sizes are known to fit."""
     rows = message.height * encoding.rows
     if rows.denominator != 1 or (encoding.rows != 1 and message.width % 2):
         raise CvBridgeError(f"{message.encoding} needs even sizes, got {message.width}x{message.height}")
@@ -55,13 +55,13 @@ def _rows(message: Image, encoding: Encoding, itemsize: int) -> int:
 
 
 def buffer_of(message: Any) -> Any:
-    """Give the data of a message as a buffer, also where a caller stored a list of numbers."""
+    """Return the data of a message as a buffer, also where a caller stored a list of numbers."""
     data = message.data
     return bytes(data) if isinstance(data, list) else data
 
 
 def _nv24_without_padding(message: Image) -> NDArray[np.uint8]:
-    """Take the padding off both planes: a row of colours, two bytes a pixel, takes two steps."""
+    """Remove the padding from both planes: a row of colours, two bytes a pixel, takes two steps."""
     height, width, step = message.height, message.width, message.step
     rows: NDArray[np.uint8] = np.ndarray((3 * height, step), np.uint8, buffer_of(message))
     chroma = rows[height:].reshape(height, 2 * step)[:, : 2 * width]
@@ -69,7 +69,7 @@ def _nv24_without_padding(message: Image) -> NDArray[np.uint8]:
 
 
 def cv_name_of(image: NDArray[Any]) -> str:
-    """Give the name of an array's OpenCV type, such as 8UC3.
+    """Return the name of an array's OpenCV type, such as 8UC3.
 
     Raises:
         CvBridgeError: if it is no image, or has a type which OpenCV does not know.
@@ -80,7 +80,7 @@ def cv_name_of(image: NDArray[Any]) -> str:
 
 
 def cv_name(dtype: np.dtype[Any], channels: int) -> str:
-    """Give the name of an OpenCV type, such as 8UC3.
+    """Return the name of an OpenCV type, such as 8UC3.
 
     Raises:
         CvBridgeError: if OpenCV has no such type.

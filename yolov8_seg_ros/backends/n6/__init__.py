@@ -13,7 +13,7 @@ N6_PROTOCOLS = ("auto", "stedgeai")
 
 @dataclass(frozen=True)
 class N6Options:
-    """Where an STM32N6 board is, and which protocol it speaks.
+    """Port, baud rate and protocol of an STM32N6 board.
 
     Attributes:
         port: path of the serial device; empty: the only ST-LINK that is plugged in.

@@ -112,7 +112,7 @@ class N6Backend(Backend):
         return self._board.call(lambda connection: connection.run(self._network, [network_input]).outputs)
 
     def pause(self) -> None:
-        """End a transfer at once, and let runs fail until `resume`; from any thread."""
+        """End a transfer at once; runs fail until `resume`. May be called from any thread."""
         self._board.pause()
 
     def resume(self) -> None:

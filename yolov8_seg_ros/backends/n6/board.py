@@ -1,4 +1,4 @@
-"""Keep a connection to a board whatever happens to board and cable; for any protocol."""
+"""Restore the connection to a board after faults of board or cable; for any protocol."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ class ReconnectingBoard(Generic[ConnectionT]):
         return result
 
     def pause(self) -> None:
-        """End a call at once, and let calls fail until `resume`; from any thread."""
+        """End a call at once; calls fail until `resume`. May be called from any thread."""
         self._paused.set()
         self._wake()
 

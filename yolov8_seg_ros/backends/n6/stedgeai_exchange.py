@@ -63,7 +63,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TimeLimits:
-    """How long the board may take, in seconds.
+    """Longest durations that are granted to the board, in seconds.
 
     Attributes:
         silence_s: without a byte for so long, the line is taken to be silent.

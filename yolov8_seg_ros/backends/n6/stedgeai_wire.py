@@ -203,7 +203,7 @@ class PacketError(ValueError):
 
 @dataclass(frozen=True)
 class PacketFormat:
-    """How packets look.
+    """Format of packets.
 
     Attributes:
         header_bytes: size of a packet's header, 1 or 2.
@@ -343,7 +343,7 @@ class BoardReceiver:
         self._length: int | None = None
 
     def take(self, packet: bytes) -> bytes | None:
-        """Take one packet; return the message that it completes, or None if another packet is needed.
+        """Add one packet; return the message that it completes, or None if another packet is needed.
 
         What follows the message in its last packet is dropped: each message starts in a new packet.
 

@@ -33,7 +33,7 @@ _MANY = 8
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of an image's file.
+    """Facts about an image's file.
 
     Attributes:
         path: of the file.

@@ -32,7 +32,7 @@ _MANY = 5
 
 @dataclass(frozen=True)
 class Description:
-    """What `data.yaml` says.
+    """Content of a `data.yaml`.
 
     Attributes:
         path: where the file is, or should be.
@@ -52,7 +52,7 @@ class Description:
 
     @property
     def num_classes(self) -> int | None:
-        """The number of classes; None where it is not known."""
+        """Return the number of classes; None where it is not known."""
         return len(self.class_names) or None
 
 
@@ -136,7 +136,7 @@ def _parse(text: str) -> tuple[dict[str, Any], list[tuple[str, int]]]:
 
 
 class _Reading:
-    """Make a description of a parsed `data.yaml`, collecting what is irregular."""
+    """Reading of a parsed `data.yaml`, with what is irregular in it."""
 
     def __init__(
         self, file: Path, content: Mapping[str, Any], lines: Mapping[str, int], findings: list[Finding]

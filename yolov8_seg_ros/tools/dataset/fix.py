@@ -91,7 +91,7 @@ def _check_folder(dataset: DataSet, folder: Path) -> None:
 
 
 class _Selection:
-    """Choose and repair what goes into the copy, and record what is different."""
+    """Contents of a repaired copy, and the differences from the original."""
 
     def __init__(self, dataset: DataSet, facts: Mapping[Path, ImageFacts], drop_unlabelled: bool) -> None:
         self.changes = [
@@ -189,7 +189,7 @@ class _Selection:
         return suffix
 
     def _set_validation_apart(self, splits: dict[str, list[_Entry]]) -> None:
-        """Take the last images by name: those of a video resemble their neighbours, so a random choice would leak."""
+        """Return the last images by name: those of a video resemble their neighbours, so a random choice would leak."""
         entries = splits[TRAIN]
         labelled = [place for place, entry in enumerate(entries) if entry.lines]
         if len(labelled) < 2:

@@ -95,7 +95,7 @@ class LabelFile:
 
     @property
     def objects(self) -> tuple[LabelledObject, ...]:
-        """The objects, each once, without lines that cannot be understood."""
+        """Return the objects, each once, without lines that cannot be understood."""
         first_of_its_text = {line.text: line for line in reversed(self.lines)}
         objects = (line.to_object() for line in self.lines if first_of_its_text[line.text] is line)
         return tuple(found for found in objects if found is not None)
@@ -110,7 +110,7 @@ class BeyondRepairError(ValueError):
 
 
 class _FaultError(Exception):
-    """End the parsing of a line."""
+    """Irregularity at which the parsing of a line ends."""
 
     def __init__(self, kind: Kind, detail: str) -> None:
         super().__init__(detail)

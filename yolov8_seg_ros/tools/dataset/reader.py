@@ -42,7 +42,7 @@ class LabelledImage:
 
     @property
     def label_texts(self) -> set[str]:
-        """The lines of its label file, in no order."""
+        """Return the lines of its label file, in no order."""
         return {line.text for line in self.labels.lines} if self.labels else set()
 
 
@@ -84,13 +84,13 @@ class DataSet:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names by class id, numbered names where the data set gives none."""
+        """Return the names by class id, numbered names where the data set gives none."""
         seen = (line.class_id for image in self.all_images() if image.labels for line in image.labels.lines)
         return self.description.class_names or tuple(map(numbered_class, range(max(seen, default=-1) + 1)))
 
     @property
     def is_one_split(self) -> bool:
-        """Whether training and validation take the same files, as small examples do."""
+        """Return whether training and validation take the same files, as small examples do."""
         train, val = self.splits.get(TRAIN), self.splits.get(VAL)
         return bool(train and val and train.images == val.images and train.images)
 
@@ -195,7 +195,7 @@ def _label_folder(folder: Path) -> Path:
 
 
 class _LabelFinder:
-    """Find label files, also those beside the image or written in other capitals."""
+    """Search for label files, also those beside the image or written in other capitals."""
 
     def __init__(self) -> None:
         self._by_folder: dict[Path, dict[str, Path]] = {}

@@ -67,7 +67,7 @@ class GroundTruth:
 
     @property
     def is_named(self) -> bool:
-        """Whether the classes have names rather than numbers."""
+        """Return whether the classes have names rather than numbers."""
         return any(name != numbered_class(class_id) for class_id, name in self.class_names.items())
 
 

@@ -73,7 +73,7 @@ class Matches:
 
     @property
     def num_objects(self) -> int:
-        """How many objects there are in all images."""
+        """Return the number of objects in all images."""
         return sum(self.objects.values())
 
 
@@ -116,12 +116,12 @@ class ThresholdCurve:
 
     @property
     def best_f1(self) -> float:
-        """The best F1."""
+        """Return the best F1."""
         return float(self.f1.max())
 
     @property
     def best_score(self) -> float:
-        """The lowest score to keep for the best F1: midway between the last one kept and the first one dropped."""
+        """Return the lowest score kept for the best F1: midway between the last one kept and the first one dropped."""
         best = int(np.argmax(self.f1))
         below = self.score[best - 1] if best else 0.0
         return float(below + self.score[best]) / 2
@@ -129,7 +129,7 @@ class ThresholdCurve:
 
 @dataclass(frozen=True)
 class ImageQuality:
-    """How well one image was segmented.
+    """Quality of the results of one image.
 
     Attributes:
         image_id: of the image.

@@ -1,4 +1,4 @@
-"""Keep the results image by image, so that an interrupted run continues where it was: on a board it takes hours."""
+"""Store the results image by image, so that an interrupted run continues where it was: on a board it takes hours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from yolov8_seg_ros.media.coco import CocoResult
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What a model detected in one image.
+    """Results of a model in one image.
 
     Attributes:
         image_hw: height and width in pixels.
@@ -67,7 +67,7 @@ class Progress:
 
     @property
     def count(self) -> int:
-        """The number of images that it has results of."""
+        """Return the number of images that it has results of."""
         return len(self._lines)
 
     def find(self, image: Path) -> ImageResult | None:
@@ -79,7 +79,7 @@ class Progress:
         return ImageResult((height, width), StageTimes(*line["times_ms"]), line["results"])
 
     def add(self, image: Path, result: ImageResult) -> None:
-        """Keep the results of an image.
+        """Store the results of an image.
 
         Raises:
             OSError: if they cannot be written.

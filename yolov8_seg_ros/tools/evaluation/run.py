@@ -43,12 +43,12 @@ class Evaluation:
 
     @property
     def box_truth(self) -> dict[str, Any]:
-        """The ground truth of boxes, as a COCO annotations file."""
+        """Return the ground truth of boxes, as a COCO annotations file."""
         return {"images": self.images, "categories": self.categories, "annotations": self.annotations}
 
     @property
     def mask_truth(self) -> dict[str, Any]:
-        """The ground truth of masks.
+        """Return the ground truth of masks.
 
         An object of which only the box is known becomes a region to ignore (`iscrowd`): it cannot be missed, and
         results inside it count neither for nor against the model.
@@ -59,12 +59,12 @@ class Evaluation:
 
     @property
     def has_boxes_alone(self) -> bool:
-        """Whether of some objects only the box is known."""
+        """Return whether of some objects only the box is known."""
         return any("segmentation" not in annotation for annotation in self.annotations)
 
     @property
     def mean_times_ms(self) -> list[float]:
-        """The mean times of preprocess, inference and postprocess, in milliseconds."""
+        """Return the mean times of preprocess, inference and postprocess, in milliseconds."""
         return [float(mean) for mean in np.mean([astuple(times) for times in self.times], axis=0)]
 
     def add(self, image: AnnotatedImage, result: ImageResult, categories: Mapping[int, int]) -> None:

@@ -74,7 +74,7 @@ class MotSequence:
 
 @dataclass(frozen=True)
 class TrackFigures:
-    """How well tracks agree with the ground truth; IoU of boxes.
+    """Agreement of tracks with the ground truth, by the IoU of boxes.
 
     Source: Luiten et al., HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking, IJCV 2021; Ristani et al.,
     Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking (IDF1), 2016; Bernardin and

@@ -110,7 +110,7 @@ class PtyLine:
                 pass
 
     def close(self) -> None:
-        """Let `read` and `write` raise LineClosed; from any thread."""
+        """Close the line: `read` and `write` raise LineClosed. May be called from any thread."""
         self._closed.set()
 
     def release(self) -> None:
