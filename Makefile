@@ -27,10 +27,10 @@ endif
 .PHONY: help demo test lint docs fuzz bench venv export-env clean tools no_ros always
 
 help: ## say what can be made (this text)
-	@echo 'Usage: make TARGET [PYTHON=python3.12] [MODEL=FILE] [SOURCE=PICTURE, FOLDER or VIDEO]'
+	@echo 'Usage: make TARGET [PYTHON=python3.12] [MODEL=FILE] [SOURCE=IMAGE, FOLDER or VIDEO]'
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(STAMPS)/package ## run image source, node and viewer as processes; write annotated pictures to OUTPUT
+demo: $(STAMPS)/package ## run image source, node and viewer as processes; write annotated images to OUTPUT
 	$(BIN)/yolov8_seg demo $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--source '$(SOURCE)') --output '$(OUTPUT)'
 
 test: lint $(STAMPS)/package ## run what CI runs: linters, type checker, all tests
@@ -56,7 +56,7 @@ docs: tools ## write config/seg.yaml and the tables of settings in README.md and
 	@$(BIN)/python docs/generate.py
 
 bench: $(STAMPS)/package ## measure speed; prints tables
-	$(BIN)/python -m benchmarks $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--picture '$(SOURCE)')
+	$(BIN)/python -m benchmarks $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--image '$(SOURCE)')
 
 venv: tools $(STAMPS)/package ## only set .venv up
 

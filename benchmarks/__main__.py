@@ -14,13 +14,13 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--model", default=SCENE_MODEL, help="path or name of a model (default: %(default)s)")
-    parser.add_argument("--picture", default="", help="of the node's tables; default: one of the built-in scene")
+    parser.add_argument("--image", default="", help="of the node's tables; default: one of the built-in scene")
     args = parser.parse_args()
     model = ["--model", args.model]
     stages.main(model)
     for benchmark in (node, overlap):
         print(flush=True)
-        benchmark.main([*model, "--picture", args.picture])
+        benchmark.main([*model, "--image", args.image])
     print(flush=True)
     tracker.main([])
     return 0

@@ -16,7 +16,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from benchmarks.picture import picture, size_hw
+from benchmarks.images import benchmark_image, size_hw
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.segmenter import Segmenter
@@ -66,11 +66,11 @@ def main() -> int:
     """Run the node."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--picture", default="")
+    parser.add_argument("--image", default="")
     parser.add_argument("--size", type=size_hw, required=True)
     args = parser.parse_args()
     use_large_image_profile()
-    image = picture(args.picture, args.size)
+    image = benchmark_image(args.image, args.size)
     rclpy.init()
     try:
         rclpy.spin(AnswerAtOnce(args.model, image))

@@ -10,7 +10,7 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from benchmarks.picture import picture, size_hw
+from benchmarks.images import benchmark_image, size_hw
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.transport import use_large_image_profile
 
@@ -26,14 +26,14 @@ _LINGER_S = 0.3
 def main() -> int:
     """Publish as many frames as were asked for; `frame_id` is a frame's number."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--picture", default="")
+    parser.add_argument("--image", default="")
     parser.add_argument("--size", type=size_hw, required=True)
     parser.add_argument("--hz", type=float, required=True)
     parser.add_argument("--warm-up", type=int, required=True, help="frames before those that count")
     parser.add_argument("--frames", type=int, required=True)
     args = parser.parse_args()
     use_large_image_profile()
-    message = conversions.bgr_to_msg(picture(args.picture, args.size).pixels, Image().header)
+    message = conversions.bgr_to_msg(benchmark_image(args.image, args.size).pixels, Image().header)
     rclpy.init()
     publisher = Node("camera").create_publisher(Image, "image", _QUEUE)
     while not publisher.get_subscription_count():

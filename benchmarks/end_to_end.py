@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import camera, listener
-from benchmarks.picture import IMAGE_HW, size_text
+from benchmarks.images import IMAGE_HW, size_text
 from benchmarks.processes import Process, environment, process
 
 #: What the segmentation node logs when it is active.
@@ -28,14 +28,14 @@ class Feed:
     """Images of the camera and their rate.
 
     Attributes:
-        picture: path; one of the built-in scene where empty.
+        image: path; one of the built-in scene where empty.
         image_hw: size in which it is published.
         rate_hz: frames a second.
         frames: how many are measured.
         warm_up: how many come before them.
     """
 
-    picture: str = ""
+    image: str = ""
     image_hw: tuple[int, int] = IMAGE_HW
     rate_hz: float = 10.0
     frames: int = 200
@@ -76,7 +76,7 @@ class Measured:
 def answering_node(model: str, feed: Feed) -> tuple[str, ...]:
     """Return module and arguments of the node that answers at once."""
     size = size_text(feed.image_hw)
-    return ("benchmarks.answer_at_once", "--model", model, "--picture", feed.picture, "--size", size)
+    return ("benchmarks.answer_at_once", "--model", model, "--image", feed.image, "--size", size)
 
 
 def measure(node: Sequence[str], outputs: Sequence[str], feed: Feed, profile: bool) -> Measured:
@@ -122,7 +122,7 @@ def measure(node: Sequence[str], outputs: Sequence[str], feed: Feed, profile: bo
 def _show(environ: dict[str, str], feed: Feed, running: Process) -> float:
     """Run the camera; return the processor time that the node took for the measured frames."""
     options = {
-        "--picture": feed.picture,
+        "--image": feed.image,
         "--size": size_text(feed.image_hw),
         "--hz": str(feed.rate_hz),
         "--warm-up": str(feed.warm_up),

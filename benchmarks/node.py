@@ -1,6 +1,6 @@
 """Measure the segmentation node from outside, against the least that any node with this network could take.
 
-    python -m benchmarks.node --model yolov8n_256 --picture FILE
+    python -m benchmarks.node --model yolov8n_256 --image FILE
 
 Camera, node and listener are processes of their own, over DDS, with and without this package's transport profile.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.bare_invoke import BareInvoke, InvokeTimes
 from benchmarks.end_to_end import Feed, Measured, answering_node, measure
-from benchmarks.picture import IMAGE_HW, absolute_path, size_hw, size_text
+from benchmarks.images import IMAGE_HW, absolute_path, size_hw, size_text
 from yolov8_seg_ros.backends.tflite import automatic_threads
 from yolov8_seg_ros.errors import ModelError
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         network = BareInvoke(args.model, args.threads)
     except ModelError as error:
         sys.exit(str(error))
-    feed = Feed(absolute_path(args.picture), args.size, args.hz, args.frames)
+    feed = Feed(absolute_path(args.image), args.size, args.hz, args.frames)
     print(
         f"{args.model}, {args.threads} thread{'s'[: args.threads > 1]}, {size_text(args.size)} at {args.hz:g} Hz,"
         f" {args.frames} images a row; load average {os.getloadavg()[0]:.2f}\n{_COLUMNS}"
@@ -68,7 +68,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=SCENE_MODEL, help="path or name of a model (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="of the network; default: as the node chooses them")
-    parser.add_argument("--picture", default="", help="default: one of the built-in scene")
+    parser.add_argument("--image", default="", help="default: one of the built-in scene")
     parser.add_argument("--size", type=size_hw, default=IMAGE_HW, help="WIDTHxHEIGHT of the image (default: 640x480)")
     parser.add_argument("--hz", type=float, default=10.0, help="images a second (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=200, help="measured a row (default: %(default)s)")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.end_to_end import Feed, Measured, answering_node, measure
-from benchmarks.picture import absolute_path
+from benchmarks.images import absolute_path
 from benchmarks.sleeping_npu import DEVICE_MS
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=SCENE_MODEL)
-    parser.add_argument("--picture", default="", help="default: one of the built-in scene")
+    parser.add_argument("--image", default="", help="default: one of the built-in scene")
     parser.add_argument("--seconds", type=float, default=5.0, help="of a run (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each row, in turns (default: %(default)s)")
     args = parser.parse_args(arguments)
@@ -78,7 +78,7 @@ def _row(
 
 def _measure(args: argparse.Namespace, node: str, rate_hz: float) -> Measured:
     feed = Feed(
-        absolute_path(args.picture),
+        absolute_path(args.image),
         rate_hz=rate_hz,
         frames=round(args.seconds * rate_hz),
         warm_up=round(_WARM_UP_S * rate_hz),
@@ -92,7 +92,7 @@ def _measure(args: argparse.Namespace, node: str, rate_hz: float) -> Measured:
 def _command(model: str, node: str, feed: Feed) -> tuple[str, ...]:
     if node == ANSWERS_AT_ONCE:
         return answering_node(model, feed)
-    sleeping = ("benchmarks.sleeping_npu", "--model", model, "--picture", feed.picture)
+    sleeping = ("benchmarks.sleeping_npu", "--model", model, "--image", feed.image)
     return (*sleeping, "--no-overlap") if node == ONE_BY_ONE else sleeping
 
 

@@ -1,6 +1,6 @@
-"""Compare with Ultralytics' `predict()`: the same file, picture, interpreter and number of threads, taking turns.
+"""Compare with Ultralytics' `predict()`: the same file, image, interpreter and number of threads, taking turns.
 
-    python -m benchmarks.peer --model yolov8n_256 --picture FILE
+    python -m benchmarks.peer --model yolov8n_256 --image FILE
 
 Wants an environment with `ultralytics`, `ai-edge-litert` and this package (see README.md).
 """
@@ -22,7 +22,7 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 
-from benchmarks.picture import picture, size_hw, size_text
+from benchmarks.images import benchmark_image, size_hw, size_text
 from benchmarks.stages import medians_ms
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.backends.tflite import load_runtime, open_interpreter
@@ -55,7 +55,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEFAULT_MODEL, help="path or name of a model (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of LiteRT, OpenCV and Torch (default: %(default)s)")
-    parser.add_argument("--picture", default="", help="default: one of the built-in scene")
+    parser.add_argument("--image", default="", help="default: one of the built-in scene")
     parser.add_argument("--size", type=size_hw, default=(480, 640), help="WIDTHxHEIGHT of it (default: 640x480)")
     parser.add_argument("--runs", type=int, default=200, help="of which the median is given (default: %(default)s)")
     parser.add_argument(
@@ -68,7 +68,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _compare(args: argparse.Namespace, path: Path, segmenter: Segmenter, folder: Path) -> None:
-    pixels = picture(args.picture, args.size).pixels
+    pixels = benchmark_image(args.image, args.size).pixels
     predict = _ultralytics(path, segmenter.spec, args.threads, folder)
     cv2.setNumThreads(args.threads)  # Ultralytics has set it to 1.
     labels = np.empty(args.size, np.uint8)

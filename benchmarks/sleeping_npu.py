@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from rclpy.lifecycle import LifecycleNode
 
-from benchmarks.picture import picture
+from benchmarks.images import benchmark_image
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.backend import Backend, BackendInfo
 from yolov8_seg_ros.core.image import ColorImage
@@ -66,12 +66,12 @@ def main() -> int:
     """Run as one of the benchmark's processes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--picture", default="")
+    parser.add_argument("--image", default="")
     parser.add_argument("--no-overlap", action="store_true", help="one frame at a time, as with a processor")
     args = parser.parse_args()
     prepare_process()
     use_large_image_profile()
-    image = picture(args.picture)
+    image = benchmark_image(args.image)
 
     def opened(**_settings: Any) -> Backend:
         return SleepingNpu(args.model, image, DEVICE_MS, is_accelerator=not args.no_overlap)

@@ -1,6 +1,6 @@
 """Time the stages of the core against the bare `invoke()` of the file as published, in one run.
 
-    python -m benchmarks.stages --model yolov8n_256 --picture street.jpg
+    python -m benchmarks.stages --model yolov8n_256 --image street.jpg
 
 The outputs that are postprocessed are made by hand, so that they hold as many objects as the row says. `segment()` is
 one image through all stages, the network included, with its label image.
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.picture import picture
+from benchmarks.images import benchmark_image
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.backends.tflite import load_runtime, open_interpreter
 from yolov8_seg_ros.core.image import ColorImage
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=SCENE_MODEL, help="path or name of a model (default: %(default)s)")
-    parser.add_argument("--picture", default="", help="for segment(); default: one of the built-in scene")
+    parser.add_argument("--image", default="", help="for segment(); default: one of the built-in scene")
     parser.add_argument("--threads", type=int, default=1, help="of LiteRT and OpenCV (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=200, help="of which the median is given (default: %(default)s)")
     args = parser.parse_args(argv)
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         columns = ("preprocess", "inference", "postprocess", "labels", "segment()", "invoke()", "ratio")
         print(f"{'image':>10} {'objects':>8} {'found':>6} " + " ".join(f"{name:>11}" for name in columns))
         for image_hw in IMAGE_SIZES_HW:
-            pixels = picture(args.picture, image_hw).pixels
+            pixels = benchmark_image(args.image, image_hw).pixels
             for count in OBJECT_COUNTS:
                 print(_row(Segmenter(backend), pixels, count, invoke, args.runs), flush=True)
     return 0

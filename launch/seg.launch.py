@@ -85,7 +85,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "source",
         default_value="none",
-        description="what to publish on image_topic: none, camera, demo, or a picture, folder of pictures or video",
+        description="what to publish on image_topic: none, camera, demo, or an image, folder of images or video",
     ),
     DeclareLaunchArgument("rviz", default_value="false", choices=BOOLEANS, description="show the results in rviz"),
     DeclareLaunchArgument(

@@ -49,16 +49,16 @@ def shared_model(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def coco_pictures() -> list[Path]:
-    """Return the paths of the COCO validation pictures, by name."""
+    """Return the paths of the COCO validation images, by name."""
     return sorted(shared_path("data/coco_val/images").glob("*.jpg"))
 
 
 @pytest.fixture(scope="session")
 def person_bgr() -> NDArray[np.uint8]:
-    """Return a picture of people, uint8 (height, width, 3) in BGR order."""
-    picture = cv2.imread(str(shared_path("data/coco_val/images/000000001000.jpg")))
-    assert picture is not None
-    return picture
+    """Return an image of people, uint8 (height, width, 3) in BGR order."""
+    image = cv2.imread(str(shared_path("data/coco_val/images/000000001000.jpg")))
+    assert image is not None
+    return image
 
 
 @pytest.fixture

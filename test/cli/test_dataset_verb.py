@@ -85,7 +85,7 @@ def test_fix_tells_what_it_did_and_judges_the_copy(path, tmp_path, capsys):
     assert content_of(path.parent) == before
 
 
-def test_dropping_unlabelled_pictures(path, tmp_path):
+def test_dropping_unlabelled_images(path, tmp_path):
     (path.parent / LABELS).unlink()
 
     assert run(path, "--strict", "--fix", tmp_path / "kept") == 1

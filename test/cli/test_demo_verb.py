@@ -44,13 +44,13 @@ def recorded(folder: Path, *views: View) -> Recorder:
     return recorder
 
 
-def pictures(folder: Path) -> list[str]:
+def image_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.jpg"))
 
 
 def test_files_that_differ_in_their_suffix_are_both_kept(tmp_path):
     recorder = recorded(tmp_path, view("a.jpg", 10), view("a.png", 200), view("b.png"))
-    assert pictures(tmp_path) == ["a.jpg", "a_2.jpg", "b.jpg"]
+    assert image_names(tmp_path) == ["a.jpg", "a_2.jpg", "b.jpg"]
     assert cv2.imread(str(tmp_path / "a_2.jpg")).mean() > 190
     assert recorder.count == 3
     assert recorder.summary().startswith("3 annotated images, demo.mp4 and index.html are in")
@@ -58,7 +58,7 @@ def test_files_that_differ_in_their_suffix_are_both_kept(tmp_path):
 
 def test_images_of_a_camera_are_numbered(tmp_path):
     recorded(tmp_path, view(None), view(None))
-    assert pictures(tmp_path) == ["camera_000000.jpg", "camera_000001.jpg"]
+    assert image_names(tmp_path) == ["camera_000000.jpg", "camera_000001.jpg"]
 
 
 def test_the_page_shows_all_images_and_counts_classes(tmp_path):
@@ -101,7 +101,7 @@ def test_a_folder_is_played_once_through(tmp_path):
     model = write_segmentation_model(tmp_path / "tiny.tflite")
     ended = run_demo("--source", images, "--model", model, "--output", tmp_path / "out")
     assert ended.returncode == 0, ended.stderr
-    assert pictures(tmp_path / "out") == ["a.jpg", "b.jpg", "c.jpg"]
+    assert image_names(tmp_path / "out") == ["a.jpg", "b.jpg", "c.jpg"]
     assert "3 annotated images" in ended.stdout
 
 

@@ -33,7 +33,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def data(tmp_path):
-    """Return a data set of which the model finds the mouse in each picture, its box at IoU 0.75, and no cat."""
+    """Return a data set of which the model finds the mouse in each image, its box at IoU 0.75, and no cat."""
     return write_dataset(tmp_path / "data", num_valid=4)
 
 
@@ -218,7 +218,7 @@ def test_no_objects_are_a_result(evaluate, data, tmp_path, capsys):
     assert written(tmp_path)["box"]["AP"] is None
 
 
-def test_bad_pictures_are_told_and_left_out(evaluate, data, tmp_path, capsys):
+def test_bad_images_are_told_and_left_out(evaluate, data, tmp_path, capsys):
     (data.parent / "valid" / "images" / "b1.png").write_bytes(b"words")
 
     assert evaluate(data) == 1
@@ -231,8 +231,8 @@ def test_bad_pictures_are_told_and_left_out(evaluate, data, tmp_path, capsys):
 
 
 def test_nothing_readable_is_told(evaluate, data, tmp_path, capsys):
-    for picture in (data.parent / "valid" / "images").iterdir():
-        picture.write_bytes(b"words")
+    for image in (data.parent / "valid" / "images").iterdir():
+        image.write_bytes(b"words")
     assert evaluate(data) == 1
     assert "error: nothing was evaluated: none of the images can be read" in capsys.readouterr().err
     assert not (tmp_path / "output" / "results.json").exists()
@@ -259,7 +259,7 @@ def test_missing_data_are_told(name, evaluate, tmp_path, capsys):
 
 @pytest.fixture
 def read(monkeypatch):
-    """Return the names of the pictures read for the model; `stop_at` one of them is like Ctrl-C."""
+    """Return the names of the images read for the model; `stop_at` one of them is like Ctrl-C."""
 
     class Reader:
         def __init__(self):

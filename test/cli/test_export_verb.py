@@ -37,15 +37,15 @@ def test_absent_packages_are_reported_with_the_remedy(monkeypatch, tmp_path, cap
 @pytest.mark.parametrize(
     ("weights", "data", "message"),
     [
-        pytest.param("absent.pt", "pictures", "absent.pt': no such file; give a checkpoint", id="no-weights"),
+        pytest.param("absent.pt", "images", "absent.pt': no such file; give a checkpoint", id="no-weights"),
         pytest.param("best.pt", "empty", "empty': no images to calibrate with", id="empty-folder"),
         pytest.param("best.pt", "absent", "absent': no such folder or data.yaml", id="no-folder"),
     ],
 )
 def test_missing_inputs_are_reported_in_one_line(tmp_path, capsys, weights, data, message):
-    for folder in ("pictures", "empty"):
+    for folder in ("images", "empty"):
         (tmp_path / folder).mkdir()
-    cv2.imwrite(str(tmp_path / "pictures" / "1.png"), np.zeros((8, 8, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "images" / "1.png"), np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "best.pt").touch()
     before = sorted(tmp_path.rglob("*"))
 

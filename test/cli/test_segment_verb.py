@@ -25,8 +25,8 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "pictures"
+def images(tmp_path):
+    folder = tmp_path / "images"
     folder.mkdir()
     for name in ("1.png", "2.png", "3.png"):
         cv2.imwrite(str(folder / name), GREY)
@@ -47,8 +47,8 @@ def results(tmp_path):
     return json.loads((tmp_path / "output" / "results.json").read_text())
 
 
-def test_a_folder_is_segmented(segment, pictures, tmp_path, capsys):
-    assert segment(pictures) == 0
+def test_a_folder_is_segmented(segment, images, tmp_path, capsys):
+    assert segment(images) == 0
 
     assert [result["image_id"] for result in results(tmp_path)] == [1, 2, 3]
     told = capsys.readouterr()
@@ -57,14 +57,14 @@ def test_a_folder_is_segmented(segment, pictures, tmp_path, capsys):
     assert "no class names" not in told.err
 
 
-def test_options_reach_the_segmenter(segment, pictures, tmp_path):
-    assert segment(pictures, "--score-threshold", "0.95") == 0
+def test_options_reach_the_segmenter(segment, images, tmp_path):
+    assert segment(images, "--score-threshold", "0.95") == 0
     assert results(tmp_path) == []
 
-    assert segment(pictures, "--classes", "cat") == 0
+    assert segment(images, "--classes", "cat") == 0
     assert results(tmp_path) == []
 
-    assert segment(pictures, "--classes", "cat, mouse", "--fit", "stretch", "--decoding", "ultralytics") == 0
+    assert segment(images, "--classes", "cat, mouse", "--fit", "stretch", "--decoding", "ultralytics") == 0
     assert results(tmp_path)[0]["bbox"] == pytest.approx([24, 16, 48, 32], abs=0.1)
 
 
@@ -88,14 +88,14 @@ def test_every_option_reaches_the_segmenter():
     assert segmenter_options(vars(args), make_spec()) == options
 
 
-@pytest.mark.parametrize("damage", ["cut_short", "no_picture", "empty"])
-def test_a_bad_picture_is_told_and_left_out(damage, segment, pictures, tmp_path, capsys):
+@pytest.mark.parametrize("damage", ["cut_short", "no_image", "empty"])
+def test_a_bad_image_is_told_and_left_out(damage, segment, images, tmp_path, capsys):
     whole = cv2.imencode(".jpg", GREY)[1].tobytes()
-    bad = {"cut_short": whole[: len(whole) // 2], "no_picture": b"words", "empty": b""}[damage]
-    (pictures / "2.png").unlink()
-    (pictures / "2.jpg").write_bytes(bad)
+    bad = {"cut_short": whole[: len(whole) // 2], "no_image": b"words", "empty": b""}[damage]
+    (images / "2.png").unlink()
+    (images / "2.jpg").write_bytes(bad)
 
-    assert segment(pictures, pictures / "2.jpg", pictures / "1.png") == 1
+    assert segment(images, images / "2.jpg", images / "1.png") == 1
 
     told = capsys.readouterr()
     assert told.err.count("skipped: ") == 2
@@ -104,8 +104,8 @@ def test_a_bad_picture_is_told_and_left_out(damage, segment, pictures, tmp_path,
     assert len(results(tmp_path)) == 3
 
 
-def test_nothing_readable_keeps_earlier_results(segment, pictures, tmp_path, capsys):
-    assert segment(pictures) == 0
+def test_nothing_readable_keeps_earlier_results(segment, images, tmp_path, capsys):
+    assert segment(images) == 0
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "a.jpg").write_bytes(b"words")
@@ -119,70 +119,70 @@ def test_nothing_readable_keeps_earlier_results(segment, pictures, tmp_path, cap
 
 
 @pytest.mark.parametrize("name", ["missing.jpg", "0", "demo", "/dev/null", "http://camera/a.jpg", "~nobody/a.jpg"])
-def test_an_input_that_is_none_is_told_before_any_work(name, segment, pictures, tmp_path, capsys):
-    assert segment(pictures, name) == 1
+def test_an_input_that_is_none_is_told_before_any_work(name, segment, images, tmp_path, capsys):
+    assert segment(images, name) == 1
 
     assert f"'{name}': no such file or folder" in capsys.readouterr().err
     assert not (tmp_path / "output").exists()
 
 
-def test_inputs_are_never_overwritten(model, pictures, capsys):
-    before = (pictures / "1.png").read_bytes()
+def test_inputs_are_never_overwritten(model, images, capsys):
+    before = (images / "1.png").read_bytes()
 
-    for given in (pictures, pictures / "1.png"):
-        assert main(["segment", str(given), "--model", model, "--output", str(pictures)]) == 1
+    for given in (images, images / "1.png"):
+        assert main(["segment", str(given), "--model", model, "--output", str(images)]) == 1
         assert "give another folder" in capsys.readouterr().err
 
-    assert (pictures / "1.png").read_bytes() == before
-    assert not (pictures / "results.json").exists()
+    assert (images / "1.png").read_bytes() == before
+    assert not (images / "results.json").exists()
 
 
-def test_the_target_of_a_linked_input_is_never_overwritten(segment, pictures, tmp_path, capsys):
+def test_the_target_of_a_linked_input_is_never_overwritten(segment, images, tmp_path, capsys):
     output = tmp_path / "output"
     output.mkdir()
     original = output / "1.png"
-    (pictures / "1.png").rename(original)
-    (pictures / "1.png").symlink_to(original)
+    (images / "1.png").rename(original)
+    (images / "1.png").symlink_to(original)
     before = original.read_bytes()
 
-    for given in (pictures, pictures / "1.png"):
+    for given in (images, images / "1.png"):
         assert segment(given) == 1
         assert "give another folder" in capsys.readouterr().err
     assert original.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["x" * 251 + ".png", "ü" * 125 + ".png"], ids=["ascii", "utf-8"])
-def test_the_longest_names_are_written(name, segment, pictures, tmp_path):
-    (pictures / "1.png").rename(pictures / name)
-    (pictures / "more").mkdir()
-    (pictures / "more" / name).write_bytes((pictures / "2.png").read_bytes())
+def test_the_longest_names_are_written(name, segment, images, tmp_path):
+    (images / "1.png").rename(images / name)
+    (images / "more").mkdir()
+    (images / "more" / name).write_bytes((images / "2.png").read_bytes())
 
-    assert segment(pictures, pictures / "more") == 0
+    assert segment(images, images / "more") == 0
 
     images = json.loads((tmp_path / "output" / "images.json").read_text())["images"]
     assert len(images) == 4
     assert all((tmp_path / "output" / image["file_name"]).is_file() for image in images)
 
 
-def test_an_error_on_the_way_keeps_what_was_found(segment, pictures, tmp_path, capsys):
+def test_an_error_on_the_way_keeps_what_was_found(segment, images, tmp_path, capsys):
     # An image cannot take the place of a folder.
     (tmp_path / "output" / "2.png" / "mine").mkdir(parents=True)
 
-    assert segment(pictures) == 1
+    assert segment(images) == 1
 
     assert "output/2.png" in capsys.readouterr().err
     assert [result["image_id"] for result in results(tmp_path)] == [1, 2]
 
 
 @pytest.mark.parametrize("damage", ["pipe", "device"])
-def test_what_never_ends_is_left_out(damage, segment, pictures, capsys):
-    (pictures / "2.png").unlink()
+def test_what_never_ends_is_left_out(damage, segment, images, capsys):
+    (images / "2.png").unlink()
     if damage == "pipe":
-        os.mkfifo(pictures / "2.png")
+        os.mkfifo(images / "2.png")
     else:
-        (pictures / "2.png").symlink_to("/dev/zero")
+        (images / "2.png").symlink_to("/dev/zero")
 
-    assert segment(pictures) == 1
+    assert segment(images) == 1
 
     told = capsys.readouterr()
     assert "2.png: cannot be read: not a regular file" in told.err
@@ -190,10 +190,10 @@ def test_what_never_ends_is_left_out(damage, segment, pictures, capsys):
 
 
 @pytest.mark.parametrize("name", ["caf\udce9.png", "a\x1b[2Jb.png", "a\nb.png"], ids=["no-utf-8", "escape", "line"])
-def test_names_are_fit_to_be_printed(name, segment, pictures, tmp_path, capsys):
-    (pictures / name).write_bytes(b"words")
+def test_names_are_fit_to_be_printed(name, segment, images, tmp_path, capsys):
+    (images / name).write_bytes(b"words")
 
-    assert segment(pictures) == 1
+    assert segment(images) == 1
 
     told = capsys.readouterr().err
     assert told.count("\n") == 1
@@ -201,21 +201,21 @@ def test_names_are_fit_to_be_printed(name, segment, pictures, tmp_path, capsys):
     assert "\x1b" not in told
 
 
-def test_a_class_name_that_opencv_cannot_draw(segment, pictures, tmp_path):
+def test_a_class_name_that_opencv_cannot_draw(segment, images, tmp_path):
     model = write_segmentation_model(tmp_path / "odd.tflite", names=["cat", "mouse \ud83d"])
-    assert segment(pictures, model=str(model)) == 0
+    assert segment(images, model=str(model)) == 0
 
 
-def test_subfolders_and_files_of_earlier_runs_are_mentioned(segment, pictures, tmp_path, capsys):
-    (pictures / "more").mkdir()
-    assert segment(pictures) == 0
+def test_subfolders_and_files_of_earlier_runs_are_mentioned(segment, images, tmp_path, capsys):
+    (images / "more").mkdir()
+    assert segment(images) == 0
     assert "its 1 subfolders are not read" in capsys.readouterr().err
-    assert segment(pictures / "1.png") == 0
+    assert segment(images / "1.png") == 0
     assert "output has files already" in capsys.readouterr().err
 
 
-def test_a_failure_leaves_no_empty_folder(segment, pictures, tmp_path):
-    assert segment(pictures, model="nothere") == 1
+def test_a_failure_leaves_no_empty_folder(segment, images, tmp_path):
+    assert segment(images, model="nothere") == 1
     assert not (tmp_path / "output").exists()
 
 
@@ -224,13 +224,13 @@ def test_a_failure_leaves_no_empty_folder(segment, pictures, tmp_path):
     [("", "--output: expected a folder, got ''"), ("file", "'file' cannot be made a folder: it is a file; give")],
     ids=["empty", "a-file"],
 )
-def test_a_wrong_output_is_reported_in_one_line(output, message, model, pictures, monkeypatch, tmp_path, capsys):
+def test_a_wrong_output_is_reported_in_one_line(output, message, model, images, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     before = sorted(tmp_path.iterdir())
 
     with contextlib.suppress(SystemExit):
-        assert main(["segment", str(pictures), "--model", model, "--output", output]) == 1
+        assert main(["segment", str(images), "--model", model, "--output", output]) == 1
 
     told = capsys.readouterr().err
     assert told.count("\n") == 1
@@ -238,8 +238,8 @@ def test_a_wrong_output_is_reported_in_one_line(output, message, model, pictures
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_an_unknown_class_is_told(segment, pictures, capsys):
-    assert segment(pictures, "--classes", "dog") == 1
+def test_an_unknown_class_is_told(segment, images, capsys):
+    assert segment(images, "--classes", "dog") == 1
     assert "--classes: class 'dog' is not one of the model's: cat, mouse" in capsys.readouterr().err
 
 
@@ -256,49 +256,49 @@ def test_an_unknown_class_is_told(segment, pictures, capsys):
     ],
     ids=lambda value: value[0] + value[1] if isinstance(value, list) else "",
 )
-def test_a_wrong_value_is_told_by_its_option(arguments, message, segment, pictures, capsys):
+def test_a_wrong_value_is_told_by_its_option(arguments, message, segment, images, capsys):
     with pytest.raises(SystemExit) as caught:
-        segment(pictures, *arguments)
+        segment(images, *arguments)
 
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_missing_model_is_told(segment, pictures, tmp_path, capsys):
-    assert segment(pictures, model=str(tmp_path / "none.tflite")) == 1
+def test_a_missing_model_is_told(segment, images, tmp_path, capsys):
+    assert segment(images, model=str(tmp_path / "none.tflite")) == 1
     assert "there is no file at that path" in capsys.readouterr().err
 
 
-def test_a_detection_model_is_told(segment, pictures, tmp_path, capsys):
-    assert segment(pictures, model=str(write_detection_model(tmp_path / "detect.tflite"))) == 1
+def test_a_detection_model_is_told(segment, images, tmp_path, capsys):
+    assert segment(images, model=str(write_detection_model(tmp_path / "detect.tflite"))) == 1
     assert "this looks like a detection model" in capsys.readouterr().err
 
 
-def test_numbered_classes_are_told(segment, pictures, tmp_path, capsys):
-    assert segment(pictures, model=str(write_segmentation_model(tmp_path / "nameless.tflite"))) == 0
+def test_numbered_classes_are_told(segment, images, tmp_path, capsys):
+    assert segment(images, model=str(write_segmentation_model(tmp_path / "nameless.tflite"))) == 0
     assert "the model has no class names, they are numbered; give --class-names-file" in capsys.readouterr().err
 
 
-def test_an_output_folder_that_cannot_be_made_is_told(model, pictures, tmp_path, capsys):
+def test_an_output_folder_that_cannot_be_made_is_told(model, images, tmp_path, capsys):
     (tmp_path / "file").touch()
 
-    assert main(["segment", str(pictures), "--model", model, "--output", str(tmp_path / "file" / "deeper")]) == 1
+    assert main(["segment", str(images), "--model", model, "--output", str(tmp_path / "file" / "deeper")]) == 1
     assert "cannot be made a folder" in capsys.readouterr().err
 
 
 def test_people_are_found(st_model_320, coco_pictures, tmp_path):
-    picture = next(path for path in coco_pictures if path.stem == "000000001000")
+    image = next(path for path in coco_pictures if path.stem == "000000001000")
     options = ["--model", str(st_model_320), "--classes", "person", "--output", str(tmp_path)]
 
-    assert main(["segment", str(picture), *options]) == 0
+    assert main(["segment", str(image), *options]) == 0
 
     found = json.loads((tmp_path / "results.json").read_text())
     assert len([result for result in found if result["score"] > 0.5]) >= 6
     assert {result["category_id"] for result in found} == {0}
 
 
-def test_objects_are_tracked(segment, pictures, tmp_path):
-    assert segment(pictures, "--track", "--fps", "10") == 0
+def test_objects_are_tracked(segment, images, tmp_path):
+    assert segment(images, "--track", "--fps", "10") == 0
     assert [result["track_id"] for result in results(tmp_path)] == [1, 1, 1]
 
 
@@ -312,6 +312,6 @@ def test_objects_are_tracked(segment, pictures, tmp_path):
     ],
     ids=["no rate", "rate without tracking", "rate of 0", "out of range"],
 )
-def test_tracking_needs_a_rate(segment, pictures, capsys, arguments, message):
-    assert segment(pictures, *arguments) == 1
+def test_tracking_needs_a_rate(segment, images, capsys, arguments, message):
+    assert segment(images, *arguments) == 1
     assert message in capsys.readouterr().err

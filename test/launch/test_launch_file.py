@@ -51,8 +51,8 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / 'it\'s a "picture".png'
+def image(tmp_path):
+    path = tmp_path / 'it\'s a "image".png'
     cv2.imwrite(str(path), np.full((48, 64, 3), 90, np.uint8))
     return path
 
@@ -67,8 +67,8 @@ def test_the_node_alone_is_started_by_default(model):
     assert Path(node.profile()).name == "fastdds_large_images.xml"
 
 
-def test_arguments_reach_both_nodes(model, picture):
-    arguments = {"model": model, "backend": "cpu", "autostart": "false", "source": picture, "log_level": "warn"}
+def test_arguments_reach_both_nodes(model, image):
+    arguments = {"model": model, "backend": "cpu", "autostart": "false", "source": image, "log_level": "warn"}
     arguments |= {"image_transport": "compressed", "use_sim_time": "true", "node_name": "eyes"}
     run = launch({**arguments, "namespace": "robot", "image_topic": "/cam/image"}, stop_after_start=2)
     node, source = sorted(run.started, key=lambda process: process.name, reverse=True)
@@ -76,7 +76,7 @@ def test_arguments_reach_both_nodes(model, picture):
     chosen = {"model": str(model), "backend": "cpu", "autostart": False, "image_transport": "compressed"}
     chosen["use_sim_time"] = True
     assert {name: node.parameters[name] for name in chosen} == chosen
-    assert (source.parameters["source"], source.parameters["use_sim_time"]) == (str(picture), True)
+    assert (source.parameters["source"], source.parameters["use_sim_time"]) == (str(image), True)
     assert node.values_of("-r") == ["__node:=eyes", "__ns:=/robot", "image:=/cam/image"]
     assert source.values_of("-r") == ["__ns:=/robot", "image:=/cam/image"]
     for process in run.started:
@@ -118,10 +118,10 @@ def test_the_transport_profile_can_be_left_out_and_stays_in_the_launch(model):
     assert "YOLOV8_SEG_TRANSPORT_PROFILE" not in os.environ
 
 
-def test_a_source_that_ends_leaves_the_node_running(tmp_path, model, picture):
+def test_a_source_that_ends_leaves_the_node_running(tmp_path, model, image):
     params_file = tmp_path / "once.yaml"
     params_file.write_text(yaml.dump({"image_source": {"ros__parameters": {"loop": False}}}))
-    arguments = {"model": model, "source": picture, "params_file": params_file}
+    arguments = {"model": model, "source": image, "params_file": params_file}
     run = launch(arguments, stop_after_end_of="image_source")
     assert list(run.exit_codes.items()) == [("image_source", 0), ("seg_node", 0)]
     assert run.return_code == 0

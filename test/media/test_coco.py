@@ -130,5 +130,5 @@ def test_masks_of_some_results_only_are_refused():
     ],
     ids=["numbers", "twice the same", "a name", "none"],
 )
-def test_pictures_are_numbered(names, expected):
+def test_images_are_numbered(names, expected):
     assert image_ids(names) == expected

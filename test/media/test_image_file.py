@@ -64,7 +64,7 @@ def test_gray_images_get_three_channels():
     ("data", "reason"),
     [
         pytest.param(b"", "0 bytes are not an image", id="nothing"),
-        pytest.param(b"not a picture", "13 bytes are not an image", id="text"),
+        pytest.param(b"not an image", "12 bytes are not an image", id="text"),
         pytest.param(encoded(".png")[:-20], "cut short at", id="short-png"),
         pytest.param(encoded(".jpg")[:-2], "cut short at", id="jpeg-without-its-end"),
         pytest.param(encoded(".jpg")[:100], "do not say how large", id="jpeg-header"),

@@ -1,4 +1,4 @@
-"""Test the picture a person looks at: what is drawn where, and that any image and result can be drawn."""
+"""Test the overlay a person looks at: what is drawn where, and that any image and result can be drawn."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def grey_image(*hw: int) -> np.ndarray:
 def test_the_image_itself_is_left_alone():
     image = grey_image(200, 300)
     image.flags.writeable = False
-    picture = draw_overlay(image, found((200, 300), (50, 60, 150, 160, 0)), NAMES)
+    overlay = draw_overlay(image, found((200, 300), (50, 60, 150, 160, 0)), NAMES)
     assert (image == GREY).all()
-    assert (picture.shape, picture.dtype) == (image.shape, np.uint8)
-    assert not (picture == GREY).all()
+    assert (overlay.shape, overlay.dtype) == (image.shape, np.uint8)
+    assert not (overlay == GREY).all()
 
 
 @pytest.mark.parametrize("masks", [True, False], ids=["with-masks", "without-masks"])
@@ -56,38 +56,38 @@ def tint(number: int) -> np.ndarray:
 
 def test_masks_of_one_class_are_tinted_by_rank():
     three = found((200, 300), (20, 60, 80, 160, 1), (100, 60, 160, 160, 1), (200, 60, 260, 160, 1))
-    picture = draw_overlay(grey_image(200, 300), three, NAMES)
+    overlay = draw_overlay(grey_image(200, 300), three, NAMES)
     for rank, column in enumerate((50, 130, 230)):
-        np.testing.assert_allclose(picture[110, column], tint(rank), atol=1)
-    assert picture[180, 280].tolist() == [GREY] * 3
+        np.testing.assert_allclose(overlay[110, column], tint(rank), atol=1)
+    assert overlay[180, 280].tolist() == [GREY] * 3
 
 
 def test_a_track_keeps_its_colour_whatever_its_rank():
     two = found((200, 300), (20, 60, 80, 160, 0), (100, 60, 160, 160, 0))
     for track_ids in ((7, 1000), (1000, 7)):
-        picture = draw_overlay(grey_image(200, 300), replace(two, track_id=np.array(track_ids, np.int64)), NAMES)
+        overlay = draw_overlay(grey_image(200, 300), replace(two, track_id=np.array(track_ids, np.int64)), NAMES)
         for track_id, column in zip(track_ids, (50, 130), strict=True):
-            np.testing.assert_allclose(picture[110, column], tint(track_id), atol=1)
+            np.testing.assert_allclose(overlay[110, column], tint(track_id), atol=1)
 
 
 def test_a_box_is_drawn_inside_its_edges():
-    picture = draw_overlay(grey_image(200, 300), found((200, 300), (50, 60, 150, 160, 0), masks=False), NAMES)
+    overlay = draw_overlay(grey_image(200, 300), found((200, 300), (50, 60, 150, 160, 0), masks=False), NAMES)
     color = list(instance_color_bgr(0))
-    assert [picture[y, x].tolist() for y, x in ((159, 100), (110, 50), (110, 149))] == [color] * 3
-    assert [picture[y, x].tolist() for y, x in ((160, 100), (110, 49), (110, 150), (110, 100))] == [[GREY] * 3] * 4
+    assert [overlay[y, x].tolist() for y, x in ((159, 100), (110, 50), (110, 149))] == [color] * 3
+    assert [overlay[y, x].tolist() for y, x in ((160, 100), (110, 49), (110, 150), (110, 100))] == [[GREY] * 3] * 4
 
 
 def test_the_better_score_is_on_top():
     both = found((200, 300), (50, 60, 150, 160, 0), (100, 60, 200, 160, 1))
-    picture = draw_overlay(grey_image(200, 300), both, NAMES)
-    assert picture[110, 149].tolist() == list(instance_color_bgr(0))
+    overlay = draw_overlay(grey_image(200, 300), both, NAMES)
+    assert overlay[110, 149].tolist() == list(instance_color_bgr(0))
 
 
 def test_labels_are_above_boxes_and_boxes_above_masks():
     both = found((200, 300), (100, 20, 200, 190, 0), (10, 60, 250, 160, 1))
-    picture = draw_overlay(grey_image(200, 300), both, NAMES)
+    overlay = draw_overlay(grey_image(200, 300), both, NAMES)
     # The box of the lower score, where the mask of the better one covers it.
-    assert picture[159, 150].tolist() == list(instance_color_bgr(1))
+    assert overlay[159, 150].tolist() == list(instance_color_bgr(1))
 
 
 def test_a_hole_in_a_mask_is_outlined_and_stays_free():
@@ -100,10 +100,10 @@ def test_a_hole_in_a_mask_is_outlined_and_stays_free():
         np.zeros(1, np.int64),
         (BoxMask((100, 100), bitmap),),
     )
-    picture = draw_overlay(grey_image(200, 300), ring, NAMES)
-    assert picture[130, 130].tolist() == [GREY] * 3
-    assert picture[119, 130].tolist() == list(instance_color_bgr(0))
-    assert picture[110, 130].tolist() != [GREY] * 3
+    overlay = draw_overlay(grey_image(200, 300), ring, NAMES)
+    assert overlay[130, 130].tolist() == [GREY] * 3
+    assert overlay[119, 130].tolist() == list(instance_color_bgr(0))
+    assert overlay[110, 130].tolist() != [GREY] * 3
 
 
 @pytest.mark.parametrize(
@@ -118,17 +118,17 @@ def test_any_image_size(image_hw, masks):
         (width - 1, height - 1, width, height, 0),
         (width, 0, width, 0, 1),
     ]
-    picture = draw_overlay(grey_image(*image_hw), found(image_hw, *boxes, masks=masks), NAMES)
-    assert picture.shape == (*image_hw, 3)
+    overlay = draw_overlay(grey_image(*image_hw), found(image_hw, *boxes, masks=masks), NAMES)
+    assert overlay.shape == (*image_hw, 3)
 
 
-def test_a_label_at_any_edge_stays_in_the_picture():
+def test_a_label_at_any_edge_stays_in_the_image():
     text_px = set()
     for left, top in itertools.product((0, 250), (0, 170)):
         box = (left, top, left + 50, top + 30, 0)
-        picture = draw_overlay(grey_image(200, 300), found((200, 300), box, masks=False), ("a rather long name",))
+        overlay = draw_overlay(grey_image(200, 300), found((200, 300), box, masks=False), ("a rather long name",))
         # The label's text is what is neither the image nor the colour of the instance.
-        text = (picture != GREY).any(axis=2) & (picture != instance_color_bgr(0)).any(axis=2)
+        text = (overlay != GREY).any(axis=2) & (overlay != instance_color_bgr(0)).any(axis=2)
         text_px.add(int(text.sum()))
     assert len(text_px) == 1
     assert min(text_px) > 200
@@ -166,12 +166,12 @@ def test_labels_of_neighbours_do_not_cover_each_other():
 def test_of_labels_without_room_the_best_score_is_readable():
     image_hw = (24, 60)
     boxes = [(10, 5, 50, 20, 0)] * 12
-    picture = draw_overlay(grey_image(*image_hw), found(image_hw, *boxes, masks=False), NAMES)
+    overlay = draw_overlay(grey_image(*image_hw), found(image_hw, *boxes, masks=False), NAMES)
     alone = draw_overlay(grey_image(*image_hw), found(image_hw, boxes[0], masks=False), NAMES)
     label = alone[:12]
     assert (label != GREY).any(axis=2).mean() > 0.5
     where = (label != GREY).any(axis=2)
-    assert (picture[:12][where] == label[where]).all()
+    assert (overlay[:12][where] == label[where]).all()
 
 
 @pytest.mark.parametrize(
@@ -186,13 +186,13 @@ def test_text_grows_with_the_image(image_hw, rows):
 
 def test_a_name_longer_than_the_image_is_wide_ends_inside_it():
     image_hw = (100, 120)
-    picture = draw_overlay(
+    overlay = draw_overlay(
         grey_image(*image_hw), found(image_hw, (10, 40, 60, 80, 0), masks=False), ("some name that never ends",)
     )
     # Ground of the label on both sides of its text, from one edge to the other.
-    label_row = picture[36]
+    label_row = overlay[36]
     assert (label_row != GREY).any(axis=1).sum() > 100
-    ink = np.flatnonzero((picture[20:38] < 60).all(axis=2).any(axis=0))
+    ink = np.flatnonzero((overlay[20:38] < 60).all(axis=2).any(axis=0))
     assert ink.max() < 119
 
 

@@ -45,7 +45,7 @@ def test_seeds_and_frames_differ():
         assert not same(frames[a].truth, frames[b].truth)
 
 
-def test_pictures_are_bgr8_of_the_size_asked_for():
+def test_images_are_bgr8_of_the_size_asked_for():
     frame = SyntheticScene((240, 352), seed=1).frame(3)
     assert frame.image.shape == (240, 352, 3)
     assert frame.image.dtype == np.uint8

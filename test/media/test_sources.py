@@ -21,21 +21,21 @@ EXIF_TURNED_RIGHT = (
 )
 
 
-def picture(level: int = 90) -> np.ndarray:
+def grey_image(level: int = 90) -> np.ndarray:
     image = np.full((48, 64, 3), level, np.uint8)
     image[:10, :20] = (255, 0, 0)
     return image
 
 
 def encoded(suffix: str, level: int = 90) -> bytes:
-    return cv2.imencode(suffix, picture(level))[1].tobytes()
+    return cv2.imencode(suffix, grey_image(level))[1].tobytes()
 
 
 @pytest.fixture
 def folder(tmp_path):
     for name, level in (("b.png", 20), ("a.png", 10), ("C.PNG", 30)):
         (tmp_path / name).write_bytes(encoded(".png", level))
-    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "deeper").mkdir()
     (tmp_path / "deeper" / "d.png").write_bytes(encoded(".png"))
     return tmp_path
@@ -46,7 +46,7 @@ def video(tmp_path):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 12.5, (64, 48))
     for level in (20, 120, 220):
-        writer.write(picture(level))
+        writer.write(grey_image(level))
     writer.release()
     return path
 
@@ -75,7 +75,7 @@ class FakeCamera:
         return self.frames >= 0
 
     def retrieve(self):
-        return True, picture(int(self.frames))
+        return True, grey_image(int(self.frames))
 
     def release(self):
         self.released = True
@@ -90,18 +90,18 @@ def camera(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["one.png", "übergröße 图片.png", "no_suffix", "called_a_video.mp4"])
-def test_a_picture_is_one_frame_each_time(tmp_path, name):
+def test_an_image_is_one_frame_each_time(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(encoded(".png"))
     with open_media(path) as source:
         assert source.frame_count == 1
         for _ in range(2):
             (frame,) = source
-            assert np.array_equal(frame.image, picture())
+            assert np.array_equal(frame.image, grey_image())
             assert (frame.name, frame.index, frame.truth) == (name, 0, None)
 
 
-def test_a_picture_is_turned_upright(tmp_path):
+def test_an_image_is_turned_upright(tmp_path):
     data = encoded(".jpg")
     path = tmp_path / "turned.jpg"
     path.write_bytes(data[:2] + EXIF_TURNED_RIGHT + data[2:])
@@ -110,7 +110,7 @@ def test_a_picture_is_turned_upright(tmp_path):
     assert image[5, 43, 0] > 200
 
 
-def test_a_folder_gives_its_own_pictures_by_name(folder):
+def test_a_folder_gives_its_own_images_by_name(folder):
     source = open_media(str(folder))
     assert source.frame_count == 3
     for _ in range(2):
@@ -123,10 +123,10 @@ def test_a_folder_gives_its_own_pictures_by_name(folder):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"not a picture", encoded(".png")[:-20], encoded(".jpg")[:-30], encoded(".jpg")[:40]],
+    [b"", b"not an image", encoded(".png")[:-20], encoded(".jpg")[:-30], encoded(".jpg")[:40]],
     ids=["empty", "text", "short png", "short jpeg", "jpeg header"],
 )
-def test_a_picture_that_cannot_be_read_is_told_and_skipped(folder, data):
+def test_an_image_that_cannot_be_read_is_told_and_skipped(folder, data):
     broken = folder / "aa.jpg"
     broken.write_bytes(data)
     errors = []
@@ -138,7 +138,7 @@ def test_a_picture_that_cannot_be_read_is_told_and_skipped(folder, data):
         open_media(broken)
 
 
-def test_a_skipped_picture_is_logged_by_default(folder, caplog, monkeypatch):
+def test_a_skipped_image_is_logged_by_default(folder, caplog, monkeypatch):
     # Loggers made after ROS 2's launch was imported, as by its pytest plugins, keep their messages to themselves.
     monkeypatch.setattr(logging.getLogger(media.__name__), "propagate", True)
     (folder / "aa.jpg").write_bytes(b"?")
@@ -146,7 +146,7 @@ def test_a_skipped_picture_is_logged_by_default(folder, caplog, monkeypatch):
     assert "aa.jpg: 1 bytes are not an image" in caplog.text
 
 
-def test_a_folder_without_a_readable_picture_ends_with_an_error(tmp_path):
+def test_a_folder_without_a_readable_image_ends_with_an_error(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"?")
     with pytest.raises(MediaError, match="none of the 1 images"):
         list(open_media(tmp_path, on_skip=lambda _: None))

@@ -50,7 +50,7 @@ FLOAT_VARIANTS = {title: options for title, options in VARIANTS.items() if optio
 #: Read from the graphs of the two published files, in the order of `NAMES`.
 PUBLISHED_TENSORS = (448, 455, 438, 411, 418, 402, 385, 392, 376, 431)
 #: All of them by hand, few where time counts.
-NUM_PICTURES = 3 if os.environ.get("CI") else 20
+NUM_IMAGES = 3 if os.environ.get("CI") else 20
 
 
 @pytest.fixture(params=VARIANTS.values(), ids=VARIANTS.keys())
@@ -352,12 +352,12 @@ def test_published_files_run_as_they_did(size, request, coco_pictures):
     whole = _interpreter(content, experimental_preserve_all_tensors=True)
 
     assert (summarize(content).num_operators, summarize(cut_content).num_operators) == (293, 257)
-    for picture in coco_pictures[:NUM_PICTURES]:
-        network_input = _network_input(str(picture), int(size))
+    for image in coco_pictures[:NUM_IMAGES]:
+        network_input = _network_input(str(image), int(size))
         _run(whole, network_input)
         expected = [whole.get_tensor(tensor) for tensor in PUBLISHED_TENSORS]
         for name, output, tensor in zip(NAMES, _run(cut, network_input), expected, strict=True):
-            np.testing.assert_array_equal(output, tensor, err_msg=f"{picture.name} {name}")
+            np.testing.assert_array_equal(output, tensor, err_msg=f"{image.name} {name}")
 
 
 def test_reference_models_keep_their_metadata(shared_model, tmp_path):
@@ -382,9 +382,9 @@ def _random_input(interpreter: Interpreter, rng: np.random.Generator):
     return rng.integers(limits.min, limits.max + 1, details["shape"], details["dtype"])
 
 
-def _network_input(picture_path: str, size: int):
-    picture = cv2.resize(cv2.imread(picture_path), (size, size))
-    return (picture[np.newaxis, ..., ::-1] ^ 0x80).view(np.int8)
+def _network_input(image_path: str, size: int):
+    image = cv2.resize(cv2.imread(image_path), (size, size))
+    return (image[np.newaxis, ..., ::-1] ^ 0x80).view(np.int8)
 
 
 def _run(interpreter: Interpreter, network_input):

@@ -46,7 +46,7 @@ def description_with(old: str, new: str) -> Callable[[Path], object]:
     return description_as(DESCRIPTION.replace(old, new))
 
 
-def picture_as(make: Callable[[], bytes], name: str = IMAGE) -> Callable[[Path], object]:
+def image_as(make: Callable[[], bytes], name: str = IMAGE) -> Callable[[Path], object]:
     def apply(root: Path) -> None:
         (root / IMAGE).unlink()
         (root / name).write_bytes(make())
@@ -125,34 +125,32 @@ LABEL_DAMAGES = [
     Damage("blank labels", labels_as(b" \n\n"), Kind.EMPTY_LABEL_FILE),
 ]
 
-PICTURE_DAMAGES = [
+IMAGE_DAMAGES = [
     Damage("no label file", removed(LABELS), Kind.NO_LABEL_FILE, IMAGE),
-    Damage("no picture", removed(IMAGE), Kind.LABELS_ALONE),
-    Damage(
-        "labels among the pictures", renamed(LABELS, "train/images/a1.txt"), Kind.LABEL_PLACE, "train/images/a1.txt"
-    ),
+    Damage("no image", removed(IMAGE), Kind.LABELS_ALONE),
+    Damage("labels among the images", renamed(LABELS, "train/images/a1.txt"), Kind.LABEL_PLACE, "train/images/a1.txt"),
     Damage("labels in capitals", renamed(LABELS, "train/labels/A1.TXT"), Kind.LABEL_PLACE, "train/labels/A1.TXT"),
     Damage("no labels at all", removed("train/labels"), Kind.NO_LABELS, "train/images"),
     Damage(
-        "picture cut short",
-        picture_as(lambda: encoded(noise("x"), ".png")[:900]),
+        "image cut short",
+        image_as(lambda: encoded(noise("x"), ".png")[:900]),
         Kind.UNREADABLE,
         IMAGE,
         detail="cut short",
     ),
-    Damage("no picture data", picture_as(lambda: b"<html>"), Kind.UNREADABLE, IMAGE, detail="not an image"),
-    Damage("picture empty", picture_as(lambda: b""), Kind.UNREADABLE, IMAGE),
-    Damage("jpeg called png", picture_as(lambda: encoded(noise("x"), ".jpg")), Kind.WRONG_SUFFIX, IMAGE, detail="JPEG"),
+    Damage("no image data", image_as(lambda: b"<html>"), Kind.UNREADABLE, IMAGE, detail="not an image"),
+    Damage("image empty", image_as(lambda: b""), Kind.UNREADABLE, IMAGE),
+    Damage("jpeg called png", image_as(lambda: encoded(noise("x"), ".jpg")), Kind.WRONG_SUFFIX, IMAGE, detail="JPEG"),
     Damage("suffix in capitals", renamed(IMAGE, "train/images/a1.PNG"), Kind.SUFFIX_CAPITALS, "train/images/a1.PNG"),
     Damage("tiny", lambda root: write_noise(root / IMAGE, (40, 8)), Kind.TINY, IMAGE, detail="40x8 px"),
     Damage(
         "turned by exif",
-        picture_as(lambda: jpeg_turned_right(noise("x")), "train/images/a1.jpg"),
+        image_as(lambda: jpeg_turned_right(noise("x")), "train/images/a1.jpg"),
         Kind.TURNED,
         "train/images/a1.jpg",
     ),
     Damage(
-        "picture twice",
+        "image twice",
         copied((IMAGE, "train/images/z.png"), (LABELS, "train/labels/z.txt")),
         Kind.IMAGE_TWICE,
         "train/images/z.png",
@@ -226,7 +224,7 @@ DESCRIPTION_DAMAGES = [
     Damage("no val", both(removed("valid"), description_with(_VAL_LINE, "")), Kind.NO_VALIDATION, _YAML),
     Damage("no train", description_with(_TRAIN_LINE, ""), Kind.NO_TRAINING, _YAML),
     Damage(
-        "val without pictures",
+        "val without images",
         lambda root: [path.unlink() for path in (root / "valid").rglob("*.*")],
         Kind.NO_IMAGES,
         "valid/images",
@@ -256,4 +254,4 @@ DESCRIPTION_DAMAGES = [
     ),
 ]
 
-DAMAGES = [*LABEL_DAMAGES, *PICTURE_DAMAGES, *DESCRIPTION_DAMAGES]
+DAMAGES = [*LABEL_DAMAGES, *IMAGE_DAMAGES, *DESCRIPTION_DAMAGES]

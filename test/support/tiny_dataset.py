@@ -36,7 +36,7 @@ def write_pair(folder: Path, stem: str, labels: str = TRIANGLE + SQUARE) -> None
 
 
 def write_noise(path: Path, size_wh: tuple[int, int] = (WIDTH_PX, HEIGHT_PX)) -> None:
-    """Write a picture unlike that of any other name."""
+    """Write an image unlike that of any other name."""
     path.write_bytes(encoded(noise(path.name, size_wh), path.suffix.lower()))
 
 

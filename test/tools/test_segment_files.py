@@ -45,7 +45,7 @@ def run(segmenter, tmp_path):
     return run_batch
 
 
-def picture(path):
+def write_image_file(path):
     path.parent.mkdir(exist_ok=True)
     assert cv2.imwrite(str(path), GREY)
     return path
@@ -64,8 +64,8 @@ def names(folder):
 
 
 def test_a_folder_becomes_a_folder(run, tmp_path):
-    source = picture(tmp_path / "pictures" / "000000000139.jpg").parent
-    picture(source / "7.png")
+    source = write_image_file(tmp_path / "images" / "000000000139.jpg").parent
+    write_image_file(source / "7.png")
 
     output, images, results = run(source)
 
@@ -82,12 +82,12 @@ def test_a_folder_becomes_a_folder(run, tmp_path):
 
 
 def test_results_hold_what_was_found(run, tmp_path):
-    _, _, results = run(picture(tmp_path / "pictures" / "a.png"))
+    _, _, results = run(write_image_file(tmp_path / "images" / "a.png"))
 
     found = from_coco_results(results, (48, 64))
     assert found.class_id.tolist() == [1]
     assert found.score[0] == pytest.approx(DEFAULT_SCORE, abs=0.001)
-    # The middle half of a square of 64 px, of which the picture is the middle 48; its left half is the mask.
+    # The middle half of a square of 64 px, of which the image is the middle 48; its left half is the mask.
     assert found.xyxy[0].tolist() == pytest.approx([16, 8, 48, 40], abs=0.1)
     assert np.flatnonzero(found.full_mask(0).any(axis=0))[[0, -1]] == pytest.approx([16, 31], abs=1)
 
@@ -98,7 +98,7 @@ def test_results_hold_what_was_found(run, tmp_path):
     ids=["not_all_numbered", "number_twice", "no_number"],
 )
 def test_ids_count_where_names_do_not(file_names, run, tmp_path):
-    _, images, results = run(*(picture(tmp_path / "pictures" / name) for name in file_names))
+    _, images, results = run(*(write_image_file(tmp_path / "images" / name) for name in file_names))
 
     assert [(image["id"], image["file_name"]) for image in images] == list(enumerate(file_names))
     assert [result["image_id"] for result in results] == [0, 1]
@@ -120,7 +120,7 @@ def test_a_video_becomes_a_video(run, tmp_path):
 
 
 def test_equal_names_do_not_overwrite_each_other(run, tmp_path):
-    sources = [picture(tmp_path / folder / "a.png") for folder in ("x", "y", "z")]
+    sources = [write_image_file(tmp_path / folder / "a.png") for folder in ("x", "y", "z")]
 
     output, images, _ = run(*sources)
 
@@ -129,7 +129,7 @@ def test_equal_names_do_not_overwrite_each_other(run, tmp_path):
 
 
 def test_without_annotation_there_are_results_only(run, tmp_path):
-    output, images, _ = run(picture(tmp_path / "p" / "a.png"), video(tmp_path / "b.avi"), annotate=False)
+    output, images, _ = run(write_image_file(tmp_path / "p" / "a.png"), video(tmp_path / "b.avi"), annotate=False)
 
     assert names(output) == ["images.json", "results.json"]
     assert len(images) == 4
@@ -154,7 +154,7 @@ def test_an_object_of_a_video_has_one_number_and_the_next_video_another(run, tmp
 @pytest.mark.parametrize(("fps", "ids"), [(5.0, [1, 1]), (0.1, [1, 2]), (None, [None, None])], ids=str)
 def test_a_folder_is_tracked_by_its_rate(run, tmp_path, fps, ids):
     for name in ("1.png", "2.png"):
-        picture(tmp_path / "frames" / name)
+        write_image_file(tmp_path / "frames" / name)
     _, _, results = run(tmp_path / "frames", tracker=Tracker(), fps=fps)
     assert [result.get("track_id") for result in results] == ids
 

@@ -14,7 +14,7 @@ from cv_bridge import CvBridge, CvBridgeError, getCvType
 from cv_bridge.encodings import parse_encoding
 from hypothesis import given, strategies
 from std_msgs.msg import Header
-from support.bridge_pictures import ENCODINGS, GENERIC, HEIGHT, WIDTH, picture
+from support.bridge_images import ENCODINGS, GENERIC, HEIGHT, WIDTH, example_image
 from support.properties import examples
 
 BRIDGE = CvBridge()
@@ -37,7 +37,7 @@ def padded(message, padding: int):
 )
 def test_any_image_survives_the_round_trip(encoding, half_hw, padding, byte_order):
     height, width = (2 * size for size in half_hw)
-    image = picture(encoding, height, width)
+    image = example_image(encoding, height, width)
     ordered = image.astype(image.dtype.newbyteorder(byte_order))
 
     message = BRIDGE.cv2_to_imgmsg(ordered, encoding)
@@ -54,7 +54,7 @@ def test_any_image_survives_the_round_trip(encoding, half_hw, padding, byte_orde
 
 
 def test_padding_of_nv24_is_skipped_in_both_planes() -> None:
-    image = picture("nv24")
+    image = example_image("nv24")
     luma = np.pad(image[:HEIGHT], ((0, 0), (0, 3)))
     chroma = np.pad(image[HEIGHT:].reshape(HEIGHT, 2 * WIDTH), ((0, 0), (0, 6)))
     message = BRIDGE.cv2_to_imgmsg(image, "nv24")
@@ -111,11 +111,11 @@ CODES = {
 
 @pytest.mark.parametrize(("source", "target"), CODES, ids=lambda name: name)
 def test_colors_are_converted_by_opencv(source: str, target: str) -> None:
-    message = BRIDGE.cv2_to_imgmsg(picture(source), source)
+    message = BRIDGE.cv2_to_imgmsg(example_image(source), source)
 
     converted = BRIDGE.imgmsg_to_cv2(message, target)
 
-    np.testing.assert_array_equal(converted, cv2.cvtColor(picture(source), CODES[source, target]))
+    np.testing.assert_array_equal(converted, cv2.cvtColor(example_image(source), CODES[source, target]))
 
 
 @pytest.mark.parametrize("order", ["rggb", "bggr", "gbrg", "grbg"])
@@ -148,7 +148,7 @@ def test_sixteen_bits_and_eight_span_the_same_brightness() -> None:
 
 
 def test_depth_changes_after_color() -> None:
-    image = picture("rgb16")
+    image = example_image("rgb16")
 
     converted = BRIDGE.imgmsg_to_cv2(BRIDGE.cv2_to_imgmsg(image, "rgb16"), "bgr8")
 
@@ -170,7 +170,7 @@ def test_float_is_rounded_to_even_and_saturated() -> None:
 )
 def test_senseless_conversion_is_refused(source: str, target: str) -> None:
     with pytest.raises(CvBridgeError, match=target):
-        BRIDGE.imgmsg_to_cv2(BRIDGE.cv2_to_imgmsg(picture(source), source), target)
+        BRIDGE.imgmsg_to_cv2(BRIDGE.cv2_to_imgmsg(example_image(source), source), target)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_senseless_conversion_is_refused(source: str, target: str) -> None:
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_message_that_contradicts_itself_is_refused(change: dict, complaint: str) -> None:
-    message = BRIDGE.cv2_to_imgmsg(picture("bgr8"), "bgr8")
+    message = BRIDGE.cv2_to_imgmsg(example_image("bgr8"), "bgr8")
     for name, value in change.items():
         setattr(message, name, value)
 
@@ -198,7 +198,7 @@ def test_message_that_contradicts_itself_is_refused(change: dict, complaint: str
 
 
 def test_plain_reading_shares_memory_and_conversion_does_not() -> None:
-    message = BRIDGE.cv2_to_imgmsg(picture("bgr8"), "bgr8")
+    message = BRIDGE.cv2_to_imgmsg(example_image("bgr8"), "bgr8")
     data = np.frombuffer(message.data, np.uint8)
 
     assert np.shares_memory(BRIDGE.imgmsg_to_cv2(message), data)
@@ -207,7 +207,7 @@ def test_plain_reading_shares_memory_and_conversion_does_not() -> None:
 
 
 def test_odd_width_of_pixel_pairs_is_an_error_not_a_crash() -> None:
-    message = BRIDGE.cv2_to_imgmsg(picture("uyvy", width=7), "uyvy")
+    message = BRIDGE.cv2_to_imgmsg(example_image("uyvy", width=7), "uyvy")
 
     with pytest.raises(CvBridgeError, match="OpenCV cannot convert"):
         BRIDGE.imgmsg_to_cv2(message, "bgr8")
@@ -232,13 +232,13 @@ def test_array_that_does_not_fit_is_refused(image: object, encoding: str, compla
 
 
 def test_view_of_a_larger_image_is_written_without_its_surroundings() -> None:
-    image = picture("bgr8", 12, 16)[2:8, ::2]
+    image = example_image("bgr8", 12, 16)[2:8, ::2]
 
     np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(BRIDGE.cv2_to_imgmsg(image, "bgr8")), image)
 
 
 def test_single_channel_in_three_dimensions_is_one_channel() -> None:
-    message = BRIDGE.cv2_to_imgmsg(picture("mono8")[..., None], "mono8")
+    message = BRIDGE.cv2_to_imgmsg(example_image("mono8")[..., None], "mono8")
 
     assert BRIDGE.imgmsg_to_cv2(message).shape == (HEIGHT, WIDTH)
 
@@ -246,4 +246,4 @@ def test_single_channel_in_three_dimensions_is_one_channel() -> None:
 def test_header_is_kept() -> None:
     header = Header(frame_id="camera")
 
-    assert BRIDGE.cv2_to_imgmsg(picture("mono8"), "mono8", header=header).header.frame_id == "camera"
+    assert BRIDGE.cv2_to_imgmsg(example_image("mono8"), "mono8", header=header).header.frame_id == "camera"

@@ -42,6 +42,6 @@ def test_help_lists_every_public_target() -> None:
 
 
 def test_names_with_spaces_reach_the_demo_whole() -> None:
-    answer = make("--dry-run", "demo", "MODEL=my models/a.tflite", "SOURCE=my pictures", ROS_DISTRO="")
+    answer = make("--dry-run", "demo", "MODEL=my models/a.tflite", "SOURCE=my images", ROS_DISTRO="")
 
-    assert "--model 'my models/a.tflite' --source 'my pictures'" in answer.stdout
+    assert "--model 'my models/a.tflite' --source 'my images'" in answer.stdout

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Run image source, segmentation node and viewer as three processes over DDS. Prints a line an image, writes an annotated
-image of each, a video and a page to look at them, and ends by itself. A picture, a folder or a video is played once."""
+image of each, a video and a page to look at them, and ends by itself. An image, a folder or a video is played once."""
 _EPILOG = """\
 examples:
   yolov8_seg demo
@@ -58,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FILE_OR_NAME",
         help=f"path or name of a model (default: {SCENE_MODEL} for the scene, else {DEFAULT_MODEL})",
     )
-    parser.add_argument("--source", default=DEMO, help="demo, or a picture, folder, video or camera (default: demo)")
+    parser.add_argument("--source", default=DEMO, help="demo, or an image, folder, video or camera (default: demo)")
     add_output_argument(parser, "demo_output")
     parser.add_argument(
         "--frames",

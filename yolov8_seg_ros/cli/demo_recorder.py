@@ -35,7 +35,7 @@ VIDEO_NAME = "demo.mp4"
 
 
 PAGE_NAME = "index.html"
-PICTURE_SUFFIX = ".jpg"
+IMAGE_SUFFIX = ".jpg"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Recorder:
             texts=json.dumps([clean_text(one.text) for one in shown]).replace("<", "\\u003c"),
             period_ms=round(1000 / self._rate_hz),
             video=VIDEO_NAME,
-            pictures="\n".join(map(_figure, shown)),
+            images="\n".join(map(_figure, shown)),
         )
         with replacing(self._folder / PAGE_NAME) as temporary:
             temporary.write_text(page, encoding="utf-8")
@@ -126,17 +126,17 @@ class Recorder:
         return [f"mean mask IoU with the scene's ground truth, objects that touch no other: {mean:.3f}"]
 
     def _unused_name(self, source_name: str) -> str:
-        """Return the name of a frame's picture; images of a folder may differ in their suffix only."""
+        """Return the name of a frame's image; images of a folder may differ in their suffix only."""
         stem = Path(source_name).stem
         endings = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
-        names = (f"{stem}{ending}{PICTURE_SUFFIX}" for ending in endings)
+        names = (f"{stem}{ending}{IMAGE_SUFFIX}" for ending in endings)
         return next(name for name in names if name not in self._shown)
 
-    def _append_to_video(self, picture: NDArray[np.uint8]) -> None:
+    def _append_to_video(self, image: NDArray[np.uint8]) -> None:
         if self._video is None:
-            self._video_hw = (picture.shape[0], picture.shape[1])
+            self._video_hw = (image.shape[0], image.shape[1])
             self._video = self._stack.enter_context(video_file(self._folder / VIDEO_NAME, self._rate_hz))
-        self._video.write(fitted(picture, self._video_hw))
+        self._video.write(fitted(image, self._video_hw))
 
     def _compare(self, view: View, number: int) -> list[float]:
         """Return the IoU of each true object that touches no other; none where there is no ground truth to compare."""
@@ -176,12 +176,12 @@ def _address(shown: _Shown) -> str:
     return quote(os.fsencode(shown.file_name))
 
 
-def fitted(picture: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8]:
+def fitted(image: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Return an image, uint8 (height, width, 3), fitted into another size on black, its aspect kept."""
-    letterbox = Letterbox.fit((picture.shape[0], picture.shape[1]), hw)
+    letterbox = Letterbox.fit((image.shape[0], image.shape[1]), hw)
     canvas = np.zeros((*hw, 3), np.uint8)
     height, width = letterbox.resized_hw
-    canvas[letterbox.interior] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    canvas[letterbox.interior] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return canvas
 
 

@@ -39,7 +39,7 @@ _DESCRIPTION = """\
 Measure how well a model and the tracker follow objects. SEQUENCE is a folder in the form of MOTChallenge: img1/,
 gt/gt.txt and seqinfo.ini. Printed are HOTA with its parts DetA (detection) and AssA (association), IDF1, MOTA, how
 often the number of an object changed (switches), how often it was lost and found again (fragments). Into the output
-folder goes a picture of the tracks of each sequence and rate. This needs the Python package trackeval."""
+folder goes an image of the tracks of each sequence and rate. This needs the Python package trackeval."""
 _EPILOG = """\
 examples:
   yolov8_seg evaluate-tracks TUD-Stadtmitte --model yolov8n_320
@@ -89,13 +89,13 @@ def run(args: argparse.Namespace) -> int:
                 kept = sequence.every(step)
                 tracks = follow(detected[::step], kept, options, chosen.detection.classes)
                 results.append((kept, measure_tracks(kept.truth, tracks)))
-                picture = draw_tracks(read_image(kept.images[-1]), tracks)
-                write_image(args.output / f"{sequence.name}_{kept.fps:g}fps.png", picture)
+                image = draw_tracks(read_image(kept.images[-1]), tracks)
+                write_image(args.output / f"{sequence.name}_{kept.fps:g}fps.png", image)
     print_table([_HEADS, *(_line(sequence, figures) for sequence, figures in results)])
     if args.json is not None:
         entries = [{"sequence": one.name, "fps": one.fps, **asdict(figures)} for one, figures in results]
         args.json.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
-    print(f"\npictures of the tracks written to {args.output}")
+    print(f"\nimages of the tracks written to {args.output}")
     return 0
 
 

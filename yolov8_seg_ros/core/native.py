@@ -19,7 +19,7 @@ from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.errors import ModelError, UserError
 
 LIBRARY = Path(__file__).parents[1] / "native" / "libseg.so"
-#: So many boxes are compared with each other, the best ones. At a score of 0.001 a picture has some thousands.
+#: So many boxes are compared with each other, the best ones. At a score of 0.001 an image has some thousands.
 MAX_CANDIDATES = 16384
 #: A bitmap, uint8 or bool (height, width), and the column and row of its first pixel.
 Stamp = tuple[NDArray[Any], tuple[int, int]]

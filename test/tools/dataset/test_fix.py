@@ -79,7 +79,7 @@ def test_a_line_is_repaired_or_left_out(original, copy, text, expected, what):
     assert change.is_left_out is (expected is None)
 
 
-def test_a_picture_with_a_lost_object_is_left_out(original, copy):
+def test_an_image_with_a_lost_object_is_left_out(original, copy):
     line_of_labels("7 0.1 0.1 0.5 0.1 0.5 0.5\n")(original.parent)
 
     (change,) = fix_copy(original, copy)
@@ -101,7 +101,7 @@ def test_background_is_kept_or_dropped(original, tmp_path):
     assert len(read_dataset(tmp_path / "dropped").split("train").images) == 2
 
 
-def test_a_leaked_picture_stays_in_validation(original, copy):
+def test_a_leaked_image_stays_in_validation(original, copy):
     root = original.parent
     shutil.copy(root / "valid/images/b0.png", root / "train/images/b0.png")
     shutil.copy(root / "valid/labels/b0.txt", root / "train/labels/b0.txt")
@@ -114,7 +114,7 @@ def test_a_leaked_picture_stays_in_validation(original, copy):
     }
 
 
-def test_validation_is_the_last_of_the_training_pictures(tmp_path, copy):
+def test_validation_is_the_last_of_the_training_images(tmp_path, copy):
     path = write_dataset(tmp_path / "original", num_train=10)
     shutil.rmtree(tmp_path / "original/valid")
 
@@ -124,7 +124,7 @@ def test_validation_is_the_last_of_the_training_pictures(tmp_path, copy):
     assert len(list((copy / "train/images").iterdir())) == 8
 
 
-def test_pictures_of_several_folders_get_names_of_their_own(original, copy):
+def test_images_of_several_folders_get_names_of_their_own(original, copy):
     root = original.parent
     for folder in ("extra", "EXTRA"):
         write_pair(root / folder, "a1")
@@ -170,7 +170,7 @@ def test_an_empty_folder_is_taken(original, copy):
     assert (copy / "data.yaml").is_file()
 
 
-def test_a_folder_among_the_pictures_is_refused(original):
+def test_a_folder_among_the_images_is_refused(original):
     with pytest.raises(DataSetError, match="among the images"):
         fix_copy(original, original.parent / "train/images/copy")
 

@@ -52,7 +52,7 @@ def test_irregular_files_hide_nothing(tmp_path, data):
     np.testing.assert_allclose(found.points, [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]])
 
 
-def test_objects_are_clipped_to_the_picture(tmp_path):
+def test_objects_are_clipped_to_the_image(tmp_path):
     (found,) = objects_of(tmp_path, "0 0.5 -0.5 1.5 -0.5 1.5 0.5 0.5 0.5\n")
     assert area(found.points) == pytest.approx(0.25)
     assert found.points.min() >= 0
@@ -60,7 +60,7 @@ def test_objects_are_clipped_to_the_picture(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["0 2 2 1.5 1 1.5 1.5", "0 10 10 40 10 40 30", "0 0.1 0.1 0.1 0.1 0.1 0.1"])
-def test_what_is_not_in_the_picture_is_no_object(tmp_path, text):
+def test_what_is_not_in_the_image_is_no_object(tmp_path, text):
     assert objects_of(tmp_path, text) == ()
 
 

@@ -20,14 +20,14 @@ def path(tmp_path):
 
 
 def names_of(dataset, split):
-    return [picture.path.name for picture in dataset.split(split).images]
+    return [image.path.name for image in dataset.split(split).images]
 
 
 def is_whole(dataset):
     return (
         names_of(dataset, "train") == ["a0.png", "a1.png", "a2.png", "a3.png"]
         and names_of(dataset, "val") == ["b0.png", "b1.png"]
-        and all(picture.labels and len(picture.labels.objects) == 2 for picture in dataset.all_images())
+        and all(image.labels and len(image.labels.objects) == 2 for image in dataset.all_images())
     )
 
 
@@ -86,7 +86,7 @@ def test_usual_folders_do_without_a_description(path, tmp_path, train, valid):
     assert dataset.class_names == ("class_0", "class_1")
 
 
-def test_a_list_of_pictures(path):
+def test_a_list_of_images(path):
     root = path.parent
     (root / "train.txt").write_text("./train/images/a2.png\n\ntrain/images/a0.png\n")
     path.write_text(DESCRIPTION.replace("train/images", "train.txt"))
@@ -94,7 +94,7 @@ def test_a_list_of_pictures(path):
     dataset = read_dataset(path)
 
     assert names_of(dataset, "train") == ["a0.png", "a2.png"]
-    assert all(picture.labels for picture in dataset.all_images())
+    assert all(image.labels for image in dataset.all_images())
 
 
 def test_subfolders_and_hidden_files(path):
@@ -104,24 +104,24 @@ def test_subfolders_and_hidden_files(path):
         (root / "train" / kind / "more").mkdir()
         (root / "train" / kind / "more" / name).write_bytes((root / "train" / kind / f"a0{name[2:]}").read_bytes())
 
-    pictures = read_dataset(path).split("train").images
+    images = read_dataset(path).split("train").images
 
-    assert [picture.path.name for picture in pictures] == ["a0.png", "a1.png", "a2.png", "a3.png", "a9.png"]
-    assert pictures[-1].labels.path == root / "train/labels/more/a9.txt"
+    assert [image.path.name for image in images] == ["a0.png", "a1.png", "a2.png", "a3.png", "a9.png"]
+    assert images[-1].labels.path == root / "train/labels/more/a9.txt"
 
 
-def test_labels_beside_pictures_and_in_other_capitals(path):
+def test_labels_beside_images_and_in_other_capitals(path):
     root = path.parent / "train"
     os.rename(root / "labels/a0.txt", root / "images/a0.txt")
     os.rename(root / "labels/a1.txt", root / "labels/A1.TXT")
 
     split = read_dataset(path).split("train")
 
-    assert [picture.labels.path.name for picture in split.images] == ["a0.txt", "A1.TXT", "a2.txt", "a3.txt"]
+    assert [image.labels.path.name for image in split.images] == ["a0.txt", "A1.TXT", "a2.txt", "a3.txt"]
     assert split.labels_alone == ()
 
 
-def test_pictures_without_labels_are_background(path):
+def test_images_without_labels_are_background(path):
     (path.parent / "train/labels/a0.txt").unlink()
     (path.parent / "train/labels/a1.txt").write_text("")
 
@@ -223,7 +223,7 @@ def test_reference_data_sets():
     assert coco.split("val").count_objects().total() == 241
 
 
-def test_a_picture_may_lie_in_two_splits(path):
+def test_an_image_may_lie_in_two_splits(path):
     path.write_text(DESCRIPTION.replace("valid/images", "[valid/images, train/images]"))
     dataset = read_dataset(path)
 

@@ -36,7 +36,7 @@ def code(compressed: bool):
 
 @pytest.fixture
 def write(tmp_path):
-    """Return a function that writes an annotations file beside its pictures, changed by a function."""
+    """Return a function that writes an annotations file beside its images, changed by a function."""
 
     def write_changed(change=lambda content: None, name="instances_all.json"):
         content = copy.deepcopy(CONTENT)
@@ -52,7 +52,7 @@ def write(tmp_path):
 
 def test_ids_and_order_are_the_file_s(write):
     truth = read_coco(write())
-    assert [(picture.file_name, picture.image_id) for picture in truth.images] == [("a.png", 3), ("b.png", 7)]
+    assert [(image.file_name, image.image_id) for image in truth.images] == [("a.png", 3), ("b.png", 7)]
     assert truth.class_names == {18: "cat", 90: "mouse"}
     assert truth.used == {90}
     (found,) = truth.images[1].annotations(SIZE_HW)
@@ -108,19 +108,19 @@ def test_a_mask_of_another_size_is_told(write):
 @pytest.mark.parametrize(
     "folder", ["images", "train", "images/train", "../images", "../train"], ids=lambda folder: folder
 )
-def test_pictures_are_found_near_the_file(folder, tmp_path):
+def test_images_are_found_near_the_file(folder, tmp_path):
     path = tmp_path / "set" / "annotations" / "instances_train.json"
-    pictures = path.parent / folder
-    for made in (path.parent, pictures):
+    images = path.parent / folder
+    for made in (path.parent, images):
         made.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(CONTENT))
     for stem in ("a", "b"):
-        write_noise(pictures / f"{stem}.png")
+        write_noise(images / f"{stem}.png")
 
-    assert all(picture.path.is_file() for picture in read_coco(path).images)
+    assert all(image.path.is_file() for image in read_coco(path).images)
 
 
-def test_pictures_that_are_elsewhere(write, tmp_path):
+def test_images_that_are_elsewhere(write, tmp_path):
     moved = tmp_path / "moved"
     moved.mkdir()
     path = write().rename(moved / "all.json")

@@ -36,7 +36,7 @@ def test_a_box_has_no_outline(tmp_path):
     assert (box["bbox"], box["area"]) == ([16, 12, 32, 24], 32 * 24)
 
 
-def test_pictures_without_labels_count(tmp_path):
+def test_images_without_labels_count(tmp_path):
     path = write_dataset(tmp_path, num_valid=3)
     (tmp_path / "valid" / "labels" / "b1.txt").unlink()
     (tmp_path / "valid" / "labels" / "b2.txt").write_text("")

@@ -1,4 +1,4 @@
-"""Test the figures on pictures small enough to reckon with."""
+"""Test the figures on images small enough to reckon with."""
 
 from __future__ import annotations
 
@@ -73,16 +73,16 @@ def test_nothing_found():
     figures = measure(truth((1, 0, CAT)), [], BOX)
     assert (figures.scores.ap, figures.scores.ar) == (0, 0)
     assert threshold_curve(figures.matches).best_f1 == 0
-    (picture,) = image_qualities(figures.matches, 0.5)
-    assert (picture.detected, picture.missed, picture.false_alarms, picture.quality) == (0, 1, 0, 0)
+    (image,) = image_qualities(figures.matches, 0.5)
+    assert (image.detected, image.missed, image.false_alarms, image.quality) == (0, 1, 0, 0)
 
 
 def test_nothing_to_find():
     figures = measure(truth(), found((1, 0, CAT, 0.9)), MASK)
     assert math.isnan(figures.scores.ap)
     assert not figures.precision_50.any()
-    (picture,) = image_qualities(figures.matches, 0.5)
-    assert (picture.detected, picture.missed, picture.false_alarms, picture.quality) == (0, 0, 1, 0)
+    (image,) = image_qualities(figures.matches, 0.5)
+    assert (image.detected, image.missed, image.false_alarms, image.quality) == (0, 0, 1, 0)
 
 
 def test_what_is_not_judged_counts_neither_way():

@@ -15,52 +15,52 @@ KEY = {"model_sha256": "abc", "options": {"score": 0.1}}
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     for path in paths:
-        path.write_bytes(b"picture")
+        path.write_bytes(b"image")
     return paths
 
 
 @pytest.fixture
-def path(tmp_path, pictures):
-    """Return a file that holds the first two pictures."""
+def path(tmp_path, images):
+    """Return a file that holds the first two images."""
     path = tmp_path / "progress.jsonl"
     with Progress(path, KEY) as progress:
-        for picture in pictures[:2]:
-            progress.add(picture, FOUND)
+        for image in images[:2]:
+            progress.add(image, FOUND)
     return path
 
 
-def test_what_was_found_comes_back(path, pictures):
+def test_what_was_found_comes_back(path, images):
     for _ in range(2):
         with Progress(path, KEY) as progress:
             assert progress.count == 2
-            assert [progress.find(picture) for picture in pictures] == [FOUND, FOUND, None]
+            assert [progress.find(image) for image in images] == [FOUND, FOUND, None]
 
 
-def test_another_key_begins_anew(path, pictures):
+def test_another_key_begins_anew(path, images):
     with Progress(path, {**KEY, "model_sha256": "def"}) as progress:
         assert progress.count == 0
     with Progress(path, KEY) as progress:
-        assert progress.find(pictures[0]) is None
+        assert progress.find(images[0]) is None
 
 
-def test_a_changed_picture_is_segmented_again(path, pictures):
-    pictures[0].write_bytes(b"another picture")
-    os.utime(pictures[1], ns=(5, 5))
+def test_a_changed_image_is_segmented_again(path, images):
+    images[0].write_bytes(b"another image")
+    os.utime(images[1], ns=(5, 5))
     with Progress(path, KEY) as progress:
-        assert [progress.find(picture) for picture in pictures[:2]] == [None, None]
+        assert [progress.find(image) for image in images[:2]] == [None, None]
 
 
 @pytest.mark.parametrize("cut", [1, 40], ids=["the line end", "half a line"])
-def test_a_line_cut_short_is_left_out(cut, path, pictures):
+def test_a_line_cut_short_is_left_out(cut, path, images):
     path.write_bytes(path.read_bytes()[:-cut])
     with Progress(path, KEY) as progress:
-        assert progress.find(pictures[0]) == FOUND
-        progress.add(pictures[2], FOUND)
+        assert progress.find(images[0]) == FOUND
+        progress.add(images[2], FOUND)
     with Progress(path, KEY) as progress:
-        assert progress.find(pictures[2]) == FOUND
+        assert progress.find(images[2]) == FOUND
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_file_that_is_not_progress_is_started_again(content, path):
         assert progress.count == 0
 
 
-def test_damaged_lines_are_left_out(path, pictures, rng):
+def test_damaged_lines_are_left_out(path, images, rng):
     whole = path.read_bytes()
     start = whole.index(b"\n") + 1
     for _ in range(200):
@@ -88,7 +88,7 @@ def test_damaged_lines_are_left_out(path, pictures, rng):
         damaged[rng.integers(start, len(whole))] ^= 1 << rng.integers(8)
         path.write_bytes(damaged)
         with Progress(path, KEY) as progress:
-            found = [progress.find(picture) for picture in pictures[:2]]
+            found = [progress.find(image) for image in images[:2]]
         assert all(one in (FOUND, None) for one in found)
 
 

@@ -33,7 +33,7 @@ class CvBridge:
     numpy_type_to_cvtype: ClassVar = {**DEPTH_OF_DTYPE, **DTYPES}
 
     def imgmsg_to_cv2(self, img_msg: Image, desired_encoding: str = "passthrough") -> NDArray[Any]:
-        """Return the picture of an Image message as an array.
+        """Return the image of an Image message as an array.
 
         Args:
             img_msg: a sensor_msgs/Image.
@@ -68,14 +68,14 @@ class CvBridge:
     def compressed_imgmsg_to_cv2(
         self, cmprs_img_msg: CompressedImage, desired_encoding: str = "passthrough"
     ) -> NDArray[Any]:
-        """Decode the picture of a CompressedImage message.
+        """Decode the image of a CompressedImage message.
 
         Args:
             cmprs_img_msg: a sensor_msgs/CompressedImage in any format which OpenCV reads.
             desired_encoding: an encoding of sensor_msgs; `passthrough` leaves it as decoded (blue first).
 
         Raises:
-            CvBridgeError: if the data is no picture, or cannot be converted.
+            CvBridgeError: if the data is no image, or cannot be converted.
         """
         image = _decode(np.frombuffer(buffer_of(cmprs_img_msg), np.uint8))
         if desired_encoding == "passthrough":
@@ -91,7 +91,7 @@ class CvBridge:
             dst_format: the ending of a file format which OpenCV writes, such as jpg, png or tiff.
 
         Raises:
-            CvBridgeError: if OpenCV cannot write such a picture in this format.
+            CvBridgeError: if OpenCV cannot write such an image in this format.
         """
         message = CompressedImage()
         message.format = dst_format
@@ -128,14 +128,14 @@ def _decode(data: NDArray[np.uint8]) -> NDArray[Any]:
     try:
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except cv2.error as error:
-        raise CvBridgeError(f"OpenCV cannot decode the picture: {error.err}") from error
+        raise CvBridgeError(f"OpenCV cannot decode the image: {error.err}") from error
     if image is None:
-        raise CvBridgeError(f"the {data.size} bytes of data are no picture that OpenCV can decode")
+        raise CvBridgeError(f"the {data.size} bytes of data are no image that OpenCV can decode")
     return image
 
 
 def _encode(image: NDArray[Any], file_format: str) -> NDArray[np.uint8]:
-    what = f"{cv_name_of(image)} picture of shape {image.shape} as {file_format}"
+    what = f"{cv_name_of(image)} image of shape {image.shape} as {file_format}"
     try:
         written, data = cv2.imencode(f".{file_format}", image)
     except cv2.error as error:

@@ -1,4 +1,4 @@
-"""Pictures for people of any image: depth maps, labels, temperatures."""
+"""Images for people of any image: depth maps, labels, temperatures."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def cvtColorForDisplay(  # noqa: N802 (the distribution's name)
     max_image_value: float = 0.0,
     colormap: int = -1,
 ) -> NDArray[Any]:
-    """Make an 8-bit picture for a person of any image.
+    """Make an 8-bit image for a person of any image.
 
     Args:
         source: the image.
         encoding_in: its encoding. 32SC1 as bgr8 gives each label a colour, and -1 black.
         encoding_out: an 8-bit colour or grey encoding; empty means bgr8.
-        do_dynamic_scaling: let the picture's own range be black to white.
+        do_dynamic_scaling: let the image's own range be black to white.
         min_image_value: what is shown as black, where it differs from `max_image_value`.
         max_image_value: what is shown as white.
         colormap: of OpenCV, such as cv2.COLORMAP_JET, for scaled images; -1 for grey.
@@ -64,7 +64,7 @@ def _default_output(encoding_in: str) -> str:
 def _displayable(encoding_out: str) -> Encoding:
     target = parse_encoding(encoding_out)
     if target.depth != "8U" or target.color not in ("gray", "rgb", "bgr", "rgba", "bgra"):
-        raise CvBridgeError(f"pictures for display are mono8, bgr8, rgb8, bgra8 or rgba8, not {encoding_out}")
+        raise CvBridgeError(f"images for display are mono8, bgr8, rgb8, bgra8 or rgba8, not {encoding_out}")
     return target
 
 

@@ -47,7 +47,7 @@ class Encoding:
         depth: name of OpenCV's depth, such as 8U.
         channels: values a pixel in the array; 1 for planes below each other.
         color: `gray`, `rgb`, `bgra`, `bayer_rggb`, `uyvy`, `nv12` ...; empty where the encoding does not tell.
-        rows: rows of the array for each row of the picture.
+        rows: rows of the array for each row of the image.
     """
 
     depth: str

@@ -105,7 +105,7 @@ class Kind(Enum):
         "outline the objects: segmentation needs polygons",
     )
     LINE_TWICE = _WARNING, "same line twice", "remove one"
-    # Pictures.
+    # Images.
     UNREADABLE = _ERROR, "image that cannot be read", "save it again from its source, or remove it with its labels"
     WRONG_SUFFIX = _WARNING, "image of another format than its suffix says", "rename it"
     SUFFIX_CAPITALS = _WARNING, "suffix in capitals", "rename it: some tools overlook it"

@@ -18,7 +18,7 @@ from yolov8_seg_ros.tools.dataset.finding import Kind, Severity
 from yolov8_seg_ros.tools.dataset.labels import BeyondRepairError, LabelFile, repair_line
 from yolov8_seg_ros.tools.dataset.reader import IMAGES, LABEL_SUFFIX, LABELS, DataSet, LabelledImage
 
-#: Pictures that lie in several splits stay in the first of these, so that figures taken before stay comparable.
+#: Images that lie in several splits stay in the first of these, so that figures taken before stay comparable.
 _PRECEDENCE = (TEST, VAL, TRAIN)
 #: The folder of each split in the copy, as Roboflow calls them.
 _FOLDERS = {TRAIN: "train", VAL: "valid", TEST: "test"}

@@ -15,13 +15,13 @@ IMAGE_HW = (480, 640)
 _SCENE_SEED, _SCENE_SHAPES = 5, 7
 
 
-def picture(path: str, image_hw: tuple[int, int] = IMAGE_HW) -> ColorImage:
+def benchmark_image(path: str, image_hw: tuple[int, int] = IMAGE_HW) -> ColorImage:
     """Return the image of a file, resized; one of the built-in scene where no path is given."""
     if not path:
         return ColorImage(SyntheticScene(image_hw, _SCENE_SEED, num_shapes=_SCENE_SHAPES).frame(0).image)
     pixels = cv2.imread(path)
     if pixels is None:
-        raise SystemExit(f"'{path}' is not a picture")
+        raise SystemExit(f"'{path}' is not an image")
     return ColorImage(np.asarray(cv2.resize(pixels, image_hw[::-1], interpolation=cv2.INTER_AREA), np.uint8))
 
 

@@ -14,7 +14,7 @@ ENCODINGS = [*NAMED, *GENERIC, "8U", "16U", "64F", "8UC5", "32FC7"]
 HEIGHT, WIDTH = 6, 8
 
 
-def picture(encoding: str, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+def example_image(encoding: str, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
     """Return the same random values each time, of all sizes that the type has."""
     kind = parse_encoding(encoding)
     shape = (int(height * kind.rows), width) + ((kind.channels,) if kind.channels > 1 else ())

@@ -1,4 +1,4 @@
-"""cv_bridge of the underlay compresses, decodes and shows pictures."""
+"""cv_bridge of the underlay compresses, decodes and shows images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytest.importorskip("cv_bridge.messages", reason="tests the underlay's cv_bridge
 import cv_bridge
 from cv_bridge import CvBridge, CvBridgeError
 from sensor_msgs.msg import CompressedImage
-from support.bridge_pictures import HEIGHT, WIDTH, picture
+from support.bridge_images import HEIGHT, WIDTH, example_image
 
 BRIDGE = CvBridge()
 
@@ -21,7 +21,7 @@ BRIDGE = CvBridge()
 @pytest.mark.parametrize("file_format", ["png", "bmp", "tiff"])
 @pytest.mark.parametrize("encoding", ["8UC1", "8UC3", "8UC4"])
 def test_compressed_round_trip_keeps_every_value(file_format: str, encoding: str) -> None:
-    image = picture(encoding)
+    image = example_image(encoding)
 
     message = BRIDGE.cv2_to_compressed_imgmsg(image, file_format)
 
@@ -39,37 +39,37 @@ def test_compressed_round_trip_keeps_every_value(file_format: str, encoding: str
     ],
     ids=["grey", "grey16", "alpha", "color"],
 )
-def test_decoded_picture_is_converted_from_what_it_is(encoding: str, target: str, shape: tuple[int, ...]) -> None:
-    message = BRIDGE.cv2_to_compressed_imgmsg(picture(encoding), "png")
+def test_decoded_image_is_converted_from_what_it_is(encoding: str, target: str, shape: tuple[int, ...]) -> None:
+    message = BRIDGE.cv2_to_compressed_imgmsg(example_image(encoding), "png")
 
     converted = BRIDGE.compressed_imgmsg_to_cv2(message, target)
 
     assert (converted.shape, converted.dtype) == (shape, np.uint8)
-    plain = BRIDGE.imgmsg_to_cv2(BRIDGE.cv2_to_imgmsg(picture(encoding), encoding), target)
+    plain = BRIDGE.imgmsg_to_cv2(BRIDGE.cv2_to_imgmsg(example_image(encoding), encoding), target)
     np.testing.assert_array_equal(converted, plain)
 
 
 def test_default_format_is_jpeg() -> None:
-    message = BRIDGE.cv2_to_compressed_imgmsg(picture("bgr8"))
+    message = BRIDGE.cv2_to_compressed_imgmsg(example_image("bgr8"))
 
     assert message.format == "jpg"
     assert bytes(message.data[:2]) == b"\xff\xd8"
 
 
-@pytest.mark.parametrize("data", [b"", b"not a picture", b"\xff\xd8\xff\xe0"], ids=["empty", "text", "cut"])
-def test_data_that_is_no_picture_is_refused(data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"not an image", b"\xff\xd8\xff\xe0"], ids=["empty", "text", "cut"])
+def test_data_that_is_no_image_is_refused(data: bytes) -> None:
     message = CompressedImage(format="jpeg", data=array.array("B", data))
 
-    with pytest.raises(CvBridgeError, match=f"{len(data)} bytes of data are no picture"):
+    with pytest.raises(CvBridgeError, match=f"{len(data)} bytes of data are no "):
         BRIDGE.compressed_imgmsg_to_cv2(message)
 
 
 @pytest.mark.parametrize(
     ("encoding", "file_format"), [("mono8", "nonsense"), ("8UC5", "png")], ids=["format", "channels"]
 )
-def test_picture_that_cannot_be_written_is_refused(encoding: str, file_format: str) -> None:
+def test_image_that_cannot_be_written_is_refused(encoding: str, file_format: str) -> None:
     with pytest.raises(CvBridgeError, match="OpenCV cannot write"):
-        BRIDGE.cv2_to_compressed_imgmsg(picture(encoding), file_format)
+        BRIDGE.cv2_to_compressed_imgmsg(example_image(encoding), file_format)
 
 
 def test_labels_are_told_apart_and_the_background_is_black() -> None:
@@ -98,7 +98,7 @@ def test_fixed_range_and_colormap_show_nan_black() -> None:
     np.testing.assert_array_equal(shown, np.concatenate([map_ends, np.zeros((1, 1, 3), np.uint8)], axis=1))
 
 
-def test_even_picture_is_grey() -> None:
+def test_even_image_is_grey() -> None:
     shown = cv_bridge.cvtColorForDisplay(np.full((2, 2), 7, np.uint16), "16UC1", "bgr8", True)
 
     assert (shown == 128).all()
@@ -112,10 +112,10 @@ def test_even_picture_is_grey() -> None:
 )
 def test_what_cannot_be_shown_is_refused(encoding_in: str, encoding_out: str) -> None:
     with pytest.raises(CvBridgeError):
-        cv_bridge.cvtColorForDisplay(picture(encoding_in), encoding_in, encoding_out)
+        cv_bridge.cvtColorForDisplay(example_image(encoding_in), encoding_in, encoding_out)
 
 
 def test_untold_colors_are_taken_as_opencv_has_them() -> None:
-    shown = cv_bridge.cvtColorForDisplay(picture("8UC3"), "8UC3", "rgb8")
+    shown = cv_bridge.cvtColorForDisplay(example_image("8UC3"), "8UC3", "rgb8")
 
-    np.testing.assert_array_equal(shown, picture("8UC3")[..., ::-1])
+    np.testing.assert_array_equal(shown, example_image("8UC3")[..., ::-1])
