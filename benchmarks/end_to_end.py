@@ -19,7 +19,7 @@ _ACTIVE = "listening to"
 _START_LIMIT_S = 60.0
 #: What the camera may take longer than its frames.
 _CAMERA_LIMIT_S = 60.0
-#: After which /diagnostics tells of the last frame.
+#: After this time /diagnostics counts the last frame.
 _DIAGNOSTICS_S = 1.2
 
 
@@ -53,7 +53,7 @@ class Measured:
         resident_mib: memory of the node at the end.
         active_s: from the start of the node's process until it was active.
         sent: frames published, those of the warm-up included, as in all that follow.
-        received: of which the node knows; None for a node that does not tell, as the next two.
+        received: by the node, as it reports; None for a node without diagnostics, as the next two.
         overwritten: which the node left out, as a newer one had come.
         processed: which it brought to an end.
         complete: of which all results arrived.

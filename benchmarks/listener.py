@@ -39,7 +39,7 @@ class Listener(Node):
     Attributes:
         complete: stamp of the image, and time of the last of its results, in ns, by the number of the frame.
         found: number of detections on the last image, if they are listened to.
-        counts: what the node last told on /diagnostics, by name.
+        counts: counters from the node's last message on /diagnostics, by name.
     """
 
     def __init__(self, outputs: list[str]) -> None:
@@ -53,11 +53,11 @@ class Listener(Node):
             self.create_subscription(OUTPUTS[output][0], f"yolov8_seg/{output}", self._take, OUTPUTS[output][1])
             for output in outputs
         ]
-        self._connecting = self.create_timer(0.05, self._tell_connected)
+        self._connecting = self.create_timer(0.05, self._print_connected)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._take_counts, 10)
         print(READY, flush=True)
 
-    def _tell_connected(self) -> None:
+    def _print_connected(self) -> None:
         if all(result.get_publisher_count() for result in self._results):
             self._connecting.cancel()
             print(CONNECTED, flush=True)

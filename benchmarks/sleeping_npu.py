@@ -49,7 +49,7 @@ class SleepingNpu(Backend):
     def run(self, network_input: Tensor) -> Sequence[Tensor]:
         """Wait as long as the device would; return copies of the outputs."""
         end_s = time.perf_counter() + self._device_s
-        # The kernel may let a sleep of this thread last 50 us longer, unless told otherwise.
+        # The kernel may let a sleep of this thread last 50 us longer, unless set otherwise.
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
         # The time that is published holds all that a run takes, handing out the outputs at its end included.
         time.sleep(max(0.0, end_s - self._copying_s - time.perf_counter()))

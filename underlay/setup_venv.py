@@ -86,7 +86,7 @@ def set_up(dev, switch):
 
 
 def step(name, inputs, work):
-    """Run `work` unless the stamp `name` tells that it was done with the same inputs."""
+    """Run `work` unless the stamp `name` shows that it was done with the same inputs."""
     stamp, key = STAMPS / name, digest(inputs)
     if stamp.exists() and stamp.read_text() == key:
         return

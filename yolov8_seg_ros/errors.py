@@ -1,4 +1,4 @@
-"""Define what a user can put right: one kind of error, told in one line.
+"""Define the errors that a user can put right: one kind, each of one line.
 
 The message says what was given, what was expected and what to do. Programs print it without a traceback.
 """

@@ -1,4 +1,4 @@
-"""Test the NPU backend with real delegates: what it takes, is told and keeps, and every way it can be missing."""
+"""Test the NPU backend with real delegates: what runs, options, the cache, and every way it can be missing."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_share_in_words(share, text):
     assert str(share) == text
 
 
-# What the delegate is told
+# The options of the delegate
 
 
 def test_options_reach_the_delegate(model, npu, tmp_path):
@@ -301,7 +301,7 @@ LOADING_FAILURES = {
 
 
 @pytest.mark.parametrize("make", LOADING_FAILURES)
-def test_what_is_no_delegate_is_told(model, library, tmp_path, make, capfd):
+def test_what_is_no_delegate_is_reported(model, library, tmp_path, make, capfd):
     with pytest.raises(BackendError, match=LOADING_FAILURES[make]) as caught:
         NpuBackend(model, options=options(make(library, tmp_path)))
     assert "\n" not in str(caught.value)

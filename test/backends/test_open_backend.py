@@ -1,4 +1,4 @@
-"""Test that models are opened on the backend asked for, and that what cannot be is told."""
+"""Test that models are opened on the backend asked for, and that what is impossible is reported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_class_names_come_from_a_file(model, tmp_path):
         assert backend.spec.names_given
 
 
-def test_class_names_that_do_not_fit_are_told(model, tmp_path):
+def test_class_names_that_do_not_fit_are_reported(model, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("fish\n")
 
@@ -54,6 +54,6 @@ def test_a_negative_number_of_threads_is_refused(model):
         open_backend(model, num_threads=-1)
 
 
-def test_a_model_that_is_not_there_is_told():
+def test_a_model_that_is_not_there_is_reported():
     with pytest.raises(ModelError, match="model 'no_such_model'"):
         open_backend("no_such_model")

@@ -148,7 +148,7 @@ def test_the_model_beside_it_serves_for_names_where_no_runtime_is(stand_in, grap
         pytest.param("names: [", "is not YAML", id="no-yaml"),
     ],
 )
-def test_a_wrong_file_beside_it_is_told(stand_in, graph, text, message):
+def test_a_wrong_file_beside_it_is_reported(stand_in, graph, text, message):
     graph.with_suffix(".yaml").write_text(text)
     with pytest.raises(ModelError, match=message):
         StaiMpuBackend(graph)
@@ -183,7 +183,7 @@ def test_a_broken_stai_mpu(graph, monkeypatch):
     ],
     ids=["load", "run", "cpu-engine"],
 )
-def test_failures_are_told_in_one_line(stand_in, graph, bend, message):
+def test_failures_are_reported_in_one_line(stand_in, graph, bend, message):
     for name, value in bend.items():
         setattr(stand_in, name, value)
     with pytest.raises(BackendError, match=message) as caught:

@@ -147,7 +147,7 @@ PROTOTYPES = constant("protos", 1, 16, 16, 4)
         ),
     ],
 )
-def test_a_refused_model_is_told_with_file_and_tables(tmp_path, write, message):
+def test_a_refused_model_is_reported_with_file_and_tables(tmp_path, write, message):
     path = write(tmp_path / "model.tflite")
     with pytest.raises(ModelError) as caught:
         TfliteBackend(path)
@@ -159,7 +159,7 @@ def test_a_refused_model_is_told_with_file_and_tables(tmp_path, write, message):
     assert "\n  output 0: head_out  int8  1x" in text
 
 
-def test_names_that_do_not_fit_are_told(tmp_path):
+def test_names_that_do_not_fit_are_reported(tmp_path):
     path = write_segmentation_model(tmp_path / "m.tflite", names=["cat", "dog", "cow"])
     with pytest.raises(ModelError, match=r"m\.tflite: 3 class names for a model of 2 classes"):
         TfliteBackend(path)
@@ -320,7 +320,7 @@ def test_no_runtime(tmp_path, runtimes):
         pytest.param(ModuleNotFoundError("No module named 'ai_edge_litert._x'", name="ai_edge_litert._x"), id="part"),
     ],
 )
-def test_a_broken_runtime_is_told_and_not_passed_over(runtimes, error):
+def test_a_broken_runtime_is_reported_and_not_passed_over(runtimes, error):
     runtimes(ai_edge_litert=error, tflite_runtime=types.ModuleType("tflite_runtime.interpreter"))
     with pytest.raises(BackendError) as caught:
         load_runtime()

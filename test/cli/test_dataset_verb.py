@@ -31,7 +31,7 @@ def test_a_good_data_set(path, capsys):
         assert row in table
 
 
-def test_an_error_is_told_with_file_line_and_remedy(path, capsys):
+def test_an_error_is_reported_with_file_line_and_remedy(path, capsys):
     line_of_labels(BEYOND)(path.parent)
 
     assert run(path) == 1
@@ -70,7 +70,7 @@ def test_many_findings_are_cut_short(path, capsys):
     assert f"{LABELS}:25: class id" in capsys.readouterr().out
 
 
-def test_fix_tells_what_it_did_and_judges_the_copy(path, tmp_path, capsys):
+def test_fix_prints_what_it_did_and_checks_the_copy(path, tmp_path, capsys):
     line_of_labels("0 0.1 0.1 1.5 0.1 0.5 0.5\n")(path.parent)
     (path.parent / "valid/labels/b0.txt").write_text(BEYOND)
     before = content_of(path.parent)
@@ -100,7 +100,7 @@ def test_dropping_unlabelled_images(path, tmp_path):
         pytest.param(["set", "--drop-unlabelled"], "say with --fix DIR", id="drop-without-fix"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(path, arguments, message, capsys, monkeypatch):
+def test_a_mistake_is_reported_in_one_line(path, arguments, message, capsys, monkeypatch):
     monkeypatch.chdir(path.parents[1])
     before = content_of(path.parent)
 
@@ -112,7 +112,7 @@ def test_a_mistake_is_told_in_one_line(path, arguments, message, capsys, monkeyp
     assert content_of(path.parent) == before
 
 
-def test_a_folder_that_cannot_be_made_is_told(path, tmp_path, capsys):
+def test_a_folder_that_cannot_be_made_is_reported(path, tmp_path, capsys):
     (tmp_path / "file").touch()
 
     assert run(path, "--fix", tmp_path / "file" / "copy") == 1

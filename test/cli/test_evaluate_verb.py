@@ -72,11 +72,11 @@ def assert_same_by_hand(folder, **truth):
 def test_figures(evaluate, data, tmp_path, capsys):
     assert evaluate(data, "--mask-threshold", "0.5") == 0
 
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     # The cat is never found; the mouse's box is right from IoU 0.50 to 0.75, six of ten.
-    assert re.search(r"^box +0\.3000 +0\.5000 +0\.5000 +0\.3000$", told, re.MULTILINE)
-    assert re.search(r"^cat +4( +0\.0000){8}$", told, re.MULTILINE)
-    assert "images: 4" in told
+    assert re.search(r"^box +0\.3000 +0\.5000 +0\.5000 +0\.3000$", printed, re.MULTILINE)
+    assert re.search(r"^cat +4( +0\.0000){8}$", printed, re.MULTILINE)
+    assert "images: 4" in printed
     metrics = written(tmp_path)
     assert [(one["name"], one["objects"]) for one in metrics["box"]["classes"]] == [("cat", 4), ("mouse", 4)]
     assert metrics["num_images"] == 4
@@ -218,19 +218,19 @@ def test_no_objects_are_a_result(evaluate, data, tmp_path, capsys):
     assert written(tmp_path)["box"]["AP"] is None
 
 
-def test_bad_images_are_told_and_left_out(evaluate, data, tmp_path, capsys):
+def test_bad_images_are_reported_and_left_out(evaluate, data, tmp_path, capsys):
     (data.parent / "valid" / "images" / "b1.png").write_bytes(b"words")
 
     assert evaluate(data) == 1
 
-    told = capsys.readouterr()
-    assert told.err.count("skipped: ") == 1
-    assert "b1.png" in told.err
-    assert "images: 3, 1 skipped" in told.out
+    printed = capsys.readouterr()
+    assert printed.err.count("skipped: ") == 1
+    assert "b1.png" in printed.err
+    assert "images: 3, 1 skipped" in printed.out
     assert len(written(tmp_path, "ground_truth.json")["images"]) == 3
 
 
-def test_nothing_readable_is_told(evaluate, data, tmp_path, capsys):
+def test_nothing_readable_is_reported(evaluate, data, tmp_path, capsys):
     for image in (data.parent / "valid" / "images").iterdir():
         image.write_bytes(b"words")
     assert evaluate(data) == 1
@@ -238,13 +238,13 @@ def test_nothing_readable_is_told(evaluate, data, tmp_path, capsys):
     assert not (tmp_path / "output" / "results.json").exists()
 
 
-def test_label_lines_that_cannot_be_used_are_told(evaluate, data, capsys):
+def test_label_lines_that_cannot_be_used_are_reported(evaluate, data, capsys):
     (data.parent / "valid" / "labels" / "b0.txt").write_text("0 1 2\n")
     assert evaluate(data) == 0
     assert "1 of 7 label lines cannot be used" in capsys.readouterr().err
 
 
-def test_other_classes_are_told_before_any_work(evaluate, data, tmp_path, capsys):
+def test_other_classes_are_reported_before_any_work(evaluate, data, tmp_path, capsys):
     data.write_text(data.read_text().replace("mouse", "dog"))
     assert evaluate(data) == 1
     assert "its classes 'dog' are none of the model's ('cat', 'mouse')" in capsys.readouterr().err
@@ -252,7 +252,7 @@ def test_other_classes_are_told_before_any_work(evaluate, data, tmp_path, capsys
 
 
 @pytest.mark.parametrize("name", ["none.yaml", "none.json"])
-def test_missing_data_are_told(name, evaluate, tmp_path, capsys):
+def test_missing_data_are_reported(name, evaluate, tmp_path, capsys):
     assert evaluate(tmp_path / name) == 1
     assert f"{name}: " in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Test how the tool starts, and how it tells what went wrong."""
+"""Test how the tool starts, and how it reports errors."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_each_verb_is_a_module():
     ],
     ids=repr,
 )
-def test_a_mistake_is_told_in_one_line(error, failing, capsys):
+def test_a_mistake_is_reported_in_one_line(error, failing, capsys):
     failing(error)
 
     assert tool.main(["model", "list"]) == 1
@@ -94,7 +94,7 @@ def test_a_mistake_is_told_in_one_line(error, failing, capsys):
     assert "Errno" not in lines[0]
 
 
-def test_a_missing_optional_package_is_told(failing, capsys):
+def test_a_missing_optional_package_is_reported(failing, capsys):
     failing(ModuleNotFoundError("No module named 'pycocotools'", name="pycocotools"))
 
     assert tool.main(["model", "list"]) == 1

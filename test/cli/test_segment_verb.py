@@ -1,4 +1,4 @@
-"""Test the verb `segment`: what it writes, what it tells, and that it loses nothing."""
+"""Test the verb `segment`: what it writes and prints, and that it loses nothing."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_a_folder_is_segmented(segment, images, tmp_path, capsys):
     assert segment(images) == 0
 
     assert [result["image_id"] for result in results(tmp_path)] == [1, 2, 3]
-    told = capsys.readouterr()
-    assert "auto chose cpu" in told.out
-    assert "3 images, 3 instances; mean times: preprocess " in told.out
-    assert "no class names" not in told.err
+    printed = capsys.readouterr()
+    assert "auto chose cpu" in printed.out
+    assert "3 images, 3 instances; mean times: preprocess " in printed.out
+    assert "no class names" not in printed.err
 
 
 def test_options_reach_the_segmenter(segment, images, tmp_path):
@@ -89,7 +89,7 @@ def test_every_option_reaches_the_segmenter():
 
 
 @pytest.mark.parametrize("damage", ["cut_short", "no_image", "empty"])
-def test_a_bad_image_is_told_and_left_out(damage, segment, images, tmp_path, capsys):
+def test_a_bad_image_is_reported_and_left_out(damage, segment, images, tmp_path, capsys):
     whole = cv2.imencode(".jpg", GREY)[1].tobytes()
     bad = {"cut_short": whole[: len(whole) // 2], "no_image": b"words", "empty": b""}[damage]
     (images / "2.png").unlink()
@@ -97,10 +97,10 @@ def test_a_bad_image_is_told_and_left_out(damage, segment, images, tmp_path, cap
 
     assert segment(images, images / "2.jpg", images / "1.png") == 1
 
-    told = capsys.readouterr()
-    assert told.err.count("skipped: ") == 2
-    assert "2.jpg" in told.err
-    assert "3 images, 3 instances, 2 skipped" in told.out
+    printed = capsys.readouterr()
+    assert printed.err.count("skipped: ") == 2
+    assert "2.jpg" in printed.err
+    assert "3 images, 3 instances, 2 skipped" in printed.out
     assert len(results(tmp_path)) == 3
 
 
@@ -112,14 +112,14 @@ def test_nothing_readable_keeps_earlier_results(segment, images, tmp_path, capsy
 
     assert segment(bad) == 1
 
-    told = capsys.readouterr().err
-    assert told.count("skipped: ") == 1
-    assert "error: nothing was segmented" in told
+    printed = capsys.readouterr().err
+    assert printed.count("skipped: ") == 1
+    assert "error: nothing was segmented" in printed
     assert len(results(tmp_path)) == 3
 
 
 @pytest.mark.parametrize("name", ["missing.jpg", "0", "demo", "/dev/null", "http://camera/a.jpg", "~nobody/a.jpg"])
-def test_an_input_that_is_none_is_told_before_any_work(name, segment, images, tmp_path, capsys):
+def test_an_input_that_is_none_is_reported_before_any_work(name, segment, images, tmp_path, capsys):
     assert segment(images, name) == 1
 
     assert f"'{name}': no such file or folder" in capsys.readouterr().err
@@ -184,9 +184,9 @@ def test_what_never_ends_is_left_out(damage, segment, images, capsys):
 
     assert segment(images) == 1
 
-    told = capsys.readouterr()
-    assert "2.png: cannot be read: not a regular file" in told.err
-    assert "2 images, 2 instances, 1 skipped" in told.out
+    printed = capsys.readouterr()
+    assert "2.png: cannot be read: not a regular file" in printed.err
+    assert "2 images, 2 instances, 1 skipped" in printed.out
 
 
 @pytest.mark.parametrize("name", ["caf\udce9.png", "a\x1b[2Jb.png", "a\nb.png"], ids=["no-utf-8", "escape", "line"])
@@ -195,10 +195,10 @@ def test_names_are_fit_to_be_printed(name, segment, images, tmp_path, capsys):
 
     assert segment(images) == 1
 
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    told.encode("utf-8")
-    assert "\x1b" not in told
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    printed.encode("utf-8")
+    assert "\x1b" not in printed
 
 
 def test_a_class_name_that_opencv_cannot_draw(segment, images, tmp_path):
@@ -232,13 +232,13 @@ def test_a_wrong_output_is_reported_in_one_line(output, message, model, images, 
     with contextlib.suppress(SystemExit):
         assert main(["segment", str(images), "--model", model, "--output", output]) == 1
 
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert message in told
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert message in printed
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_an_unknown_class_is_told(segment, images, capsys):
+def test_an_unknown_class_is_reported(segment, images, capsys):
     assert segment(images, "--classes", "dog") == 1
     assert "--classes: class 'dog' is not one of the model's: cat, mouse" in capsys.readouterr().err
 
@@ -256,7 +256,7 @@ def test_an_unknown_class_is_told(segment, images, capsys):
     ],
     ids=lambda value: value[0] + value[1] if isinstance(value, list) else "",
 )
-def test_a_wrong_value_is_told_by_its_option(arguments, message, segment, images, capsys):
+def test_a_wrong_value_is_reported_by_its_option(arguments, message, segment, images, capsys):
     with pytest.raises(SystemExit) as caught:
         segment(images, *arguments)
 
@@ -264,22 +264,22 @@ def test_a_wrong_value_is_told_by_its_option(arguments, message, segment, images
     assert message in capsys.readouterr().err
 
 
-def test_a_missing_model_is_told(segment, images, tmp_path, capsys):
+def test_a_missing_model_is_reported(segment, images, tmp_path, capsys):
     assert segment(images, model=str(tmp_path / "none.tflite")) == 1
     assert "there is no file at that path" in capsys.readouterr().err
 
 
-def test_a_detection_model_is_told(segment, images, tmp_path, capsys):
+def test_a_detection_model_is_reported(segment, images, tmp_path, capsys):
     assert segment(images, model=str(write_detection_model(tmp_path / "detect.tflite"))) == 1
     assert "this looks like a detection model" in capsys.readouterr().err
 
 
-def test_numbered_classes_are_told(segment, images, tmp_path, capsys):
+def test_numbered_classes_are_reported(segment, images, tmp_path, capsys):
     assert segment(images, model=str(write_segmentation_model(tmp_path / "nameless.tflite"))) == 0
     assert "the model has no class names, they are numbered; give --class-names-file" in capsys.readouterr().err
 
 
-def test_an_output_folder_that_cannot_be_made_is_told(model, images, tmp_path, capsys):
+def test_an_output_folder_that_cannot_be_made_is_reported(model, images, tmp_path, capsys):
     (tmp_path / "file").touch()
 
     assert main(["segment", str(images), "--model", model, "--output", str(tmp_path / "file" / "deeper")]) == 1

@@ -134,9 +134,9 @@ def test_parts_of_a_raw_head_by_hand(layout):
     assert (level.stride_px, level.grid_hw) == (16, (4, 6))
     # Class c in row y and column x holds c * 100 + y * 10 + x.
     numbers = np.arange(2)[:, None, None] * 100 + np.arange(4)[:, None] * 10 + np.arange(6)
-    stored = numbers if layout == "channels-first" else np.moveaxis(numbers, 0, -1)
+    quantized = numbers if layout == "channels-first" else np.moveaxis(numbers, 0, -1)
     outputs = [np.zeros(tensor.shape, int) for tensor in spec.outputs]
-    outputs[level.scores.output_index] = stored.reshape(spec.outputs[level.scores.output_index].shape)
+    outputs[level.scores.output_index] = quantized.reshape(spec.outputs[level.scores.output_index].shape)
     assert level.scores.view(outputs)[:, 6 * 3 + 5].tolist() == [35, 135]
     assert level.scores.view(outputs)[1, :7].tolist() == [100, 101, 102, 103, 104, 105, 110]
 

@@ -1,4 +1,4 @@
-"""Test the synthetic scene: that its truth is a function of seed and index, and is what is drawn."""
+"""Test the synthetic scene: that its ground truth is a function of seed and index, and is what is drawn."""
 
 from __future__ import annotations
 

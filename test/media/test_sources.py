@@ -1,4 +1,4 @@
-"""Test the sources of frames, and that whatever cannot be read is told in one line."""
+"""Test the sources of frames, and that whatever cannot be read is reported in one line."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_folder_gives_its_own_images_by_name(folder):
     [b"", b"not an image", encoded(".png")[:-20], encoded(".jpg")[:-30], encoded(".jpg")[:40]],
     ids=["empty", "text", "short png", "short jpeg", "jpeg header"],
 )
-def test_an_image_that_cannot_be_read_is_told_and_skipped(folder, data):
+def test_an_image_that_cannot_be_read_is_reported_and_skipped(folder, data):
     broken = folder / "aa.jpg"
     broken.write_bytes(data)
     errors = []
@@ -194,7 +194,7 @@ def test_the_demo_is_the_scene_with_its_truth():
     assert np.array_equal(frames[2].truth.xyxy, expected.truth.xyxy)
 
 
-def test_a_scene_that_cannot_be_is_told():
+def test_a_scene_that_cannot_be_is_reported():
     with pytest.raises(MediaError, match="demo: image_hw"):
         open_media("demo", image_hw=(1, 1))
 

@@ -106,7 +106,7 @@ def test_a_frame_of_another_size_is_refused(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_a_video_in_a_missing_folder_is_told(tmp_path):
+def test_a_video_in_a_missing_folder_is_reported(tmp_path):
     with (
         pytest.raises(OSError, match="OpenCV cannot write a video there"),
         video_file(tmp_path / "missing" / "a.mp4", 10) as video,

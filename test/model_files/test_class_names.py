@@ -175,7 +175,7 @@ def test_a_member_said_to_begin_at_the_end(tmp_path):
 
 
 @pytest.mark.parametrize("deflate", [False, True], ids=["stored", "deflated"])
-def test_an_archive_cut_short_anywhere_is_told(tmp_path, deflate):
+def test_an_archive_cut_short_anywhere_is_reported(tmp_path, deflate):
     path = model_file(tmp_path, repr({"names": {0: "cat"}, "stride": 32}), deflate=deflate)
     content = path.read_bytes()
     # Of a member's start the first six bytes must be there to tell it from weights.

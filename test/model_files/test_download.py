@@ -164,14 +164,14 @@ def test_a_damaged_file_is_downloaded_again(server, tmp_path):
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_an_error_of_the_server_is_told(status, server, tmp_path):
+def test_an_error_of_the_server_is_reported(status, server, tmp_path):
     server.status = status
 
     with pytest.raises(DownloadError, match=f"the server answers {status} .*YOLOV8_SEG_MODEL_URL"):
         download_model(MODEL, tmp_path)
 
 
-def test_no_server_is_told(tmp_path, monkeypatch):
+def test_no_server_is_reported(tmp_path, monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("no_proxy", "*")
@@ -182,14 +182,14 @@ def test_no_server_is_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("url", ["nonsense", "file:///etc", "http://[::1", "http://127.0.0.1:port/"])
-def test_an_address_that_is_none_is_told(url, tmp_path, monkeypatch):
+def test_an_address_that_is_none_is_reported(url, tmp_path, monkeypatch):
     monkeypatch.setenv("YOLOV8_SEG_MODEL_URL", url)
 
     with pytest.raises(DownloadError, match=re.escape(url)):
         download_model(MODEL, tmp_path)
 
 
-def test_a_server_that_speaks_no_http_is_told(tmp_path, monkeypatch):
+def test_a_server_that_speaks_no_http_is_reported(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("no_proxy", "*")
         monkeypatch.setenv("YOLOV8_SEG_MODEL_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")

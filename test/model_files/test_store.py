@@ -1,4 +1,4 @@
-"""Test that models are found by path and by name, and that what is missing is told."""
+"""Test that models are found by path and by name, and that what is missing is reported."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_an_unknown_name_lists_places_and_models(folders):
     ],
     ids=["empty", "missing", "folder"],
 )
-def test_what_cannot_be_a_model_is_told(typed, message):
+def test_what_cannot_be_a_model_is_reported(typed, message):
     with pytest.raises(ModelError, match=message):
         find_model(typed)
 

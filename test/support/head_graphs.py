@@ -295,7 +295,7 @@ class _Writer:
         """Add a tensor that is computed; the zero point is that of int8."""
         dtype = dtype or self.options.dtype
         record = schema.TensorT()
-        # Names tell nothing: what is called boxes may be anything.
+        # Names mean nothing: what is called boxes may be anything.
         record.name = f"boxes_{len(self.graph.tensors)}"
         record.shape, record.type, record.buffer = list(shape), _TYPES[dtype], 0
         if dtype != "float32":

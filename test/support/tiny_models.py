@@ -176,8 +176,8 @@ def _raw_outputs(levels: Sequence[RawLevel], input_hw: tuple[int, int], dtype: s
 
 def write_detection_model(path: Path, num_classes: int = 2, input_hw: tuple[int, int] = (64, 64)) -> Path:
     """Write a model of YOLOv8's form that has no prototypes."""
-    stored = np.zeros((1, 4 + num_classes, anchor_count(input_hw)), np.int8)
-    head = Tensor("head", stored.shape, output_quant(), stored)
+    quantized = np.zeros((1, 4 + num_classes, anchor_count(input_hw)), np.int8)
+    head = Tensor("head", quantized.shape, output_quant(), quantized)
     return write_model(path, [Tensor("images", (1, *input_hw, 3), input_quant())], [head])
 
 

@@ -1,4 +1,4 @@
-"""Load a TensorFlow Lite delegate from a shared library, and tell what it takes of a graph."""
+"""Load a TensorFlow Lite delegate from a shared library, and find out how much of a graph it runs."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class GraphCache:
         self.discard()
 
     def forget(self) -> bool:
-        """Remove the graph that is there, so that it is compiled anew; tell whether there was one to be removed."""
+        """Remove the graph that is there, so that it is compiled anew; return whether there was one."""
         if not self.is_warm:
             return False
         try:

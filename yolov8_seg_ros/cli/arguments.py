@@ -201,7 +201,7 @@ def open_backend_of(args: argparse.Namespace) -> Backend:
     return open_backend(**backend_arguments(vars(args)))
 
 
-def tell_backend(backend: Backend) -> None:
+def print_backend(backend: Backend) -> None:
     """Print what runs the model, and why; what is wrong goes to stderr."""
     reason = f" ({with_option_names(backend.info.reason)})" if backend.info.reason else ""
     print(f"{backend.info.description}{reason}")

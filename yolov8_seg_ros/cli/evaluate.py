@@ -16,7 +16,7 @@ from yolov8_seg_ros.cli.arguments import (
     add_backend_arguments,
     add_segmenter_arguments,
     open_backend_of,
-    tell_backend,
+    print_backend,
     whole_number,
 )
 from yolov8_seg_ros.cli.output import add_output_argument, output_folder, package_version, print_table, stage_times
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     truth = _read_truth(args)
     images = truth.images[: args.limit]
     with output_folder(args.output), open_backend_of(args) as backend:
-        tell_backend(backend)
+        print_backend(backend)
         segmenter = Segmenter(backend, segmenter_options(vars(args), backend.spec))
         categories = match_classes(truth, backend.spec, segmenter.options.detection.classes)
         model_sha256 = sha256_of(find_model(args.model))

@@ -15,7 +15,7 @@ from yolov8_seg_ros.cli.arguments import (
     add_segmenter_arguments,
     add_tracker_arguments,
     open_backend_of,
-    tell_backend,
+    print_backend,
     tracker_options,
     whole_number,
 )
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     options = tracker_options(args)
     results: list[tuple[MotSequence, TrackFigures]] = []
     with output_folder(args.output), open_backend_of(args) as backend:
-        tell_backend(backend)
+        print_backend(backend)
         chosen = segmenter_options(vars(args), backend.spec)
         # The tracker is given all classes, as on a robot.
         segmenter = Segmenter(backend, replace(chosen, detection=replace(chosen.detection, classes=None)))

@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (UserError, OSError, ModuleNotFoundError) as error:
-        print(f"{PROGRAM}: error: {one_line(_told(error))}", file=sys.stderr)
+        print(f"{PROGRAM}: error: {one_line(_message(error))}", file=sys.stderr)
         return 1
 
 
@@ -109,7 +109,7 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         if error.name not in _OPTIONAL_PACKAGES:
             raise error

@@ -183,7 +183,7 @@ def _port_row(board: StedgeaiConnection) -> tuple[str, str]:
 
 
 def _device_rows(device: Device) -> list[tuple[str, str]]:
-    npu = f"{device.npu_hz / _MHZ:.0f} MHz" if device.npu_hz else "not told"
+    npu = f"{device.npu_hz / _MHZ:.0f} MHz" if device.npu_hz else "unknown"
     return [
         ("device", f"{device.name} (0x{device.device_id:x})"),
         ("clocks", f"CPU {device.cpu_hz / _MHZ:.0f} MHz, bus {device.bus_hz / _MHZ:.0f} MHz, NPU {npu}"),
@@ -192,7 +192,7 @@ def _device_rows(device: Device) -> list[tuple[str, str]]:
 
 
 def _model_rows(model: BoardModel) -> list[tuple[str, str]]:
-    macc = "not told" if model.num_macc is None else str(model.num_macc)
+    macc = "unknown" if model.num_macc is None else str(model.num_macc)
     return [
         ("runtime", f"{model.runtime} {model.runtime_version}, {model.toolchain}; {model.description}"),
         ("network", f"{model.name} (signature {model.signature})"),

@@ -17,7 +17,7 @@ from yolov8_seg_ros.cli.arguments import (
     add_tracker_arguments,
     number,
     open_backend_of,
-    tell_backend,
+    print_backend,
     tracker_options,
 )
 from yolov8_seg_ros.cli.output import add_output_argument, output_folder, stage_times
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_images:
         _check_nothing_overwritten(inputs, args.output)
     with output_folder(args.output), open_backend_of(args) as backend:
-        tell_backend(backend)
+        print_backend(backend)
         segmenter = Segmenter(backend, segmenter_options(vars(args), backend.spec))
         tracker = Tracker(tracker_options(args)) if args.track else None
         batch = BatchSegmenter(segmenter, args.output, not args.no_images, tracker)

@@ -17,7 +17,7 @@ from yolov8_seg_ros.files import read_file
 #: A few bytes can announce an image of gigabytes, and decoders would make it: no camera here has more pixels.
 MAX_IMAGE_PIXELS = 50_000_000
 _EXPECTED = "JPEG, PNG, BMP, TIFF, WebP or PPM"
-#: As many bytes as tell the format.
+#: The format is recognised by this many bytes.
 _START_BYTES = 12
 
 #: Width and height in pixels; None where the header does not say them.

@@ -1,6 +1,6 @@
 """Simulate ST's STAI_MPU: the same interface, with LiteRT inside. A `.nb` file for it is a .tflite file.
 
-What it tells can be bent through `BENT`, as compiled graphs differ from the models they were made of.
+What it reports can be changed through `BENT`, as compiled graphs differ from the models they were made of.
 """
 
 from __future__ import annotations
@@ -106,11 +106,11 @@ class stai_mpu_network:  # noqa: N801
 
     def get_output(self, index: int) -> np.ndarray:
         details = self._outputs[index]
-        stored = self._interpreter.get_tensor(details["index"])
+        quantized = self._interpreter.get_tensor(details["index"])
         if BENT.float_outputs:
             scale, zero_point = details["quantization"]
-            stored = ((stored.astype(np.float32) - zero_point) * scale).astype(BENT.float_outputs)
-        return stored.reshape(-1) if BENT.flat else stored
+            quantized = ((quantized.astype(np.float32) - zero_point) * scale).astype(BENT.float_outputs)
+        return quantized.reshape(-1) if BENT.flat else quantized
 
     @staticmethod
     def _infos(details: list[dict[str, Any]], is_output: bool) -> list[Any]:

@@ -175,7 +175,7 @@ def test_a_folder_among_the_images_is_refused(original):
         fix_copy(original, original.parent / "train/images/copy")
 
 
-def test_nothing_left_is_told(original, copy):
+def test_nothing_left_is_reported(original, copy):
     for path in original.parent.glob("*/labels/*.txt"):
         path.write_text("7 0.1 0.1 0.5 0.1 0.5 0.5\n")
 

@@ -94,7 +94,7 @@ def test_random_lines_never_raise():
         assert found is None or (found.class_id in (0, 1) and len(found.points) >= 3)
 
 
-def test_the_first_fault_of_a_line_is_told():
+def test_the_first_fault_of_a_line_is_reported():
     line = parse_line(3, "9 nan 0.1", num_classes=2)
     assert (line.number, line.fault, line.class_id) == (3, Kind.CLASS_RANGE, -1)
 

@@ -155,7 +155,7 @@ def test_a_label_path_replaces_the_last_images(tmp_path):
         pytest.param("names: [cat]", "no entry 'train' or 'val'", id="no-splits"),
     ],
 )
-def test_no_data_set_is_told_in_one_line(tmp_path, content, message):
+def test_no_data_set_is_reported_in_one_line(tmp_path, content, message):
     if content is not None:
         (tmp_path / "data.yaml").write_text(content)
 
@@ -207,7 +207,7 @@ def test_a_description_that_is_too_large_is_refused(path):
         read_dataset(path)
 
 
-def test_a_missing_split_is_told(path):
+def test_a_missing_split_is_reported(path):
     with pytest.raises(DataSetError, match="no images for 'test'; there are: train, val"):
         read_dataset(path).split("test")
 

@@ -1,4 +1,4 @@
-"""Test what is read as the truth of a COCO annotations file."""
+"""Test what is read as the ground truth of a COCO annotations file."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_annotations_of_nothing_are_counted(write):
     assert truth.used == {90}
 
 
-def test_a_mask_of_another_size_is_told(write):
+def test_a_mask_of_another_size_is_reported(write):
     path = write(lambda content: content["annotations"][0].update(segmentation=code(True)))
     with pytest.raises(EvaluationError, match=r"annotation 0 is of an image of 64x48 pixels, the file has 10x20"):
         read_coco(path).images[1].annotations((20, 10))
@@ -146,12 +146,12 @@ def test_images_that_are_elsewhere(write, tmp_path):
     ],
     ids=["a part missing", "no list", "no images", "an id twice", "a text for an id", "no table", "unknown category"],
 )
-def test_what_is_no_annotations_file_is_told(change, message, write):
+def test_what_is_no_annotations_file_is_reported(change, message, write):
     with pytest.raises(EvaluationError, match=message):
         read_coco(write(change))
 
 
-def test_what_is_no_json_is_told(tmp_path):
+def test_what_is_no_json_is_reported(tmp_path):
     (tmp_path / "a.json").write_text("words")
     with pytest.raises(EvaluationError, match=r"a.json: is not JSON"):
         read_coco(tmp_path / "a.json")

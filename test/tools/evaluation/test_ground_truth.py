@@ -1,4 +1,4 @@
-"""Test what is read as the truth of a data set in YOLO's form."""
+"""Test what is read as the ground truth of a data set in YOLO's form."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_label_lines_that_cannot_be_used_are_counted(tmp_path):
     assert len(truth.images[0].annotations(SIZE_HW)) == 1
 
 
-def test_a_split_that_is_not_there_is_told(tmp_path):
+def test_a_split_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(DataSetError, match=r"no images for 'test'; there are: train, val"):
         read_yolo(write_dataset(tmp_path), "test")
 

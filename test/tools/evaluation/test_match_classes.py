@@ -45,12 +45,12 @@ def test_a_nameless_model_is_matched_by_number():
         match_classes(truth_of({0: "a", 1: "b", 2: "c"}), spec)
 
 
-def test_nameless_data_of_another_count_are_told():
+def test_nameless_data_of_another_count_are_reported():
     with pytest.raises(EvaluationError, match=r"1 classes, the model has 2, and the data set does not .*'names' into"):
         match_classes(truth_of({0: "class_0"}), spec_of("cat", "mouse"))
 
 
-def test_classes_that_the_model_does_not_know_are_told():
+def test_classes_that_the_model_does_not_know_are_reported():
     with pytest.raises(EvaluationError, match=r"its classes 'dog' are none of the model's \('cat', 'mouse'\); name"):
         match_classes(truth_of({0: "cat", 1: "dog"}), spec_of("cat", "mouse"))
 
@@ -59,7 +59,7 @@ def test_classes_without_objects_may_be_unknown():
     assert match_classes(truth_of({0: "animals", 1: "cat"}, used={1}), spec_of("cat", "mouse")) == {0: 1}
 
 
-def test_two_sets_without_a_common_class_are_told():
+def test_two_sets_without_a_common_class_are_reported():
     with pytest.raises(EvaluationError, match=r"its classes 'dog' are none"):
         match_classes(truth_of({0: "dog"}, used=()), spec_of("cat"))
 
@@ -69,6 +69,6 @@ def test_chosen_classes_alone_are_compared():
     assert match_classes(truth_of({0: "cat", 1: "mouse", 2: "dog"}), spec, chosen=(1,)) == {1: 1}
 
 
-def test_a_name_that_two_classes_have_is_told():
+def test_a_name_that_two_classes_have_is_reported():
     with pytest.raises(EvaluationError, match=r"more than one class is called 'cat'"):
         match_classes(truth_of({0: "cat", 1: "Cat"}), spec_of("cat", "mouse"))

@@ -22,7 +22,7 @@ def shape(left, top, width, height):
 
 
 def truth(*objects):
-    """Return the truth of objects, each as image, category, box, and whether it is not judged."""
+    """Return the ground truth of objects, each as image, category, box, and whether it is not judged."""
     annotations = [
         {
             "id": number,
