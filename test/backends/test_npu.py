@@ -313,7 +313,7 @@ def test_a_library_that_ends_the_process_is_named_before(model, library):
     program = (
         "import sys; from yolov8_seg_ros.backends.npu import NpuOptions;"
         "from yolov8_seg_ros.backends.open_backend import open_backend;"
-        "open_backend(sys.argv[1], 'npu', npu=NpuOptions(sys.argv[2]), tell=lambda s: print(s, flush=True))"
+        "open_backend(sys.argv[1], 'npu', npu=NpuOptions(sys.argv[2]), log=lambda s: print(s, flush=True))"
     )
     path = library("aborting.c")
     ended = subprocess.run(

@@ -26,7 +26,7 @@ def open_backend(
     class_names_file: str = "",
     raw_head: bool = True,
     npu: NpuOptions | None = None,
-    tell: Callable[[str], object] = lambda line: None,
+    log: Callable[[str], object] = lambda line: None,
     n6: N6Options | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Backend:
@@ -41,7 +41,7 @@ def open_backend(
         raw_head: whether a decoded head is cut off a .tflite file, so that its logits are decoded here; False runs the
             file as it was published.
         npu: how the NPU is reached.
-        tell: called with a line for the log: before foreign code is loaded, which may end the process, and when a lost
+        log: called with a line for the log: before foreign code is loaded, which may end the process, and when a lost
             board is back; then from another thread.
         n6: where the board is, for `n6`.
         stop: waiting for a board ends with a RunInterruptedError as soon as this returns True; called from any thread.
@@ -56,7 +56,7 @@ def open_backend(
         raise BackendError(f"num_threads: expected 0 (automatic) or more, got {num_threads}")
     names = read_class_names(Path(class_names_file).expanduser()) if class_names_file else None
     if backend == "n6":
-        return _open_n6(model, names, n6 or N6Options(), tell, stop)
+        return _open_n6(model, names, n6 or N6Options(), log, stop)
     path, npu = find_model(model), npu or NpuOptions()
     if path.suffix == COMPILED_SUFFIX:
         return _open_compiled(path, backend, names)
@@ -65,7 +65,7 @@ def open_backend(
     if backend == "auto" and not npu.library.exists():
         reason = f"auto chose cpu: there is no NPU delegate at {npu.library}"
         return TfliteBackend(path, num_threads, names, raw_head, reason=reason)
-    tell(f"loading {path} with the NPU delegate {npu.library}")
+    log(f"loading {path} with the NPU delegate {npu.library}")
     if backend == "npu":
         return NpuBackend(path, num_threads, names, npu, raw_head)
     return _npu_or_cpu(path, num_threads, names, npu, raw_head)
@@ -96,7 +96,7 @@ def _open_n6(
     model: str,
     names: Sequence[str] | None,
     options: N6Options,
-    tell: Callable[[str], object],
+    log: Callable[[str], object],
     stop: Callable[[], bool],
 ) -> Backend:
     if options.protocol not in N6_PROTOCOLS:
@@ -109,4 +109,4 @@ def _open_n6(
         remedy = install_command("pyserial", "protobuf")
         raise BackendError(f"n6 needs the Python package {error.name}: run '{remedy}'") from error
     wanted = wanted_model(find_model(model) if model else None, names)
-    return N6Backend(options, wanted, [StedgeaiProtocol()], stop=stop, tell=tell)
+    return N6Backend(options, wanted, [StedgeaiProtocol()], stop=stop, log=log)

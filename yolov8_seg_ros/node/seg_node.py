@@ -169,7 +169,7 @@ class SegNode(LifecycleNode):
         settings = read_parameters(self, SEG_NODE_SETTINGS)
         self._declare_cameras()
         of_camera = {camera: read_camera_parameters(self, camera, settings) for camera in self._cameras}
-        backend = open_backend(**backend_arguments(settings), tell=self.get_logger().info, stop=self._stop)
+        backend = open_backend(**backend_arguments(settings), log=self.get_logger().info, stop=self._stop)
         try:
             options = segmenter_options(settings, backend.spec)
             self._engine = engine = Engine(backend, options)

@@ -103,9 +103,9 @@ class Board:
     def __init__(self, *outcomes):
         self.outcomes = list(outcomes)
         self.connections = []
-        self.faults, self.told = [], []
+        self.faults, self.logged = [], []
         self.is_back = threading.Event()
-        self.board = ReconnectingBoard(self.open, never, self.faults.append, self.tell, (0.001, 0.002))
+        self.board = ReconnectingBoard(self.open, never, self.faults.append, self.log, (0.001, 0.002))
 
     def open(self, stop):
         outcome = self.outcomes.pop(0) if self.outcomes else None
@@ -114,8 +114,8 @@ class Board:
         self.connections.append(FakeConnection(FakePort("port", 921600, stop)))
         return self.connections[-1]
 
-    def tell(self, line):
-        self.told.append(line)
+    def log(self, line):
+        self.logged.append(line)
         self.is_back.set()
 
 
@@ -141,7 +141,7 @@ def test_a_connection_that_failed_is_never_used_again(board):
     assert board.board.call(lambda connection: connection) is board.connections[1]
     assert board.connections[0].port.is_closed
     assert [fault.split(": ")[-1] for fault in board.faults] == ["hot", "still gone", ""]
-    assert len(board.told) == 1
+    assert len(board.logged) == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("a defect"), KeyboardInterrupt()], ids=lambda error: type(error).__name__)
@@ -158,7 +158,7 @@ def test_an_interruption_is_not_a_fault(board):
         board.board.call(fail(RunInterruptedError("paused")))
     assert board.board.call(lambda connection: connection) is board.connections[1]
     assert set(board.faults) <= {""}
-    assert board.told == []
+    assert board.logged == []
 
 
 def test_a_pause_ends_calls_but_not_reconnecting(board):

@@ -45,13 +45,13 @@ def pty_board(tmp_path, network):
 
 
 @pytest.fixture
-def told():
+def logged():
     """Return the lines that backends wrote to the log."""
     return []
 
 
 @pytest.fixture
-def open_on(told):
+def open_on(logged):
     """Return a function that opens a backend on a board; it tries again soon."""
     opened = []
 
@@ -61,7 +61,7 @@ def open_on(told):
             N6Options(board.port),
             wanted,
             [StedgeaiProtocol(limits)],
-            tell=told.append,
+            log=logged.append,
             pauses_s=SHORT_PAUSES_S,
             open_port=board.open_port,
         )
@@ -202,7 +202,7 @@ def take_out(board):
     until(lambda: not board.is_plugged_in, "the cable to be out")
 
 
-def test_the_fault_says_why_and_since_when(open_on, pty_board, network, told):
+def test_the_fault_says_why_and_since_when(open_on, pty_board, network, logged):
     rng = random.Random(1)
     backend = open_on(pty_board)
     for number in range(1, NUM_PTY_ROUNDS + 1):
@@ -215,8 +215,8 @@ def test_the_fault_says_why_and_since_when(open_on, pty_board, network, told):
         with pytest.raises(BackendError, match="the board has failed since"):
             run_checked(backend, network, rng)
         pty_board.plug_in()
-        until(lambda number=number: not backend.fault and len(told) == number, "the board to be back")
-        assert re.match(r"the board is back on \S+ at \d+ baud; it had failed since \d", told[-1])
+        until(lambda number=number: not backend.fault and len(logged) == number, "the board to be back")
+        assert re.match(r"the board is back on \S+ at \d+ baud; it had failed since \d", logged[-1])
 
 
 def test_another_network_on_the_board_is_not_taken_for_the_first(backend, board, network):

@@ -73,7 +73,7 @@ class N6Backend(Backend):
         wanted: what is to run on it.
         protocols: that the board may speak, in the order in which they are tried.
         stop: transfers end as soon as this returns True.
-        tell: called with a line for the log when a lost board is back; from another thread.
+        log: called with a line for the log when a lost board is back; from another thread.
         pauses_s: before a lost board is tried again, and the longest one: pauses double.
         open_port: opens a port of this path and baud rate.
 
@@ -89,7 +89,7 @@ class N6Backend(Backend):
         protocols: Sequence[BoardProtocol[Connection]],
         *,
         stop: Stop = never,
-        tell: Callable[[str], object] = lambda line: None,
+        log: Callable[[str], object] = lambda line: None,
         pauses_s: tuple[float, float] = PAUSES_S,
         open_port: Callable[[str, int, Stop], SerialPort] = SerialPort,
     ) -> None:
@@ -98,7 +98,7 @@ class N6Backend(Backend):
         self._protocols = protocols
         self._open_port = open_port
         self._opened: tuple[ModelSpec, BackendInfo] | None = None
-        self._board = ReconnectingBoard(self._open, stop, self._set_fault, tell, pauses_s)
+        self._board = ReconnectingBoard(self._open, stop, self._set_fault, log, pauses_s)
         assert self._opened is not None
         self.spec, self.info = self._opened
 

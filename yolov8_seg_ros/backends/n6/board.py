@@ -182,7 +182,7 @@ class ReconnectingBoard(Generic[ConnectionT]):
         open_connection: connects to the board; is given the `stop` of its port.
         stop: transfers end as soon as this returns True.
         report_fault: called with what is wrong and since when, or with an empty text; from any thread.
-        tell: called with a line for the log when a lost board is back; from another thread.
+        log: called with a line for the log when a lost board is back; from another thread.
         pauses_s: before a lost board is tried again, and the longest one: pauses double.
 
     Raises:
@@ -195,13 +195,13 @@ class ReconnectingBoard(Generic[ConnectionT]):
         open_connection: Callable[[Stop], ConnectionT],
         stop: Stop,
         report_fault: Callable[[str], None],
-        tell: Callable[[str], object],
+        log: Callable[[str], object],
         pauses_s: tuple[float, float],
     ) -> None:
         self._open_connection = open_connection
         self._stop = stop
         self._report_fault = report_fault
-        self._tell = tell
+        self._log = log
         self._pauses_s = pauses_s
         self._paused, self._closing = threading.Event(), threading.Event()
         self._changed = threading.Condition()
@@ -315,6 +315,6 @@ class ReconnectingBoard(Generic[ConnectionT]):
             self._changed.notify_all()
         if was_failing:
             port = connection.port
-            self._tell(
+            self._log(
                 f"the board is back on {port.path} at {port.baud_rate} baud; it had failed since {self._failing_since}"
             )
