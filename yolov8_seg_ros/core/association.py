@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.instances import BoxMask
-from yolov8_seg_ros.core.iou import box_iou
-
-Boxes = NDArray[np.float32]
+from yolov8_seg_ros.core.iou import Boxes, box_area, box_iou, box_overlap
 
 
 def buffered_iou(a: Boxes, b: Boxes, buffer: float) -> NDArray[np.float32]:
@@ -31,11 +29,8 @@ def buffered_iou(a: Boxes, b: Boxes, buffer: float) -> NDArray[np.float32]:
 
 def covered_fraction(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Return (n, m): which part of the smaller of two boxes, (n, 4) and (m, 4), xyxy, lies inside the other."""
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    np.maximum(sides, 0, out=sides)
-    area_a, area_b = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]), (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
-    smaller = np.minimum(area_a[:, None], area_b)
-    overlap = sides[..., 0] * sides[..., 1]
+    smaller = np.minimum(box_area(a)[:, None], box_area(b))
+    overlap = box_overlap(a, b)
     return np.divide(overlap, smaller, out=np.zeros_like(overlap), where=smaller > 0)
 
 

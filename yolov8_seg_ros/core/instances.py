@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.native import paint
+from yolov8_seg_ros.core.native import paint, require_inside
 
 #: A mono8 label image numbers instances from 1 to 255; 0 is background.
 MAX_LABELS = 255
@@ -76,14 +76,8 @@ class Instances:
         assert self.masks is not None
         if len(self.masks) != count:
             raise ValueError(f"masks: expected {count}, one for each score, got {len(self.masks)}")
-        height, width = self.image_hw
         for mask in self.masks:
-            rows, columns = mask.region
-            if rows.start < 0 or columns.start < 0 or rows.stop > height or columns.stop > width:
-                raise ValueError(
-                    f"masks: rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop} "
-                    f"leave the {width}x{height} image; crop the bitmap to it"
-                )
+            require_inside(self.image_hw, mask.origin_xy, mask.bitmap.shape)
 
     @classmethod
     def empty(cls, image_hw: tuple[int, int], masks: bool = True) -> Instances:

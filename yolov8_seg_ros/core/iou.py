@@ -5,12 +5,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+Boxes = NDArray[np.float32]
 
-def box_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+
+def box_area(boxes: Boxes) -> NDArray[np.float32]:
+    """Return the areas (n,) of boxes (n, 4), xyxy."""
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def box_overlap(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """Return the areas (n, m) that boxes (n, 4) and (m, 4), xyxy, share."""
+    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    np.maximum(sides, 0, out=sides)
+    return sides[..., 0] * sides[..., 1]
+
+
+def box_iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Return the IoU (n, m) of boxes (n, 4) and (m, 4), xyxy; 0 where both boxes have no area."""
-    start, end = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    overlap = np.prod(np.clip(end - start, 0, None), axis=2)
-    union = np.prod(a[:, 2:] - a[:, :2], axis=1)[:, None] + np.prod(b[:, 2:] - b[:, :2], axis=1) - overlap
+    overlap = box_overlap(a, b)
+    union = box_area(a)[:, None] + box_area(b) - overlap
     return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
 
 

@@ -240,8 +240,8 @@ def paint(image: NDArray[np.uint8], stamps: Sequence[Stamp], values: Sequence[in
     """
     seg = native()
     held = [np.ascontiguousarray(bitmap) for bitmap, _ in stamps]
-    for bitmap, (_, (left, top)) in zip(held, stamps, strict=True):
-        _require_inside(image.shape, left, top, bitmap.shape)
+    for bitmap, (_, origin_xy) in zip(held, stamps, strict=True):
+        require_inside(image.shape, origin_xy, bitmap.shape)
     structs = [
         (seg.address(bitmap), bitmap.strides[0], *origin_xy, *bitmap.shape[::-1], value)
         for bitmap, (_, origin_xy), value in zip(held, stamps, values, strict=True)
@@ -257,11 +257,14 @@ def _logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-def _require_inside(image_hw: tuple[int, ...], left: int, top: int, bitmap_hw: tuple[int, ...]) -> None:
+def require_inside(image_hw: tuple[int, ...], origin_xy: tuple[int, int], bitmap_hw: tuple[int, ...]) -> None:
+    """Raise ValueError where a bitmap leaves the image; `origin_xy` is its first column and row there."""
+    left, top = origin_xy
     bottom, right = top + bitmap_hw[0], left + bitmap_hw[1]
     if left < 0 or top < 0 or bottom > image_hw[0] or right > image_hw[1]:
         raise ValueError(
-            f"rows {top}:{bottom}, columns {left}:{right} leave the {image_hw[1]}x{image_hw[0]} image; crop the bitmap"
+            f"masks: rows {top}:{bottom}, columns {left}:{right} leave the {image_hw[1]}x{image_hw[0]} image; "
+            "crop the bitmap to it"
         )
 
 

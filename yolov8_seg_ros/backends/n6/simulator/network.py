@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from yolov8_seg_ros.backends.tflite import automatic_threads, load_runtime, open_interpreter, tensor_spec
 from yolov8_seg_ros.core.model_spec import TensorSpec
 from yolov8_seg_ros.core.quantization import Tensor
+from yolov8_seg_ros.files import sha256_of
 
 #: Longest name that ST's firmware has.
 _MAX_NAME_CHARS = 63
@@ -62,7 +62,7 @@ class LiteRtNetwork(SimulatedNetwork):
         self.name = model_path.stem[:_MAX_NAME_CHARS]
         self.inputs = tuple(_shortened(tensor_spec(details)) for details in self._input_details)
         self.outputs = tuple(_shortened(tensor_spec(details)) for details in self._output_details)
-        self.signature = hashlib.sha256(model_path.read_bytes()).hexdigest()[:_SIGNATURE_CHARS]
+        self.signature = sha256_of(model_path)[:_SIGNATURE_CHARS]
         self.compiled = time.ctime(model_path.stat().st_mtime)
 
     def run(self, inputs: Sequence[Tensor]) -> list[Tensor]:
