@@ -54,7 +54,7 @@ class Measured:
         active_s: from the start of the node's process until it was active.
         sent: frames published, those of the warm-up included, as in all that follow.
         received: by the node, as it reports; None for a node without diagnostics, as the next two.
-        overwritten: which the node left out, as a newer one had come.
+        dropped: which the node left out, as a newer one had come.
         processed: which it brought to an end.
         complete: of which all results arrived.
         found: detections a frame, where those are listened to.
@@ -67,7 +67,7 @@ class Measured:
     active_s: float
     sent: int
     received: int | None
-    overwritten: int | None
+    dropped: int | None
     processed: int | None
     complete: int
     found: int
@@ -112,7 +112,7 @@ def measure(node: Sequence[str], outputs: Sequence[str], feed: Feed, profile: bo
         active_s=active_s,
         sent=sent,
         received=counts.get("frames received"),
-        overwritten=counts.get("frames dropped for newer ones"),
+        dropped=counts.get("frames dropped for newer ones"),
         processed=processed,
         complete=len(seen["complete"]),
         found=seen["found"],

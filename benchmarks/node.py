@@ -28,7 +28,7 @@ OUTPUTS = {
 PROFILES = {"with": True, "without": False}
 _COLUMNS = (
     f"{'profile':8}{'subscribed':15}{'what':13}{'median':>8}{'p95':>8}{'/loop':>7}{'/paced':>7}{'CPU':>7}{'MiB':>6}"
-    f"{'start':>6}{'sent':>6}{'rec.':>6}{'overw.':>7}{'done':>6}{'seen':>6}"
+    f"{'start':>6}{'sent':>6}{'rec.':>6}{'drop.':>7}{'proc.':>6}{'seen':>6}"
 )
 _LEGEND = """\
 subscribed    instances: detections and instance mask; overlay: these and the overlay
@@ -40,9 +40,9 @@ CPU           ms of processor time of the node's process an image; of invoke() a
 MiB           resident memory of the node at the end, shared segments included
 start         s from the start of the node's process until it logs that it listens, its model loaded and warmed up
 sent          images published, warm-up included, as in what follows
-rec., done    received and processed, as the node says: sent - rec. were lost on their way to it
-overw.        left out by the node, as a newer one had come
-seen          of which all results came: done - seen were lost on their way from it"""
+rec., proc.   received and processed, as the node says: sent - rec. were lost on their way to it
+drop.         dropped by the node, as a newer one had come
+seen          of which all results came: proc. - seen were lost on their way from it"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,10 +115,10 @@ def _ratios(node: Measured, floor: Measured, invoke: InvokeTimes) -> str:
 
 
 def _counts(run: Measured) -> str:
-    received, overwritten, processed = (
-        "" if count is None else count for count in (run.received, run.overwritten, run.processed)
+    received, dropped, processed = (
+        "" if count is None else count for count in (run.received, run.dropped, run.processed)
     )
-    return f"{run.sent:6}{received:>6}{overwritten:>7}{processed:>6}{run.complete:6}"
+    return f"{run.sent:6}{received:>6}{dropped:>7}{processed:>6}{run.complete:6}"
 
 
 if __name__ == "__main__":

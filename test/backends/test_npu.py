@@ -275,7 +275,7 @@ def test_a_delegate_that_fails_says_where_and_why(model, library, stage):
 
 @pytest.mark.usefixtures("runtime")
 def test_a_delegate_that_takes_nothing_is_refused(model, library):
-    with pytest.raises(NoDelegatedOpsError, match=r"takes none of the 2 operations of .*: quantise the model to int8"):
+    with pytest.raises(NoDelegatedOpsError, match=r"takes none of the 2 operations of .*: quantize the model to int8"):
         NpuBackend(model, options=options(library(TAKES=0)))
 
 

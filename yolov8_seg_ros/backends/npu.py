@@ -199,7 +199,7 @@ class _Starter:
         if not share.taken:
             raise NoDelegatedOpsError(
                 f"the NPU delegate {library} takes none of the {share.total} operations of {model.path}: "
-                "quantise the model to int8 per tensor, or choose backend cpu"
+                "quantize the model to int8 per tensor, or choose backend cpu"
             )
         return interpreter, share
 

@@ -52,8 +52,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_info(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "info",
-        help="show sizes, quantisation and classes of a model",
-        description="Show sizes, quantisation and classes of a model.",
+        help="show sizes, quantization and classes of a model",
+        description="Show sizes, quantization and classes of a model.",
         epilog="example: yolov8_seg model info yolov8n_256",
     )
     parser.add_argument("model", metavar="FILE_OR_NAME", help="path or name of a model")

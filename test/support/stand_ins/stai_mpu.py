@@ -21,7 +21,7 @@ class Bent:
     Attributes:
         engine: the value of the backend engine.
         as_methods: whether a tensor's properties are methods `get_...`, as in newer releases.
-        float_outputs: of this type rather than quantised.
+        float_outputs: of this type rather than quantized.
         flat: whether outputs come without their axes.
         fixed_point_pos: outputs are dynamic fixed point with this position.
         fails_in: `load` or `run`.
