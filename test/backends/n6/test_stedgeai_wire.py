@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+from hypothesis import given, strategies
+from support.properties import examples
 
 from yolov8_seg_ros.backends.n6 import stedgeai_wire
 from yolov8_seg_ros.backends.n6.stedgeai_wire import (
@@ -90,10 +94,16 @@ def test_headers_of_two_bytes_are_big_endian():
     assert TWO_BYTES.to_host(bytes(32)) == b"\x00\x20" + bytes(32) + b"\x80\x00" + bytes(32)
 
 
+EDGES = (0, 1, 30, 31, 32, 33, 63, 64, 126, 127, 128, 20_000)
+MESSAGES = strategies.one_of(
+    strategies.binary(max_size=300), strategies.sampled_from(EDGES).map(lambda size: b"m" * size)
+)
+
+
 @pytest.mark.parametrize("packets", PACKET_FORMATS, ids=FORMAT_IDS)
-@pytest.mark.parametrize("size", [0, 1, 30, 31, 32, 33, 63, 64, 126, 127, 128, 20_000])
-def test_both_sides_understand_each_other(size, packets):
-    message = bytes(index * 7 % 256 for index in range(size))
+@examples(100)
+@given(message=MESSAGES)
+def test_both_sides_understand_each_other(packets, message):
     board = BoardReceiver(packets)
     cut = packets.to_board(message)
     assert [board.take(packet) for packet in cut] == [None] * (len(cut) - 1) + [message]
@@ -102,16 +112,17 @@ def test_both_sides_understand_each_other(size, packets):
     assert [host.next_message(), host.next_message(), host.next_message()] == [message, b"next", None]
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 33, 64, 1000])
-def test_bytes_may_arrive_as_they_like(chunk):
-    message = bytes(range(256)) * 4
-    stream = ONE_BYTE.to_host(message)
-    receiver, messages = HostReceiver(ONE_BYTE), []
-    for start in range(0, len(stream), chunk):
+@pytest.mark.parametrize("packets", PACKET_FORMATS, ids=FORMAT_IDS)
+@examples(100)
+@given(message=MESSAGES, cuts=strategies.lists(strategies.integers(0, 400)))
+def test_bytes_may_arrive_as_they_like(packets, message, cuts):
+    stream = packets.to_host(message)
+    bounds = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
+    receiver = HostReceiver(packets)
+    for start, stop in itertools.pairwise(bounds):
         assert receiver.next_message() is None
-        receiver.feed(stream[start : start + chunk])
-    messages.append(receiver.next_message())
-    assert messages == [message]
+        receiver.feed(stream[start:stop])
+    assert receiver.next_message() == message
     assert receiver.num_pending == 0
 
 
