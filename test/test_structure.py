@@ -26,7 +26,7 @@ def imported_modules(path: Path) -> set[str]:
 
 def test_nothing_imports_a_test_module():
     tests = {module.stem for module in TEST_MODULES}
-    modules = [path for path in sorted(FOLDER.rglob("*.py")) if path.parent.name != "node"]
+    modules = [path for path in sorted(FOLDER.rglob("*.py"))]
     found = {str(path.relative_to(FOLDER)): names for path in modules if (names := imported_modules(path) & tests)}
     assert found == {}, "move what two test modules need to test/support"
 
@@ -47,7 +47,6 @@ def test_docstrings_begin_with_a_plain_word():
     found = [
         f"{path.relative_to(CHECKOUT)}: {text.splitlines()[0]}"
         for path in sources
-        if path.parent.name != "node"
         for text in docstrings(path)
         if text.split()[0].rstrip(".,:;") in NOT_FIRST
     ]

@@ -7,9 +7,9 @@ import argparse
 import pytest
 
 from yolov8_seg_ros.cli.arguments import add_backend_arguments, add_segmenter_arguments, with_option_names
-from yolov8_seg_ros.settings.tables import NODE, OLD_OPTIONS, SEG_NODE_SETTINGS
+from yolov8_seg_ros.settings.tables import OLD_OPTIONS, SEG_NODE_SETTINGS, TOOL_GROUPS
 
-OPTIONS = [setting for setting in SEG_NODE_SETTINGS if setting.group != NODE]
+OPTIONS = [setting for setting in SEG_NODE_SETTINGS if setting.group in TOOL_GROUPS]
 #: A value of each setting of which an old option takes the value.
 VALUES = {
     "--score": ("0.5", 0.5),

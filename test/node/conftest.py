@@ -1,4 +1,4 @@
-"""Give the tests of the nodes a ROS context of their own."""
+"""Make for the tests of the nodes a ROS context of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ros_bench import DOMAIN_ID, Bench  # noqa: E402
 
 @pytest.fixture
 def ros():
-    """Give a bench to spin nodes on, in a fresh context."""
+    """Return a harness to spin nodes on, in a fresh context."""
     rclpy.init(domain_id=DOMAIN_ID)
     made = Bench()
     yield made

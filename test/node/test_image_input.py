@@ -8,7 +8,7 @@ from yolov8_seg_ros.node.image_input import LossWatch
 
 
 def fates(*stretches):
-    """Give images that arrive (True) or not: each stretch is (how many, every how manyth is lost; 0: none)."""
+    """Return images that arrive (True) or not: each stretch is (how many, every how manyth is lost; 0: none)."""
     return [every == 0 or (index + 1) % every != 0 for count, every in stretches for index in range(count)]
 
 

@@ -236,7 +236,7 @@ class Recorder(Node):
             self.faults.append(message.status[0].message)
 
     def complete(self):
-        """Give the stamps of which everything is here, each of another picture."""
+        """Return the stamps of which everything is here, each of another image."""
         stamps = sorted(self.images.keys() & self.detections.keys() & self.masks.keys())
         return list({self.pictures[stamp]: stamp for stamp in stamps}.values())
 

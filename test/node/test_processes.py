@@ -74,7 +74,7 @@ class Robot(Node):
         return number in self.detections and number in self.masks
 
     def instances(self, number):
-        """Give class, box (left, top, width, height) and label of each instance of an image."""
+        """Return class, box (left, top, width, height) and label of each instance of an image."""
         for detection in self.detections[number].detections:
             box = detection.bbox
             centre = box.center.position
@@ -99,14 +99,14 @@ def connect(ros, robot):
 
 
 def settled_counts(ros, robot):
-    """Give the node's own counts once they have stopped growing."""
+    """Return the node's own counts once they have stopped growing."""
     robot.counts.clear()
     ros.until(lambda: len(robot.counts) > 1 and robot.counts[-1] == robot.counts[-2], "counts that stand still")
     return np.array([robot.counts[-1][key] for key in COUNTS])
 
 
 def has_counterpart(wanted, name, found, labels):
-    """Tell whether a reference detection was found again: class, box and mask."""
+    """Return whether a reference detection was found again: class, box and mask."""
     wanted_mask = rle.decode(wanted["segmentation"]).astype(np.bool_)
     for found_name, box, label in found:
         if found_name == name and rle.iou([box], [wanted["bbox"]], [0])[0, 0] >= MIN_IOU:

@@ -1,4 +1,4 @@
-"""Hold the rviz configuration against the node: each display finds its topic, with a QoS that fits."""
+"""Compare the rviz configuration with the node: each display finds its topic, with a QoS that fits."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from yolov8_seg_ros.core.options import INTERPOLATIONS, PIXEL_ROUNDINGS, Tracker
 from yolov8_seg_ros.errors import OptionError
 from yolov8_seg_ros.settings.options import backend_arguments
 from yolov8_seg_ros.settings.setting import OldName, Setting, as_text
-from yolov8_seg_ros.settings.tables import MODEL, N6, NODE, NPU, OLD_OPTIONS, SEG_NODE_SETTINGS, SEGMENTATION
+from yolov8_seg_ros.settings.tables import MODEL, N6, NPU, OLD_OPTIONS, SEG_NODE_SETTINGS, SEGMENTATION, TOOL_GROUPS
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +118,7 @@ class _OldOption(argparse.Action):
 def with_option_names(text: str) -> str:
     """Return a message with the names of settings replaced by those of the options."""
     for setting in SEG_NODE_SETTINGS:
-        if setting.group == NODE:
+        if setting.group not in TOOL_GROUPS:
             continue
         text = re.sub(rf"^{re.escape(setting.name)}: ", f"{setting.option}: ", text)
         # Other names are also words of the language.

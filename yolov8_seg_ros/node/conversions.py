@@ -37,7 +37,7 @@ _JPEG_QUALITY = 80
 
 @dataclass(frozen=True)
 class _Encoding:
-    """How pixels lie in a message.
+    """A layout of pixels in a message.
 
     Attributes:
         channels: numbers a pixel; 1 and 2 byte ones make no third dimension when there is one of them.

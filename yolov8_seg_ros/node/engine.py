@@ -1,4 +1,4 @@
-"""Bring the newest frames of streams through one network, so that the stages of different frames overlap."""
+"""Run the newest frames of streams through one network, so that the stages of different frames overlap."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STEADY_RUNS = 3
 
 
 class Stream(Protocol):
-    """Where frames come from and where their results go. Each method is called by one thread at a time."""
+    """A source of frames that also publishes their results. Each method is called by one thread at a time."""
 
     def read(self, message: Any, buffer: PixelBuffer) -> ColorImage:
         """Return the image of a message.
@@ -169,7 +169,7 @@ class Engine:
                 self._backend.close()
 
     def _bring_one_through(self, frame: Frame) -> bool:
-        """Bring the next frame through all stages; return whether there was one.
+        """Run the next frame through all stages; return whether there was one.
 
         A stage is left only when the next one is entered: a frame that would have to wait there is not taken yet, and a
         newer one may take its place.
@@ -250,7 +250,7 @@ class Engine:
 
 
 class Entrance:
-    """Where the messages of one stream go in. Any thread may use it."""
+    """An entrance for the messages of one stream. Any thread may use it."""
 
     def __init__(self, queue: FairQueue, slot: StreamSlot, offered: threading.Condition) -> None:
         self._queue, self._slot, self._offered = queue, slot, offered

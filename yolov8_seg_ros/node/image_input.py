@@ -171,7 +171,7 @@ _MIN_LOST_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Loss:
-    """How many of how many images got lost."""
+    """A number of lost images, of how many sent."""
 
     lost: int
     sent: int

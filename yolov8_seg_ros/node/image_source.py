@@ -196,12 +196,12 @@ class ImageSource(Node):
 
 
 def frame_index(reference: TimeReference, rate_hz: float) -> int:
-    """Tell which frame of its source an image shows, given the rate at which it was published."""
+    """Return which frame of its source an image shows, given the rate at which it was published."""
     return round(Time.from_msg(reference.time_ref).nanoseconds * rate_hz / 1e9)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node; give the process's exit code."""
+    """Run the node; return the process's exit code."""
     summary = "Publish images, a video, a camera or the built-in scene as a camera's driver does."
     if print_help(args, "image_source", summary, IMAGE_SOURCE_SETTINGS):
         return 0

@@ -23,7 +23,7 @@ _POLL_S = 0.1
 
 
 class Ending:
-    """Hold how a process is to end: called with the exit code by whoever ends it; the first call decides.
+    """The way in which a process is to end: called with the exit code by whoever ends it; the first call decides.
 
     Attributes:
         exit_code: None while the process shall go on.
@@ -103,7 +103,7 @@ def _spin_once(executor: Executor, node: Node) -> None:
 
 @contextmanager
 def _signals_end(ending: Ending) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the process, in place of what they did before."""
+    """Make SIGINT and SIGTERM end the process, in place of what they did before."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         ending(0)

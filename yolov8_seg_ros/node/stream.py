@@ -103,7 +103,7 @@ class CameraStream:
         return self._input.why_silent() if is_silent else ""
 
     def stop(self) -> None:
-        """Take no images any more."""
+        """End the subscription for good."""
         self._input.destroy()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Let Fast DDS carry whole images in shared memory."""
+"""Set Fast DDS up to carry whole images in shared memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPT_OUT_VARIABLE = "YOLOV8_SEG_TRANSPORT_PROFILE"
 
 
 def large_image_profile() -> Path:
-    """Give the Fast DDS profile of this package.
+    """Return the Fast DDS profile of this package.
 
     Raises:
         PackageNotFoundError: if the package is not installed.
@@ -40,7 +40,7 @@ def use_large_image_profile(environ: MutableMapping[str, str] = os.environ) -> N
 
 
 def loss_advice(alternative: str, environ: Mapping[str, str] = os.environ, middleware: str | None = None) -> str:
-    """Tell why images get lost in transport, and what to do.
+    """Return why images get lost in transport, and what to do.
 
     Args:
         alternative: what helps but for the profile.

@@ -15,14 +15,16 @@ from yolov8_seg_ros.settings.setting import OldName, Setting
 
 MODEL, NPU, N6, SEGMENTATION = "model", "NPU", "STM32N6 board", "segmentation"
 CAMERA, TRACKING, NODE = "camera", "tracking", "node"
+#: Groups whose settings are options of the tool too.
+TOOL_GROUPS = (MODEL, NPU, N6, SEGMENTATION)
 IMAGE_RELIABILITIES = ("auto", "reliable", "best_effort")
 #: Encodings in which `image_source` publishes.
 SOURCE_ENCODINGS = ("bgr8", "rgb8", "bgra8", "rgba8", "mono8")
 _DETECTION, _SEGMENTER, _TRACKER = DetectionOptions(), SegmenterOptions(), TrackerOptions()
 _NPU, _N6 = NpuOptions(), N6Options()
 
-#: Of the node `yolov8_seg`. The groups up to SEGMENTATION are options of the tool too. Each setting of the group CAMERA
-#: also exists for one camera alone, with the camera's name before a dot.
+#: Of the node `yolov8_seg`. Each setting of the group CAMERA also exists for one camera alone, with the camera's name
+#: before a dot.
 SEG_NODE_SETTINGS = (
     Setting(
         "model",
