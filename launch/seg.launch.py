@@ -39,7 +39,15 @@ from yolov8_seg_ros.node.transport import OPT_OUT_VARIABLE, use_large_image_prof
 PACKAGE = "yolov8_seg_ros"
 CONFIG = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
 #: Parameters that have an argument of their own; one that is not given leaves params_file as it is.
-OVERRIDES = {"model": str, "backend": str, "image_transport": str, "autostart": bool, "use_sim_time": bool}
+OVERRIDES = {
+    "model": str,
+    "backend": str,
+    "cameras": str,
+    "device": str,
+    "image_transport": str,
+    "autostart": bool,
+    "use_sim_time": bool,
+}
 #: The name that seg.rviz shows the results of.
 NODE_NAME = "yolov8_seg"
 BOOLEANS = ["true", "false"]
@@ -57,6 +65,17 @@ ARGUMENTS = (
         default_value="",
         choices=["", *BACKENDS],
         description="what runs the model; empty: as in params_file",
+    ),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description="names of several cameras, separated by commas, with images on NAME/image; "
+        "empty: as in params_file",
+    ),
+    DeclareLaunchArgument(
+        "device",
+        default_value="",
+        description="camera, video file or stream that the segmentation node opens itself; empty: as in params_file",
     ),
     DeclareLaunchArgument("image_topic", default_value="image", description="topic of the camera's images"),
     DeclareLaunchArgument(

@@ -56,6 +56,7 @@ class FakeCamera:
 
     def __init__(self):
         self.device, self.frames, self.now_s, self.released = None, 60, 0.0, False
+        self.requested = {}
 
     def open(self, device):
         self.device = device
@@ -63,7 +64,8 @@ class FakeCamera:
     def isOpened(self):  # noqa: N802
         return self.device not in (None, 7)
 
-    def set(self, _property, _value):
+    def set(self, name, value):
+        self.requested[name] = value
         return True
 
     def get(self, _property):
@@ -87,6 +89,24 @@ def camera(monkeypatch):
     monkeypatch.setattr(media.cv2, "VideoCapture", lambda: cameras.append(FakeCamera()) or cameras[-1])
     monkeypatch.setattr(media.time, "monotonic", lambda: cameras[-1].now_s)
     return cameras
+
+
+def test_a_mode_is_requested_of_a_camera(camera):
+    open_media("0", camera_mode=media.CameraMode((720, 1280), 25.0, "MJPG"))
+    assert camera[0].requested == {
+        cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG"),
+        cv2.CAP_PROP_FRAME_HEIGHT: 720,
+        cv2.CAP_PROP_FRAME_WIDTH: 1280,
+        cv2.CAP_PROP_FPS: 25.0,
+        cv2.CAP_PROP_BUFFERSIZE: 1,
+    }
+
+
+@pytest.mark.parametrize("address", ["rtsp://camera.local/stream", "http://10.0.0.7:8080/video"])
+def test_a_stream_is_opened_by_its_address(camera, address):
+    with open_media(address) as source:
+        assert source.is_live
+    assert camera[0].device == address
 
 
 @pytest.mark.parametrize("name", ["one.png", "übergröße 图片.png", "no_suffix", "called_a_video.mp4"])

@@ -78,22 +78,39 @@ class Media(ABC):
         self.close()
 
 
+@dataclass(frozen=True)
+class CameraMode:
+    """A mode that is requested of a camera, which may deliver another.
+
+    Attributes:
+        image_hw: height and width in pixels.
+        rate_hz: images a second; 0 for its own choice.
+        pixel_format: four characters such as MJPG or YUYV; empty for its own choice.
+    """
+
+    image_hw: tuple[int, int] = (480, 640)
+    rate_hz: float = 0.0
+    pixel_format: str = ""
+
+
 def open_media(
     source: str | Path,
     *,
     image_hw: tuple[int, int] = (480, 640),
     seed: int = 0,
     max_rate_hz: float = math.inf,
+    camera_mode: CameraMode | None = None,
     on_skip: Callable[[MediaError], None] = lambda error: _log.warning("%s", error),
 ) -> Media:
     """Open a source of frames.
 
     Args:
-        source: "demo", the number or /dev path of a camera, or the path of an image, folder or video file.
-            Of a folder its own images are read, sorted by name.
+        source: "demo", the number or /dev path of a camera, the address of a stream (rtsp://...), or the path of an
+            image, folder or video file. Of a folder its own images are read, sorted by name.
         image_hw: size of the scene's images; requested of a camera, which may deliver another.
         seed: which scene.
         max_rate_hz: leave out frames of a camera that come faster than this.
+        camera_mode: requested of a camera; of `image_hw` where None.
         on_skip: called with the error of each image of a folder that cannot be read; the others follow.
 
     Raises:
@@ -103,7 +120,7 @@ def open_media(
     if text == DEMO:
         return _Scene(image_hw, seed)
     if is_camera(text):
-        return _Camera(text, image_hw, max_rate_hz)
+        return _Camera(text, camera_mode or CameraMode(image_hw), max_rate_hz)
     # Unlike Path.expanduser, it leaves '~nobody' as it is.
     path = Path(os.path.expanduser(text))
     if text and _exists_as(Path.is_dir, path):
@@ -111,14 +128,14 @@ def open_media(
     if not _exists_as(Path.is_file, path):
         raise MediaError(
             f"'{clean_text(text, _MAX_QUOTED_CHARS)}': no such file or folder; give an image, a folder of images, "
-            f"a video, a camera (0 or /dev/video0) or {DEMO}"
+            f"a video, a camera (0 or /dev/video0), a stream (rtsp://...) or {DEMO}"
         )
     return _Image(path) if is_image_file(path) else _Video(path)
 
 
 def is_camera(source: str) -> bool:
-    """Return whether a source is the number or the device of a camera."""
-    return source.isdecimal() or source.startswith("/dev/")
+    """Return whether a source is the number or the device of a camera, or the address of a stream."""
+    return source.isdecimal() or source.startswith("/dev/") or "://" in source
 
 
 def _exists_as(kind: Callable[[Path], bool], path: Path) -> bool:
@@ -221,7 +238,7 @@ class _Video(Media):
 class _Camera(Media):
     is_live = True
 
-    def __init__(self, device: str, image_hw: tuple[int, int], max_rate_hz: float) -> None:
+    def __init__(self, device: str, mode: CameraMode, max_rate_hz: float) -> None:
         self._device = device
         self._period_s = 1 / max_rate_hz
         self._capture = cv2.VideoCapture()
@@ -232,11 +249,15 @@ class _Camera(Media):
         if not self._capture.isOpened():
             found = " ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
             raise MediaError(
-                f"camera {device[:_MAX_QUOTED_CHARS]}: cannot be opened; cameras found: {found}; "
-                "check the number, the cable, and that this user may read it (group video)"
+                f"camera {clean_text(device, _MAX_QUOTED_CHARS)}: cannot be opened; cameras found: {found}; "
+                "check the number or address, the cable, and that this user may read it (group video)"
             )
-        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, image_hw[0])
-        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, image_hw[1])
+        if mode.pixel_format:
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*mode.pixel_format))
+        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, mode.image_hw[0])
+        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, mode.image_hw[1])
+        if mode.rate_hz:
+            self._capture.set(cv2.CAP_PROP_FPS, mode.rate_hz)
         # An old frame is worth nothing to a robot.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         fps = self._capture.get(cv2.CAP_PROP_FPS)

@@ -16,6 +16,7 @@ from yolov8_seg_ros.core.segmenter import Frame, StageTimes
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import UserError, one_line
 from yolov8_seg_ros.node.conversions import ImageMessage, image_from_msg, stamp_ns
+from yolov8_seg_ros.node.device_input import CapturedImage, DeviceInput
 from yolov8_seg_ros.node.engine import Engine
 from yolov8_seg_ros.node.frame_queue import FrameCounts
 from yolov8_seg_ros.node.image_input import ImageInput
@@ -65,16 +66,15 @@ class CameraStream:
         self._complaints = _Complaints(node.get_logger())
         prefix = f"{camera}/" if camera else ""
         has_track_ids = tracker is not None and settings["tracking.ids_in_instances"]
+        # First, since it may refuse a calibration: then nothing has to be undone.
+        self._input = self._open_input(prefix, settings)
         self.publishers = Publishers(node, f"~/{prefix}", engine.segmenter.spec.class_names, has_track_ids)
         self._entrance = engine.add(self, weight=settings["weight"], max_rate_hz=settings["max_rate_hz"])
-        self._input = ImageInput(
-            node, f"{prefix}image", settings["image_transport"], settings["image_reliability"], self._take
-        )
         self._last_image_s, self._period_s = time.monotonic(), 0.0
 
     @property
     def topic(self) -> str:
-        """Return the topic of the images."""
+        """Return the topic of the images, or the device."""
         return self._input.topic
 
     @property
@@ -110,13 +110,13 @@ class CameraStream:
         """Destroy the publishers; results of frames that are still on their way are not published."""
         self.publishers.close()
 
-    def read(self, message: ImageMessage, buffer: PixelBuffer) -> ColorImage:
-        """Return the image of a message.
+    def read(self, message: ImageMessage | CapturedImage, buffer: PixelBuffer) -> ColorImage:
+        """Return the image of a message, or of a device.
 
         Raises:
             ImageError: if there is none in it.
         """
-        return image_from_msg(message, buffer)
+        return message.image if isinstance(message, CapturedImage) else image_from_msg(message, buffer)
 
     def wants_masks(self) -> bool:
         """Return whether anybody looks at masks."""
@@ -142,7 +142,13 @@ class CameraStream:
         camera = f"{self.name}: " if self.name else ""
         self._complaints.add(self.last_error, f"{camera}an image has no result: {details}")
 
-    def _take(self, message: ImageMessage) -> None:
+    def _open_input(self, prefix: str, settings: Mapping[str, Any]) -> ImageInput | DeviceInput:
+        if settings["device"]:
+            return DeviceInput(self._node, f"~/{prefix}", settings, self._take)
+        transport, reliability = settings["image_transport"], settings["image_reliability"]
+        return ImageInput(self._node, f"{prefix}image", transport, reliability, self._take)
+
+    def _take(self, message: ImageMessage | CapturedImage) -> None:
         now_s = time.monotonic()
         self._last_image_s, self._period_s = now_s, now_s - self._last_image_s
         self._entrance.put(message)

@@ -18,6 +18,8 @@ CAMERA, TRACKING, NODE = "camera", "tracking", "node"
 #: Groups whose settings are options of the tool too.
 TOOL_GROUPS = (MODEL, NPU, N6, SEGMENTATION)
 IMAGE_RELIABILITIES = ("auto", "reliable", "best_effort")
+#: What cameras on USB offer.
+PIXEL_FORMATS = ("auto", "MJPG", "YUYV", "NV12", "UYVY", "BGR3")
 #: Encodings in which `image_source` publishes.
 SOURCE_ENCODINGS = ("bgr8", "rgb8", "bgra8", "rgba8", "mono8")
 _DETECTION, _SEGMENTER, _TRACKER = DetectionOptions(), SegmenterOptions(), TrackerOptions()
@@ -199,6 +201,39 @@ SEG_NODE_SETTINGS = (
         "Reliability of the image subscription; auto: reliable as long as all publishers are.",
         CAMERA,
         choices=IMAGE_RELIABILITIES,
+    ),
+    Setting(
+        "device",
+        "",
+        "Camera that the node opens itself, so that no image crosses the middleware: its number, /dev/video0, "
+        "a video file or a stream (rtsp://...); empty: the image topic.",
+        CAMERA,
+        metavar="DEVICE",
+    ),
+    Setting("device_width", 640, "Width that is requested of the device.", CAMERA, minimum=16, maximum=16384),
+    Setting("device_height", 480, "Height that is requested of the device.", CAMERA, minimum=16, maximum=16384),
+    Setting(
+        "device_rate_hz",
+        0.0,
+        "Images a second that are requested of the device; 0: its own choice.",
+        CAMERA,
+        minimum=0.0,
+        maximum=1000.0,
+    ),
+    Setting(
+        "device_pixel_format",
+        PIXEL_FORMATS[0],
+        "Pixel format that is requested of the device; auto: its own choice.",
+        CAMERA,
+        choices=PIXEL_FORMATS,
+    ),
+    Setting("frame_id", "camera_optical_frame", "Frame in the header of the device's images.", CAMERA),
+    Setting(
+        "calibration_file",
+        "",
+        "Calibration of the device in YAML, as camera_calibration writes it; published as camera_info.",
+        CAMERA,
+        metavar="FILE",
     ),
     Setting(
         "max_rate_hz",

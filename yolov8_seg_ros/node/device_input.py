@@ -1,0 +1,200 @@
+"""Read images from a device, file or stream that the node opens itself, so that none has to cross the middleware."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from yolov8_seg_ros.core.image import ColorImage
+from yolov8_seg_ros.errors import OptionError, UserError, one_line
+from yolov8_seg_ros.files import read_file
+from yolov8_seg_ros.media.sources import CameraMode, Media, open_media
+from yolov8_seg_ros.node.conversions import bgr_to_msg
+
+#: Waits before a device that failed is opened again: the first, and the longest.
+_RETRY_S, _MAX_RETRY_S = 0.5, 10.0
+#: Rate of a source that has none of its own.
+_DEFAULT_RATE_HZ = 30.0
+#: How long closing waits for a device that hangs in a read; its thread ends with the process then.
+_JOIN_S = 1.0
+_MAX_CALIBRATION_BYTES = 64 * 1024
+_MAX_SIDE_PX = 65535
+#: Numbers in the lists of a calibration file.
+_MATRICES = {"camera_matrix": ("k", 9), "rectification_matrix": ("r", 9), "projection_matrix": ("p", 12)}
+_QOS = QoSProfile(depth=2)
+
+
+@dataclass(frozen=True)
+class CapturedImage:
+    """An image with the header of its capture, in place of a message."""
+
+    header: Header
+    image: ColorImage
+
+
+class DeviceInput:
+    """Images of a device, each stamped when it was captured.
+
+    A device that cannot be opened, or fails, is opened again, with pauses that double from 0.5 to 10 s. A file
+    begins again at its end. While somebody subscribes, the images are published too, with the camera's calibration.
+
+    Args:
+        node: whose clock stamps the images.
+        prefix: of the published topics `image` and `camera_info`: `~/`, or `~/front/` for one of several cameras.
+        settings: values of the camera's parameters by name.
+        on_image: called with each image, in a thread of the input's own.
+
+    Attributes:
+        topic: what is read, in place of a topic.
+
+    Raises:
+        OptionError: for a calibration file that cannot be used.
+    """
+
+    lost = 0
+
+    def __init__(
+        self, node: LifecycleNode, prefix: str, settings: Mapping[str, Any], on_image: Callable[[CapturedImage], None]
+    ) -> None:
+        self.topic = settings["device"]
+        self._node = node
+        self._on_image = on_image
+        self._settings = settings
+        self._info = read_calibration(settings["calibration_file"]) if settings["calibration_file"] else None
+        self._images = node.create_publisher(Image, f"{prefix}image", _QOS)
+        self._infos = None if self._info is None else node.create_publisher(CameraInfo, f"{prefix}camera_info", _QOS)
+        self._fault = ""
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Begin to read, unless that is done."""
+        if self._thread is None:
+            self._ended = threading.Event()
+            # A device may hang in a read for ever: its thread does not keep the process alive.
+            self._thread = threading.Thread(target=self._run, args=(self._ended,), name="capture", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop reading and release the device, unless that is done."""
+        if self._thread is not None:
+            self._ended.set()
+            self._thread.join(_JOIN_S)
+            self._thread = None
+            self._node.get_logger().info(f"no longer reading {self.topic}")
+
+    def destroy(self) -> None:
+        """Stop reading for good."""
+        self.close()
+        for publisher in (self._images, self._infos):
+            if publisher is not None:
+                self._node.destroy_publisher(publisher)
+
+    def why_silent(self) -> str:
+        """Return what a person should know where no images come."""
+        return self._fault or f"no images from {self.topic}"
+
+    def _run(self, ended: threading.Event) -> None:
+        retry_s = _RETRY_S
+        while not ended.is_set():
+            try:
+                with self._open() as media:
+                    self._node.get_logger().info(f"reading {self.topic}")
+                    for captured in self._captured(media, ended):
+                        retry_s, self._fault = _RETRY_S, ""
+                        self._on_image(captured)
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is reported, and the device is opened again
+                self._report(error, retry_s)
+            ended.wait(retry_s)
+            retry_s = min(2 * retry_s, _MAX_RETRY_S)
+
+    def _report(self, error: Exception, retry_s: float) -> None:
+        self._fault = one_line(error)
+        details = "" if isinstance(error, UserError) else "\n" + "".join(traceback.format_exception(error))
+        self._node.get_logger().error(f"{self._fault}; trying again in {retry_s:g} s{details}")
+
+    def _open(self) -> Media:
+        settings = self._settings
+        mode = CameraMode(
+            (settings["device_height"], settings["device_width"]),
+            settings["device_rate_hz"],
+            "" if settings["device_pixel_format"] == "auto" else settings["device_pixel_format"],
+        )
+        return open_media(self.topic, camera_mode=mode, max_rate_hz=settings["max_rate_hz"] or math.inf)
+
+    def _captured(self, media: Media, ended: threading.Event) -> Iterator[CapturedImage]:
+        """Yield the images of one opening, at the pace of a device, or of a file's rate."""
+        period_s = 0.0 if media.is_live else 1.0 / (self._settings["device_rate_hz"] or media.fps or _DEFAULT_RATE_HZ)
+        due_s = time.monotonic()
+        for frame in media:
+            ended.wait(max(0.0, due_s - time.monotonic()))
+            if ended.is_set():
+                return
+            due_s = max(due_s + period_s, time.monotonic() - period_s)
+            header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=self._settings["frame_id"])
+            self._publish(frame.image, header)
+            # A source may keep its image for the next time.
+            yield CapturedImage(header, ColorImage(frame.image))
+
+    def _publish(self, bgr: NDArray[np.uint8], header: Header) -> None:
+        if self._images.get_subscription_count():
+            self._images.publish(bgr_to_msg(bgr, header))
+        if self._infos is not None and self._info is not None and self._infos.get_subscription_count():
+            self._info.header = header
+            self._infos.publish(self._info)
+
+
+def read_calibration(path: str) -> CameraInfo:
+    """Read the calibration of a camera, as the package camera_calibration writes it in YAML.
+
+    Raises:
+        OptionError: if it cannot be read, or something in it is missing or wrong.
+    """
+    try:
+        data = yaml.safe_load(read_file(Path(path), _MAX_CALIBRATION_BYTES))
+        info = CameraInfo(
+            width=_size(data["image_width"]),
+            height=_size(data["image_height"]),
+            distortion_model=str(data["distortion_model"]),
+            d=_numbers(data["distortion_coefficients"]["data"]),
+        )
+        for name, (field, count) in _MATRICES.items():
+            numbers = _numbers(data[name]["data"])
+            if len(numbers) != count:
+                raise OptionError(f"calibration_file: {path}: {name}: expected {count} numbers, got {len(numbers)}")
+            setattr(info, field, numbers)
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AssertionError) as error:
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(
+            f"calibration_file: {path}: {one_line(error)}; expected a file of the package camera_calibration"
+        ) from error
+    return info
+
+
+def _size(value: Any) -> int:
+    if not 1 <= int(value) <= _MAX_SIDE_PX:
+        raise ValueError(f"expected sizes from 1 to {_MAX_SIDE_PX}, got {value}")
+    return int(value)
+
+
+def _numbers(values: Any) -> list[float]:
+    numbers = [float(value) for value in values]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("expected finite numbers")
+    return numbers
