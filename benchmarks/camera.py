@@ -28,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", default="")
     parser.add_argument("--size", type=size_hw, required=True)
+    parser.add_argument("--topic", default="image")
     parser.add_argument("--hz", type=float, required=True)
     parser.add_argument("--warm-up", type=int, required=True, help="frames before those that count")
     parser.add_argument("--frames", type=int, required=True)
@@ -35,7 +36,7 @@ def main() -> int:
     use_large_image_profile()
     message = conversions.bgr_to_msg(benchmark_image(args.image, args.size).pixels, Image().header)
     rclpy.init()
-    publisher = Node("camera").create_publisher(Image, "image", _QUEUE)
+    publisher = Node("camera").create_publisher(Image, args.topic, _QUEUE)
     while not publisher.get_subscription_count():
         time.sleep(0.05)
     time.sleep(_SETTLE_S)

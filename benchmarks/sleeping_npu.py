@@ -68,6 +68,7 @@ def main() -> int:
     parser.add_argument("--model", required=True)
     parser.add_argument("--image", default="")
     parser.add_argument("--no-overlap", action="store_true", help="one frame at a time, as with a processor")
+    parser.add_argument("--parameter", action="append", default=[], metavar="NAME:=VALUE", help="of the node")
     args = parser.parse_args()
     prepare_process()
     use_large_image_profile()
@@ -80,7 +81,8 @@ def main() -> int:
         return seg_node.make_node(ending)
 
     with patch.object(seg_node, "open_backend", opened):
-        return run_node(node, (), ["--ros-args", "-p", f"model:={args.model}"])
+        parameters = [f"model:={args.model}", *args.parameter]
+        return run_node(node, (), ["--ros-args", *(word for text in parameters for word in ("-p", text))])
 
 
 if __name__ == "__main__":
