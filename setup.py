@@ -45,7 +45,7 @@ def write_binding(path):
     except ModuleNotFoundError as error:
         raise PlatformError("the build needs the Python package cffi: run 'apt install python3-cffi'") from error
     ffi = FFI()
-    # cffi knows no preprocessor.
+    # cffi has no preprocessor.
     ffi.cdef(re.sub(r"^#.*$", "", (NATIVE / "seg.h").read_text(encoding="utf-8"), flags=re.MULTILINE))
     ffi.set_source(f"{PACKAGE}.native.{BINDING}", None)
     path.parent.mkdir(parents=True, exist_ok=True)

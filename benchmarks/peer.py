@@ -32,7 +32,7 @@ from yolov8_seg_ros.errors import BackendError, ModelError
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, find_model
 
 _WARM_UP_RUNS = 10
-#: Threads of Torch and LiteRT spin for a while when they have nothing to do, at the cost of whoever comes next.
+#: Threads of Torch and LiteRT spin for a while when they have nothing to do, which slows down what runs next.
 _PAUSE_MS = 10.0
 
 
@@ -44,8 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.exit(f"benchmarks.peer needs {' and '.join(absent)}, absent here: see benchmarks/README.md")
     try:
         path = find_model(args.model)
-        with tempfile.TemporaryDirectory() as folder, open_backend(str(path), "cpu", num_threads=args.threads) as ours:
-            _compare(args, path, Segmenter(ours), Path(folder))
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            open_backend(str(path), "cpu", num_threads=args.threads) as backend,
+        ):
+            _compare(args, path, Segmenter(backend), Path(folder))
     except (ModelError, BackendError) as error:
         sys.exit(str(error))
     return 0
@@ -87,7 +90,7 @@ def _compare(args: argparse.Namespace, path: Path, segmenter: Segmenter, folder:
         f"{path.name}, {args.threads} thread{'s'[: args.threads > 1]}, {size_text(args.size)}, {found[0]} instances"
         f" here, {found[1]} there; median of {args.runs}; load average {os.getloadavg()[0]:.2f}"
     )
-    print(f"{'':28}{'ms':>8}{'/ invoke()':>12}{'/ ours':>8}")
+    print(f"{'':28}{'ms':>8}{'/ invoke()':>12}{'/ this':>8}")
     for name, time_ms in times_ms.items():
         print(f"{name:28}{time_ms:8.2f}{time_ms / invoke_ms:12.2f}{time_ms / ours_ms:8.2f}")
 

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def moving_instances(count: int, index: int) -> Instances:
-    """Return objects in image `index` that walk to and fro, meet and overlap."""
+    """Return objects in image `index` that move left and right, meet and overlap."""
     height, width = IMAGE_HW
     place = np.random.default_rng(count).uniform(0, 1, (count, 3))
     jitter = np.random.default_rng((count, index)).normal(0, 1.5, (count, 2))

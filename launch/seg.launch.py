@@ -93,7 +93,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "node_name",
         default_value=NODE_NAME,
-        description="name of the segmentation node, which its topics bear and params_file may name",
+        description="name of the segmentation node, used in its topics and in params_file",
     ),
     DeclareLaunchArgument(
         "use_sim_time",

@@ -20,6 +20,10 @@ class ModelError(UserError, ValueError):
     """A model file that this package cannot serve."""
 
 
+class NativeLibraryError(UserError):
+    """A C library that is missing or cannot be loaded."""
+
+
 class NoDecodedHeadError(UserError):
     """A model file without a decoded head that could be cut off; it can be run as it is."""
 

@@ -16,7 +16,7 @@ from types import FrameType
 #: What a shell gives for a program that SIGINT and SIGTERM ended.
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 #: NumPy's matrix products are small here: threads cost them more than they bring, most of all on a busy machine.
-#: OpenCV's threads bring nothing at 640x480 nor at 1920x1080, and the network and the middleware want the processors.
+#: OpenCV's threads gain nothing at 640x480 nor at 1920x1080, and the network and the middleware need the processors.
 #: OpenCV checks the size of an image too, should its decoder read another one than media/image_file.py.
 _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -67,7 +67,7 @@ def prepare_process() -> None:
 
 
 def _run_node(module: str) -> int:
-    # To whoever starts and stops nodes, being stopped early is as good as being stopped later.
+    # For the program that starts and stops nodes, an early stop is as good as a later one.
     _leave_at(signal.SIGINT, 0)
     _leave_at(signal.SIGTERM, 0)
     prepare_process()

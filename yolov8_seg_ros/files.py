@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
-#: How much of a file's name its temporary file bears, so that the name of any file leaves room for the rest.
+#: Characters of a file's name in that of its temporary file, so that the longest name leaves room for the rest.
 _KEPT_CHARS = 20
 _numbers = itertools.count()
 
@@ -32,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        # A full disk is reported without a name, other errors with the one that nobody knows.
+        # A full disk is reported without a name, other errors with that of the temporary file.
         if error.errno is not None and error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise

@@ -13,7 +13,7 @@ from support.delegates import CONV_2D, RESHAPE, build_library, recorded
 
 from yolov8_seg_ros.backends import delegate, npu_cache
 from yolov8_seg_ros.backends import npu as npu_module
-from yolov8_seg_ros.backends.delegate import Share, load_delegate, share_of_graph
+from yolov8_seg_ros.backends.delegate import DelegateCoverage, coverage_of_graph, load_delegate
 from yolov8_seg_ros.backends.npu import NpuBackend, NpuOptions
 from yolov8_seg_ros.backends.npu_cache import NO_CACHE
 from yolov8_seg_ros.backends.open_backend import open_backend
@@ -56,23 +56,23 @@ def test_what_the_delegate_leaves_runs_on_the_cpu(model, library):
         assert segmented(backend).class_id.tolist() == [1]
 
 
-def test_the_share_is_what_the_interpreter_reports(runtime, library):
+def test_the_coverage_is_what_the_interpreter_reports(runtime, library):
     path = str(find_model("shapes_256x192"))
     names = [op["op_name"] for op in runtime.Interpreter(model_path=path)._get_ops_details()]
     loaded = load_delegate(runtime, library(TAKES=CONV_2D), {})
     interpreter = runtime.Interpreter(model_path=path, experimental_delegates=[loaded])
-    share = share_of_graph(interpreter)
-    assert (share.taken, share.total) == (names.count("CONV_2D"), len(names))
-    assert share.parts > 1
+    coverage = coverage_of_graph(interpreter)
+    assert (coverage.delegated_ops, coverage.total_ops) == (names.count("CONV_2D"), len(names))
+    assert coverage.partitions > 1
 
 
 @pytest.mark.parametrize(
-    ("share", "text"),
-    [(Share(3, 3, 1), "3 of 3 operations"), (Share(2, 9, 2), "2 of 9 operations in 2 parts")],
+    ("coverage", "text"),
+    [(DelegateCoverage(3, 3, 1), "3 of 3 operations"), (DelegateCoverage(2, 9, 2), "2 of 9 operations in 2 parts")],
     ids=["whole", "parts"],
 )
-def test_a_share_in_words(share, text):
-    assert str(share) == text
+def test_a_coverage_in_words(coverage, text):
+    assert str(coverage) == text
 
 
 # The options of the delegate
@@ -153,7 +153,7 @@ def test_a_stale_graph_is_never_met(model, npu, tmp_path, change):
 def test_a_library_that_the_delegate_brings_along_counts_too(npu, tmp_path, monkeypatch):
     driver = tmp_path / "libdriver.so"
     driver.write_bytes(b"1")
-    monkeypatch.setitem(delegate._brought_along, npu.resolve(), frozenset([driver]))
+    monkeypatch.setitem(delegate._libraries_of, npu.resolve(), frozenset([driver]))
     before = delegate.library_identity(npu)
     driver.write_bytes(b"22")
     assert delegate.library_identity(npu) != before
@@ -162,7 +162,7 @@ def test_a_library_that_the_delegate_brings_along_counts_too(npu, tmp_path, monk
 def test_the_libraries_that_a_delegate_brings_along_are_noticed(library, tmp_path):
     own = build_library(tmp_path, TAKES=RESHAPE, AT_MOST=7)
     delegate.check_library(own)
-    assert own.resolve() in delegate._brought_along[own.resolve()]
+    assert own.resolve() in delegate._libraries_of[own.resolve()]
 
 
 def test_a_damaged_graph_is_compiled_anew(model, npu, tmp_path):
@@ -234,7 +234,7 @@ def test_a_delegate_that_writes_no_graph_is_a_warning(model, npu, tmp_path, monk
 
 
 def test_a_graph_in_parts_is_not_kept(model, npu, tmp_path, monkeypatch):
-    monkeypatch.setattr(npu_module, "share_of_graph", lambda interpreter: Share(2, 2, 2))
+    monkeypatch.setattr(npu_module, "coverage_of_graph", lambda interpreter: DelegateCoverage(2, 2, 2))
     _, backend = start(model, npu, tmp_path)
     assert "the model falls into 2 parts, and a cache file holds one" in backend.info.warnings[0]
     assert kept(tmp_path) == []

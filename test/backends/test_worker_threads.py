@@ -47,17 +47,17 @@ def run_on(processor: int, work: Callable[[], None]) -> None:
 
 
 @needs_two_processors
-def test_they_make_way_for_their_caller():
+def test_they_avoid_the_processor_of_their_caller():
     with sleeping_threads(1) as threads:
         workers = WorkerThreads(threads)
         for processor in (PROCESSORS[0], PROCESSORS[1], PROCESSORS[1], PROCESSORS[0]):
-            run_on(processor, workers.make_way)
+            run_on(processor, workers.avoid_caller)
             assert os.sched_getaffinity(threads[0]) == set(PROCESSORS) - {processor}
 
 
 def test_they_stay_where_there_is_not_enough_room():
     with sleeping_threads(len(PROCESSORS)) as threads:
-        run_on(PROCESSORS[0], WorkerThreads(threads).make_way)
+        run_on(PROCESSORS[0], WorkerThreads(threads).avoid_caller)
         assert [os.sched_getaffinity(thread) for thread in threads] == [set(PROCESSORS)] * len(threads)
 
 
@@ -69,7 +69,7 @@ def test_one_that_has_ended_harms_nobody():
     while os.path.exists(f"/proc/self/task/{threads[0]}"):
         time.sleep(0.01)
     for processor in PROCESSORS[:2]:
-        run_on(processor, workers.make_way)
+        run_on(processor, workers.avoid_caller)
 
 
 def test_running_threads_are_those_of_our_name():
@@ -79,7 +79,7 @@ def test_running_threads_are_those_of_our_name():
 
 @needs_two_processors
 @pytest.mark.parametrize("num_threads", [1, 2])
-def test_the_networks_threads_make_way(num_threads):
+def test_the_networks_threads_avoid_their_caller(num_threads):
     before = running_threads()
     with TfliteBackend(find_model(SCENE_MODEL), num_threads) as backend:
         threads = running_threads() - before

@@ -35,10 +35,10 @@ from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import BoxMask
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.native import LIBRARY, MAX_CANDIDATES, Decoder, Native, NativeLibraryError, paint
+from yolov8_seg_ros.core.native import LIBRARY, MAX_CANDIDATES, Decoder, Native, paint
 from yolov8_seg_ros.core.options import DetectionOptions
 from yolov8_seg_ros.core.segmenter import Segmenter
-from yolov8_seg_ros.errors import ModelError
+from yolov8_seg_ros.errors import ModelError, NativeLibraryError
 from yolov8_seg_ros.media.image_file import read_image
 
 #: Interpolation in float32 decides otherwise about a logit that is so close to the threshold, if the largest one is 1.

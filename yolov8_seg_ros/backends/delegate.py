@@ -17,27 +17,27 @@ from yolov8_seg_ros.errors import BackendError
 _FUNCTIONS = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
 #: What both runtimes call the node that a delegate has put in the place of others.
 _DELEGATE_OPERATION = "DELEGATE"
-#: The shared libraries that the first loading of a delegate brought into this process, by its path.
-_brought_along: dict[Path, frozenset[Path]] = {}
+#: The shared libraries that came into this process when a delegate was first loaded, by its path.
+_libraries_of: dict[Path, frozenset[Path]] = {}
 
 
 @dataclass(frozen=True)
-class Share:
+class DelegateCoverage:
     """Number of a graph's operations that a delegate runs.
 
     Attributes:
-        taken: operations of the model that it has taken.
-        total: operations of the model.
-        parts: connected parts into which those taken fall, each run by a call of its own.
+        delegated_ops: operations of the model that the delegate runs.
+        total_ops: operations of the model.
+        partitions: connected parts of the delegated operations, each run by a call of its own.
     """
 
-    taken: int
-    total: int
-    parts: int
+    delegated_ops: int
+    total_ops: int
+    partitions: int
 
     def __str__(self) -> str:
-        parts = "" if self.parts == 1 else f" in {self.parts} parts"
-        return f"{self.taken} of {self.total} operations{parts}"
+        parts = "" if self.partitions == 1 else f" in {self.partitions} parts"
+        return f"{self.delegated_ops} of {self.total_ops} operations{parts}"
 
 
 def load_delegate(runtime: ModuleType, library: Path, options: Mapping[str, str]) -> Any:
@@ -72,7 +72,7 @@ def check_library(library: Path) -> None:
             f"the NPU delegate {library} cannot be loaded: {runtime_message(error)}; "
             "install it anew, with what it needs"
         ) from error
-    _brought_along.setdefault(library.resolve(), frozenset(_loaded_libraries() - before))
+    _libraries_of.setdefault(library.resolve(), frozenset(_loaded_libraries() - before))
     missing = [name for name in _FUNCTIONS if not hasattr(opened, name)]
     if missing:
         raise BackendError(
@@ -84,11 +84,11 @@ def check_library(library: Path) -> None:
 def library_identity(library: Path) -> str:
     """Return a text that changes with a loaded delegate's file, or with one of the libraries that it loaded."""
     library = library.resolve()
-    files = sorted({library, *_brought_along.get(library, ())})
+    files = sorted({library, *_libraries_of.get(library, ())})
     return json.dumps([_file_identity(path) for path in files])
 
 
-def share_of_graph(interpreter: Any) -> Share:
+def coverage_of_graph(interpreter: Any) -> DelegateCoverage:
     """Return which part of an interpreter's graph delegates run; to be called before its tensors are allocated.
 
     Only then is the runtime's own CPU delegate not yet among them.
@@ -97,12 +97,12 @@ def share_of_graph(interpreter: Any) -> Share:
     parts = [operation for operation in operations if operation["op_name"] == _DELEGATE_OPERATION]
     own = [operation for operation in operations if operation["op_name"] != _DELEGATE_OPERATION]
     producer = {int(tensor): operation for operation in own for tensor in operation["outputs"]}
-    taken = {index for part in parts for index in _replaced_by(part, producer)}
-    return Share(len(taken), len(own), len(parts))
+    delegated = {index for part in parts for index in _replaced_by(part, producer)}
+    return DelegateCoverage(len(delegated), len(own), len(parts))
 
 
 def _replaced_by(part: Mapping[str, Any], producer: Mapping[int, Mapping[str, Any]]) -> set[int]:
-    """Walk from a part's outputs back to its inputs: what lies between are the operations in whose place it is."""
+    """Return the operations that a part replaces: those between its outputs and its inputs."""
     inputs = {int(tensor) for tensor in part["inputs"]}
     found: set[int] = set()
     tensors = [int(tensor) for tensor in part["outputs"]]
@@ -128,7 +128,7 @@ def _is_library(fields: Iterable[str]) -> bool:
 
 
 def _file_identity(path: Path) -> list[str | int]:
-    # Packages of a reproducible build all bear the same modification time: the change time tells them apart.
+    # All packages of a reproducible build have the same modification time; their change times differ.
     try:
         stat = path.stat()
     except OSError:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from yolov8_seg_ros.backends.delegate import (
-    Share,
+    DelegateCoverage,
     check_library,
+    coverage_of_graph,
     library_identity,
     load_delegate,
-    share_of_graph,
 )
 from yolov8_seg_ros.backends.npu_cache import GraphCache, graph_folder
 from yolov8_seg_ros.backends.tflite import (
@@ -165,7 +165,7 @@ class _Starter:
 
     def _open_and_run(self, model: ModelFile, cache: GraphCache | None) -> _Started:
         library = self.options.library
-        interpreter, share = self._open(model, cache)
+        interpreter, coverage = self._open(model, cache)
         network = TfliteNetwork(interpreter, model, self.class_names)
         started = time.perf_counter()
         try:
@@ -173,14 +173,14 @@ class _Starter:
         except BackendError as error:
             raise BackendError(f"the NPU delegate {library} fails at the first image; {error}") from error
         first_run_ms = (time.perf_counter() - started) * 1e3
-        description = f"{self.runtime.__name__} with {library.name}, which runs {share}"
+        description = f"{self.runtime.__name__} with {library.name}, which runs {coverage}"
         if cache is None:
             return _Started(network, description, first_run_ms)
         if cache.is_warm:
             return _Started(network, f"{description}, compiled graph from {cache.file}", first_run_ms)
-        return _Started(network, description, first_run_ms, _keep_graph(cache, share))
+        return _Started(network, description, first_run_ms, _keep_graph(cache, coverage))
 
-    def _open(self, model: ModelFile, cache: GraphCache | None) -> tuple[Any, Share]:
+    def _open(self, model: ModelFile, cache: GraphCache | None) -> tuple[Any, DelegateCoverage]:
         library = self.options.library
         cache_options = cache.options if cache is not None else {}
         delegate = load_delegate(self.runtime, library, {**cache_options, **self.options.delegate_options})
@@ -188,7 +188,7 @@ class _Starter:
             interpreter = self.runtime.Interpreter(
                 model_content=model.content, num_threads=self.num_threads, experimental_delegates=[delegate]
             )
-            share = share_of_graph(interpreter)
+            coverage = coverage_of_graph(interpreter)
             interpreter.allocate_tensors()
         except ValueError as error:
             raise ModelError(f"{model.path}: the model cannot be loaded: {runtime_message(error)}") from error
@@ -196,20 +196,20 @@ class _Starter:
             raise BackendError(
                 f"the NPU delegate {library} fails at {model.path}; it says: {runtime_message(error)}"
             ) from error
-        if not share.taken:
+        if not coverage.delegated_ops:
             raise NoDelegatedOpsError(
-                f"the NPU delegate {library} takes none of the {share.total} operations of {model.path}: "
+                f"the NPU delegate {library} takes none of the {coverage.total_ops} operations of {model.path}: "
                 "quantize the model to int8 per tensor, or choose backend cpu"
             )
-        return interpreter, share
+        return interpreter, coverage
 
 
-def _keep_graph(cache: GraphCache, share: Share) -> tuple[str, ...]:
+def _keep_graph(cache: GraphCache, coverage: DelegateCoverage) -> tuple[str, ...]:
     """Store the graph that was just compiled; return a warning where that is not possible."""
-    if share.parts > 1:
-        # The delegate knows one file for all of them, and would load one part's graph for another.
+    if coverage.partitions > 1:
+        # The delegate uses one file for all of them, and would load one part's graph for another.
         cache.discard()
-        cache.problem = f"the model falls into {share.parts} parts, and a cache file holds one"
+        cache.problem = f"the model falls into {coverage.partitions} parts, and a cache file holds one"
     cache.keep()
     if not cache.problem:
         return ()

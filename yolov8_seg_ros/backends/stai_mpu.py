@@ -115,7 +115,7 @@ def _tensor_spec(info: Any, shape: tuple[int, ...]) -> TensorSpec:
 
 def _quant(info: Any, dtype: np.dtype[Any]) -> QuantParams:
     if dtype.kind == "f":
-        # Half-precision numbers are converted on the way: the decoding knows float32.
+        # Half-precision numbers are converted on the way: the decoder reads float32 only.
         return QuantParams(np.dtype(np.float32))
     if _get(info, "qtype") == _FIXED_POINT:
         return QuantParams(dtype, 2.0 ** -int(_get(info, "fixed_point_pos")), 0)

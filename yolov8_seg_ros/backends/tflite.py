@@ -80,7 +80,7 @@ class TfliteNetwork:
             BackendError: if the runtime fails.
         """
         self._interpreter.set_tensor(self._input_index, network_input)
-        self._workers.make_way()
+        self._workers.avoid_caller()
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
@@ -201,7 +201,7 @@ def automatic_threads() -> int:
 
 def runtime_message(error: Exception) -> str:
     """Return a runtime's message as one line."""
-    # The runtime joins its messages without a space, and adds what helps nobody.
+    # The runtime joins its messages without a space, and adds a sentence of no use.
     message = str(error).replace("Restored original execution plan after delegate application failure.", "")
     return one_line(message.replace("Node number", " Node number"))
 

@@ -17,20 +17,20 @@ class WorkerThreads:
     another one idles: with two processors, most images of a camera then take as long as with one.
 
     Args:
-        thread_ids: the kernel's numbers of the threads, the caller not among them.
+        thread_ids: the kernel's ids of the threads, the caller not among them.
     """
 
     def __init__(self, thread_ids: Iterable[int]) -> None:
         self._thread_ids = tuple(thread_ids)
-        self._kept_off: int | None = None
+        self._avoided: int | None = None
         self._libc = ctypes.CDLL(None)
 
-    def make_way(self) -> None:
+    def avoid_caller(self) -> None:
         """Restrict the threads to the processors that the caller does not run on, if there are enough of them."""
         if not self._thread_ids:
             return
         caller_on = self._libc.sched_getcpu()
-        if caller_on == self._kept_off:
+        if caller_on == self._avoided:
             return
         others = os.sched_getaffinity(os.getpid()) - {caller_on}
         if len(others) < len(self._thread_ids):
@@ -41,7 +41,7 @@ class WorkerThreads:
         except OSError:
             # Where the kernel does not allow it, or a thread has ended, they run where they are.
             self._thread_ids = ()
-        self._kept_off = caller_on
+        self._avoided = caller_on
 
 
 def running_threads() -> set[int]:

@@ -61,7 +61,7 @@ Into the output folder go
   {TRUTH_NAME}        the ground truth as a COCO annotations file: pycocotools gives the same figures from both
   {MASK_TRUTH_NAME}  that of the masks, where of some objects only the box is known: these count for boxes alone,
                            for masks their boxes are regions to ignore (iscrowd)
-Classes are matched by name, so a model may know more of them than the data set. Images that cannot be read are
+Classes are matched by name, so a model may have more of them than the data set. Images that cannot be read are
 reported and left out; the exit code is 1 then. An interrupted run continues where it was, unless model or options
 are others."""
 _EPILOG = """\

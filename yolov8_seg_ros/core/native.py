@@ -16,17 +16,13 @@ from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.model_spec import HeadPart, ModelSpec, TensorSpec
 from yolov8_seg_ros.core.options import DetectionOptions
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
-from yolov8_seg_ros.errors import ModelError, UserError
+from yolov8_seg_ros.errors import ModelError, NativeLibraryError
 
 LIBRARY = Path(__file__).parents[1] / "native" / "libseg.so"
 #: So many boxes are compared with each other, the best ones. At a score of 0.001 an image has some thousands.
 MAX_CANDIDATES = 16384
 #: A bitmap, uint8 or bool (height, width), and the column and row of its first pixel.
 Stamp = tuple[NDArray[Any], tuple[int, int]]
-
-
-class NativeLibraryError(UserError):
-    """The C library is missing or cannot be loaded."""
 
 
 class Native:

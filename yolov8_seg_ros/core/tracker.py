@@ -20,7 +20,7 @@ from yolov8_seg_ros.core.options import TrackerOptions
 
 #: Boxes of two classes that overlap by this much are one object that was taken for something else.
 OTHER_CLASS_IOU = 0.6
-#: What is taken off the similarity for a class that the track does not know.
+#: What is taken off the similarity for a class that the track has not had.
 OTHER_CLASS_COST = np.float32(0.2)
 #: A class that has this part of a track's votes is as good as its first one.
 CLASS_SHARE = 0.1

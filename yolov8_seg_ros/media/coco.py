@@ -105,7 +105,7 @@ def _box_result(image_id: int, class_id: np.int64, xyxy: NDArray[np.float32], sc
 
 
 def _encode(instances: Instances) -> list[dict[str, Any]]:
-    # The codec wants whole images in column order; one serves all, wiped where it was written.
+    # The codec takes whole images in column order; one serves all, cleared where it was written.
     canvas = np.zeros(instances.image_hw, np.uint8, order="F")
     codes = []
     for mask in instances.iter_masks():

@@ -40,7 +40,7 @@ class MediaFrame:
         image: bgr8 (height, width, 3); belongs to the source, so copy it before drawing into it.
         name: of the image's file, or made of the source's name and the index.
         index: position in the source, from 0; a skipped image keeps its number.
-        truth: the ground truth, where the source knows it.
+        truth: the ground truth, where the source has it.
     """
 
     image: NDArray[np.uint8]

@@ -1,7 +1,7 @@
 """Cut the decoded head off a YOLOv8-seg .tflite file, so that its outputs are logits with scales of their own.
 
 A published file rounds boxes to 5 px and scores to 0.02 in its last thirty operators, since one scale serves them all.
-The convolutions before know both finer. A head is recognised by what its operators do, never by names.
+The outputs of the convolutions before are finer. A head is recognised by what its operators do, never by names.
 
 Source of the boxes' bins: Li et al., Generalized Focal Loss, https://arxiv.org/abs/2006.04388
 """

@@ -15,7 +15,7 @@ PACKAGE = "yolov8_seg_ros"
 MODEL_SUFFIX = ".tflite"
 #: Folders of the user's own, searched first; separated as in PATH.
 FOLDERS_VARIABLE = "YOLOV8_SEG_MODELS"
-#: The bundled model, which knows the shapes of the built-in scene.
+#: The bundled model, which finds the shapes of the built-in scene.
 SCENE_MODEL = "shapes_256x192"
 _CHECKOUT = Path(__file__).resolve().parents[2]
 

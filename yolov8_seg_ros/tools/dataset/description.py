@@ -19,7 +19,7 @@ from yolov8_seg_ros.tools.dataset.text_file import read_text
 
 DESCRIPTION_NAME = "data.yaml"
 TRAIN, VAL, TEST = SPLITS = ("train", "val", "test")
-#: The names that splits have in `data.yaml` and as folders; the first is the one that training knows.
+#: The names that splits have in `data.yaml` and as folders; the first is the one that training uses.
 ALIASES = {TRAIN: ("train",), VAL: ("val", "valid", "validation"), TEST: ("test",)}
 #: More classes than any data set has; a class count or id beyond it is a slip.
 MAX_CLASSES = 10_000
