@@ -17,7 +17,7 @@ pytest.importorskip("rclpy")
 
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import TimeReference
-from support.ros_bench import DOMAIN_ID
+from support.ros_harness import DOMAIN_ID
 from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.cli.demo_recorder import Recorder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from launch.actions import ExecuteProcess
 from support.launch_run import LAUNCH_FILE, LaunchRun, included, needs_installed_package
-from support.ros_bench import DOMAIN_ID
+from support.ros_harness import DOMAIN_ID
 from support.tiny_models import write_segmentation_model
 
 pytestmark = needs_installed_package

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.launch_run import LAUNCH_FILE, LaunchRun, included, needs_installed_package
-from support.ros_bench import DOMAIN_ID
+from support.ros_harness import DOMAIN_ID
 
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 

@@ -22,7 +22,7 @@ from support.launch_run import (
     is_installed,
     needs_installed_package,
 )
-from support.ros_bench import DOMAIN_ID
+from support.ros_harness import DOMAIN_ID
 from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.model_files.store import SCENE_MODEL

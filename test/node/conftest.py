@@ -6,14 +6,14 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from ros_bench import DOMAIN_ID, Bench  # noqa: E402
+from support.ros_harness import DOMAIN_ID, RosHarness  # noqa: E402
 
 
 @pytest.fixture
 def ros():
     """Return a harness to spin nodes on, in a fresh context."""
     rclpy.init(domain_id=DOMAIN_ID)
-    made = Bench()
+    made = RosHarness()
     yield made
     made.close()
     rclpy.shutdown()

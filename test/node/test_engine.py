@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from fakes import FLOAT32, FakeBackend, make_spec, stored_outputs
-from tiny_models import default_head, default_prototypes
+from support.fakes import FLOAT32, FakeBackend, make_spec, stored_outputs
+from support.tiny_models import default_head, default_prototypes
 
 from yolov8_seg_ros.core.backend import BackendInfo
 from yolov8_seg_ros.core.image import ColorImage

@@ -15,9 +15,9 @@ from rclpy.event_handler import UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import get_rmw_implementation_identifier
-from ros_bench import parameters, process
 from sensor_msgs.msg import Image
-from tiny_models import write_segmentation_model
+from support.ros_harness import parameters, process
+from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.node.image_input import ImageInput
 from yolov8_seg_ros.node.transport import large_image_profile

@@ -17,8 +17,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
-from ros_bench import DEADLINE_S, parameters, process
 from sensor_msgs.msg import CompressedImage, Image, TimeReference
+from support.ros_harness import DEADLINE_S, parameters, process
 
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.media.sources import MediaFrame
@@ -49,7 +49,7 @@ class Watcher(Node):
 
 
 class SourceBench:
-    """Make image sources on a bench and keep the exit codes that they ask for."""
+    """Make image sources on a harness and keep the exit codes that they ask for."""
 
     def __init__(self, ros):
         self.executor, self.nodes = ros.executor, ros.nodes
@@ -65,7 +65,7 @@ class SourceBench:
 
 
 @pytest.fixture
-def bench(ros):
+def harness(ros):
     return SourceBench(ros)
 
 
@@ -77,20 +77,20 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_parameters_are_declared_as_the_table_says(bench):
-    node = bench.source()
+def test_parameters_are_declared_as_the_table_says(harness):
+    node = harness.source()
     for setting in IMAGE_SOURCE_SETTINGS:
         assert node.get_parameter(setting.name).value == setting.default
         assert node.describe_parameter(setting.name).description == setting.description
         assert node.describe_parameter(setting.name).read_only
 
 
-def test_the_scene_arrives_whole_and_its_truth_can_be_told(bench):
-    watcher = bench.add(Watcher())
-    bench.source(**SMALL, seed=3, num_frames=8, wait_for_subscribers=1, frame_id="eye")
-    bench.until_ended()
-    bench.until(lambda: len(watcher.images) == 8 and len(watcher.references) == 8, "eight images")
-    assert bench.exit_codes == [0]
+def test_the_scene_arrives_whole_and_its_truth_can_be_told(harness):
+    watcher = harness.add(Watcher())
+    harness.source(**SMALL, seed=3, num_frames=8, wait_for_subscribers=1, frame_id="eye")
+    harness.until_ended()
+    harness.until(lambda: len(watcher.images) == 8 and len(watcher.references) == 8, "eight images")
+    assert harness.exit_codes == [0]
     scene = SyntheticScene((64, 96), seed=3)
     for index, message in enumerate(watcher.images):
         assert watcher.index_of(message, 100.0) == index
@@ -99,21 +99,21 @@ def test_the_scene_arrives_whole_and_its_truth_can_be_told(bench):
     assert [r.source for r in watcher.references] == [f"demo_{k:06d}" for k in range(8)]
 
 
-def test_stamps_are_the_time_of_capture(bench):
-    watcher = bench.add(Watcher())
-    before = bench.nodes[0].get_clock().now().nanoseconds
-    bench.source(**SMALL, num_frames=5, wait_for_subscribers=1)
-    bench.until(lambda: len(watcher.images) == 5, "five images")
+def test_stamps_are_the_time_of_capture(harness):
+    watcher = harness.add(Watcher())
+    before = harness.nodes[0].get_clock().now().nanoseconds
+    harness.source(**SMALL, num_frames=5, wait_for_subscribers=1)
+    harness.until(lambda: len(watcher.images) == 5, "five images")
     stamps = [Time.from_msg(message.header.stamp).nanoseconds for message in watcher.images]
     assert stamps == sorted(set(stamps))
     assert before < stamps[0]
-    assert stamps[-1] < bench.nodes[0].get_clock().now().nanoseconds
+    assert stamps[-1] < harness.nodes[0].get_clock().now().nanoseconds
 
 
-def test_raw_and_compressed_show_the_same(bench):
-    watcher = bench.add(Watcher(compressed=True))
-    bench.source(**SMALL, num_frames=4, wait_for_subscribers=2, jpeg_quality=95)
-    bench.until(lambda: len(watcher.images) == 4 and len(watcher.compressed) == 4, "four of each")
+def test_raw_and_compressed_show_the_same(harness):
+    watcher = harness.add(Watcher(compressed=True))
+    harness.source(**SMALL, num_frames=4, wait_for_subscribers=2, jpeg_quality=95)
+    harness.until(lambda: len(watcher.images) == 4 and len(watcher.compressed) == 4, "four of each")
     for raw, compressed in zip(watcher.images, watcher.compressed, strict=True):
         assert compressed.header == raw.header
         assert compressed.format == "bgr8; jpeg compressed bgr8"
@@ -122,17 +122,17 @@ def test_raw_and_compressed_show_the_same(bench):
 
 
 @pytest.mark.parametrize(("transport", "raw"), [("raw", 1), ("compressed", 0)])
-def test_only_the_transports_asked_for_are_offered(bench, transport, raw):
-    node = bench.source(**SMALL, transport=transport)
+def test_only_the_transports_asked_for_are_offered(harness, transport, raw):
+    node = harness.source(**SMALL, transport=transport)
     assert len(node.get_publishers_info_by_topic("/image")) == raw
     assert len(node.get_publishers_info_by_topic("/image/compressed")) == 1 - raw
 
 
 @pytest.mark.parametrize("encoding", SOURCE_ENCODINGS)
-def test_encodings_hold_the_same_picture(bench, encoding):
-    watcher = bench.add(Watcher())
-    bench.source(**SMALL, num_frames=1, wait_for_subscribers=1, encoding=encoding)
-    bench.until(lambda: watcher.images, "an image")
+def test_encodings_hold_the_same_picture(harness, encoding):
+    watcher = harness.add(Watcher())
+    harness.source(**SMALL, num_frames=1, wait_for_subscribers=1, encoding=encoding)
+    harness.until(lambda: watcher.images, "an image")
     assert watcher.images[0].encoding == encoding
     expected = SyntheticScene((64, 96)).frame(0).image
     if encoding == "mono8":
@@ -140,74 +140,74 @@ def test_encodings_hold_the_same_picture(bench, encoding):
     assert np.array_equal(CvBridge().imgmsg_to_cv2(watcher.images[0], "bgr8"), expected)
 
 
-def test_a_folder_is_published_once_without_what_cannot_be_read(bench, folder):
-    watcher = bench.add(Watcher())
-    bench.source(source=str(folder), rate_hz=100.0, loop=False, wait_for_subscribers=1)
-    bench.until_ended()
-    bench.until(lambda: len(watcher.images) == 3 and len(watcher.references) == 3, "three images")
+def test_a_folder_is_published_once_without_what_cannot_be_read(harness, folder):
+    watcher = harness.add(Watcher())
+    harness.source(source=str(folder), rate_hz=100.0, loop=False, wait_for_subscribers=1)
+    harness.until_ended()
+    harness.until(lambda: len(watcher.images) == 3 and len(watcher.references) == 3, "three images")
     assert [(r.source, frame_index(r, 100.0)) for r in watcher.references] == [
         ("a.png", 0),
         ("c.png", 2),
         ("d.png", 3),
     ]
     assert [message.data[0] for message in watcher.images] == [10, 30, 40]
-    assert bench.exit_codes == [0]
+    assert harness.exit_codes == [0]
 
 
-def test_a_loop_begins_again(bench, folder):
-    watcher = bench.add(Watcher())
-    bench.source(source=str(folder), rate_hz=100.0, num_frames=7, wait_for_subscribers=1)
-    bench.until(lambda: len(watcher.references) == 7, "seven pictures")
+def test_a_loop_begins_again(harness, folder):
+    watcher = harness.add(Watcher())
+    harness.source(source=str(folder), rate_hz=100.0, num_frames=7, wait_for_subscribers=1)
+    harness.until(lambda: len(watcher.references) == 7, "seven pictures")
     assert "".join(r.source[0] for r in watcher.references) == "acdacda"
 
 
-def test_nothing_is_published_before_the_subscribers_are_there(bench):
-    bench.source(**SMALL, num_frames=1, wait_for_subscribers=2)
-    first = bench.add(Watcher())
-    bench.until(lambda: bench.nodes[0]._image.get_subscription_count() == 1, "the first subscriber")
+def test_nothing_is_published_before_the_subscribers_are_there(harness):
+    harness.source(**SMALL, num_frames=1, wait_for_subscribers=2)
+    first = harness.add(Watcher())
+    harness.until(lambda: harness.nodes[0]._image.get_subscription_count() == 1, "the first subscriber")
     for _ in range(10):
-        bench.executor.spin_once(timeout_sec=0.02)
+        harness.executor.spin_once(timeout_sec=0.02)
     assert not first.references
-    second = bench.add(Watcher())
-    bench.until(lambda: first.images and second.images, "an image at both")
+    second = harness.add(Watcher())
+    harness.until(lambda: first.images and second.images, "an image at both")
 
 
-def test_nothing_is_published_before_the_reference_has_a_subscriber(bench):
-    source = bench.source(**SMALL, num_frames=1, wait_for_subscribers=1, wait_for_reference=True)
+def test_nothing_is_published_before_the_reference_has_a_subscriber(harness):
+    source = harness.source(**SMALL, num_frames=1, wait_for_subscribers=1, wait_for_reference=True)
     images = []
-    bench.nodes[0].create_subscription(Image, "image", images.append, 10)
-    bench.until(lambda: source.get_subscriptions_info_by_topic("/image"), "the image's subscriber")
+    harness.nodes[0].create_subscription(Image, "image", images.append, 10)
+    harness.until(lambda: source.get_subscriptions_info_by_topic("/image"), "the image's subscriber")
     for _ in range(40):
-        bench.executor.spin_once(timeout_sec=0.02)
+        harness.executor.spin_once(timeout_sec=0.02)
     assert not images
-    watcher = bench.add(Watcher(raw=False))
-    bench.until(lambda: images and watcher.references, "an image and its reference")
+    watcher = harness.add(Watcher(raw=False))
+    harness.until(lambda: images and watcher.references, "an image and its reference")
 
 
-def test_without_subscribers_the_source_runs_on(bench):
-    bench.source(**SMALL, num_frames=3)
-    bench.until_ended()
-    assert bench.exit_codes == [0]
+def test_without_subscribers_the_source_runs_on(harness):
+    harness.source(**SMALL, num_frames=3)
+    harness.until_ended()
+    assert harness.exit_codes == [0]
 
 
-def test_at_its_end_a_source_may_idle(bench, folder):
-    node = bench.source(source=str(folder), rate_hz=100.0, loop=False, stop_at_end=False)
-    bench.until(node._timer.is_canceled, "the end of the source")
-    assert not bench.exit_codes
+def test_at_its_end_a_source_may_idle(harness, folder):
+    node = harness.source(source=str(folder), rate_hz=100.0, loop=False, stop_at_end=False)
+    harness.until(node._timer.is_canceled, "the end of the source")
+    assert not harness.exit_codes
 
 
 @pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
-def test_reliability(bench, reliability):
-    node = bench.source(**SMALL, reliability=reliability)
+def test_reliability(harness, reliability):
+    node = harness.source(**SMALL, reliability=reliability)
     (info,) = node.get_publishers_info_by_topic("/image")
     assert info.qos_profile.reliability == ReliabilityPolicy[reliability.upper()]
 
 
-def test_all_topics_follow_where_image_is_remapped(bench):
-    watcher = bench.add(Watcher("/front/image_raw", compressed=True))
+def test_all_topics_follow_where_image_is_remapped(harness):
+    watcher = harness.add(Watcher("/front/image_raw", compressed=True))
     cli_args = ["--ros-args", "-r", "image:=/front/image_raw"]
-    bench.source(cli_args, **SMALL, num_frames=1, wait_for_subscribers=2)
-    bench.until(lambda: watcher.images and watcher.compressed and watcher.references, "all topics")
+    harness.source(cli_args, **SMALL, num_frames=1, wait_for_subscribers=2)
+    harness.until(lambda: watcher.images and watcher.compressed and watcher.references, "all topics")
 
 
 class LostCamera:
@@ -227,14 +227,14 @@ class LostCamera:
         self.closed = True
 
 
-def test_a_lost_camera_ends_with_an_error(bench, monkeypatch):
+def test_a_lost_camera_ends_with_an_error(harness, monkeypatch):
     camera = LostCamera()
     monkeypatch.setattr(image_source, "open_media", lambda *_, **__: camera)
-    watcher = bench.add(Watcher())
-    node = bench.source(source="0", wait_for_subscribers=1, stop_at_end=False)
-    bench.until_ended()
-    assert bench.exit_codes == [1]
-    bench.until(lambda: len(watcher.images) == 2, "the two images")
+    watcher = harness.add(Watcher())
+    node = harness.source(source="0", wait_for_subscribers=1, stop_at_end=False)
+    harness.until_ended()
+    assert harness.exit_codes == [1]
+    harness.until(lambda: len(watcher.images) == 2, "the two images")
     assert not node.get_publishers_info_by_topic("/image/time_reference")
     node.destroy_node()
     assert camera.closed
@@ -254,16 +254,16 @@ def test_a_lost_camera_ends_with_an_error(bench, monkeypatch):
     ],
     ids=["no file", "empty", "no camera", "not text", "not a number", "negative", "too small", "no encoding"],
 )
-def test_a_mistake_is_named(bench, given, error, message):
+def test_a_mistake_is_named(harness, given, error, message):
     with pytest.raises(error, match=message):
-        bench.source(**given)
+        harness.source(**given)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_signal_ends_the_process_in_peace(bench, number):
-    watcher = bench.add(Watcher())
+def test_a_signal_ends_the_process_in_peace(harness, number):
+    watcher = harness.add(Watcher())
     with process("node.image_source", *parameters(rate_hz=200.0)) as running:
-        bench.until(lambda: watcher.images, "an image of the process")
+        harness.until(lambda: watcher.images, "an image of the process")
         running.send_signal(number)
         output, _ = running.communicate(timeout=DEADLINE_S)
     assert (running.returncode, output) == (0, "")

@@ -18,14 +18,14 @@ pytest.importorskip("rclpy")
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State
-from n6_harness import PtyHarness
 from rclpy.node import Node
-from ros_bench import parameters, process
 from sensor_msgs.msg import Image
-from shared_data import shared_path
 from std_srvs.srv import SetBool
+from support.n6_harness import PtyHarness
+from support.ros_harness import parameters, process
 from support.seg_camera import Camera, activate, connected, make_node, send_and_await, stamps
-from tiny_models import write_segmentation_model
+from support.shared_data import shared_path
+from support.tiny_models import write_segmentation_model
 from vision_msgs.msg import Detection2DArray
 
 from yolov8_seg_ros.backends.n6.simulator.line import LineClosed, PtyLine

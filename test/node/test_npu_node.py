@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from delegates import RESHAPE, build_library
 from diagnostic_msgs.msg import DiagnosticStatus
-from ros_bench import parameters, process
+from support.delegates import RESHAPE, build_library
+from support.ros_harness import parameters, process
 from support.seg_camera import FAILURE, SUCCESS, Camera, activate, make_node, send_and_await, stamps, value_of
-from tiny_models import write_segmentation_model
+from support.tiny_models import write_segmentation_model
 from vision_msgs.msg import Detection2DArray
 
 

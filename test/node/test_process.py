@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from ros_bench import DEADLINE_S
+from support.ros_harness import DEADLINE_S
 
 pytest.importorskip("rclpy")
 

@@ -17,10 +17,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from pycocotools import mask as rle
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from ros_bench import parameters, process
 from sensor_msgs.msg import Image
-from shared_data import shared_path
-from tiny_models import write_segmentation_model
+from support.ros_harness import parameters, process
+from support.shared_data import shared_path
+from support.tiny_models import write_segmentation_model
 from vision_msgs.msg import Detection2DArray
 
 from yolov8_seg_ros.core.iou import mask_iou

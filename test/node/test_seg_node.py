@@ -40,7 +40,7 @@ from support.seg_camera import (
     stamps,
     value_of,
 )
-from tiny_models import write_detection_model, write_segmentation_model
+from support.tiny_models import write_detection_model, write_segmentation_model
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from yolov8_seg_ros.backends.open_backend import BACKENDS, open_backend

@@ -17,7 +17,7 @@ from launch.event_handlers import OnProcessExit, OnProcessIO, OnProcessStart
 from launch.events.process import ProcessExited, ProcessIO, ProcessStarted
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-from support.ros_bench import DEADLINE_S
+from support.ros_harness import DEADLINE_S
 
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "seg.launch.py"
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")

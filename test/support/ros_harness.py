@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -15,11 +19,28 @@ from rclpy.node import Node
 DEADLINE_S = 30.0
 #: A condition that no callback brings about is looked at this often.
 POLL_S = 0.002
-#: Other test runs on this machine have the other domains.
-DOMAIN_ID = 40 + os.getpid() % 40
+#: Domains of the tests; each run of them on this machine has one of its own.
+DOMAIN_IDS = range(40, 80)
+_locks: list[IO[str]] = []
 
 
-class Bench:
+def _free_domain() -> int:
+    """Return a domain that no other run of the tests uses; it is reserved until this process ends."""
+    for domain_id in DOMAIN_IDS:
+        try:
+            lock = (Path(tempfile.gettempdir()) / f"yolov8_seg_ros_tests_{domain_id}.lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue
+        _locks.append(lock)
+        return domain_id
+    raise RuntimeError(f"all domains from {DOMAIN_IDS[0]} to {DOMAIN_IDS[-1]} are in use by tests")
+
+
+DOMAIN_ID = _free_domain()
+
+
+class RosHarness:
     """Executor that spins nodes until a condition holds; nodes that are added are destroyed with it."""
 
     def __init__(self) -> None:
@@ -38,7 +59,7 @@ class Bench:
             self.executor.spin_once(timeout_sec=POLL_S)
 
     def call(self, client, request):
-        """Call a service of a node that may spin on this bench."""
+        """Call a service of a node that may spin on this harness."""
         self.until(client.service_is_ready, f"service {client.srv_name}")
         future = client.call_async(request)
         self.until(future.done, f"an answer of {client.srv_name}")
