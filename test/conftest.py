@@ -48,7 +48,7 @@ def shared_model(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def coco_pictures() -> list[Path]:
+def coco_images() -> list[Path]:
     """Return the paths of the COCO validation images, by name."""
     return sorted(shared_path("data/coco_val/images").glob("*.jpg"))
 

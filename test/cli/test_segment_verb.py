@@ -286,8 +286,8 @@ def test_an_output_folder_that_cannot_be_made_is_reported(model, images, tmp_pat
     assert "cannot be made a folder" in capsys.readouterr().err
 
 
-def test_people_are_found(st_model_320, coco_pictures, tmp_path):
-    image = next(path for path in coco_pictures if path.stem == "000000001000")
+def test_people_are_found(st_model_320, coco_images, tmp_path):
+    image = next(path for path in coco_images if path.stem == "000000001000")
     options = ["--model", str(st_model_320), "--classes", "person", "--output", str(tmp_path)]
 
     assert main(["segment", str(image), *options]) == 0

@@ -195,13 +195,13 @@ def test_of_many_candidates_the_best_are_compared(name, multi_label, max_candida
         pytest.param(False, {"score_threshold": 0.001, "multi_label": False}, id="as-published"),
     ],
 )
-def test_equal_on_images(shared_model, coco_pictures, raw_head, options):
+def test_equal_on_images(shared_model, coco_images, raw_head, options):
     found = 0
     with TfliteBackend(shared_model, raw_head=raw_head) as backend:
         assert backend.spec.is_raw == raw_head
         segmenter, decoder = Segmenter(backend), Decoder(backend.spec)
         frame = segmenter.new_frame()
-        for path in coco_pictures[::13]:
+        for path in coco_images[::13]:
             segmenter.preprocess(frame, ColorImage(read_image(path)))
             segmenter.infer(frame)
             detection = DetectionOptions(**options)

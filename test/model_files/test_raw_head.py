@@ -152,7 +152,7 @@ def test_summary_says_operators_and_outputs():
 
 
 @pytest.mark.parametrize("size", ["256", "320"])
-def test_published_files_run_as_they_did(size, request, coco_pictures):
+def test_published_files_run_as_they_did(size, request, coco_images):
     path = request.getfixturevalue(f"st_model_{size}")
     content = path.read_bytes()
     cut_content = expose(content)
@@ -160,7 +160,7 @@ def test_published_files_run_as_they_did(size, request, coco_pictures):
     whole = _interpreter(content, experimental_preserve_all_tensors=True)
 
     assert (summarize(content).num_operators, summarize(cut_content).num_operators) == (293, 257)
-    for image in coco_pictures[:NUM_IMAGES]:
+    for image in coco_images[:NUM_IMAGES]:
         network_input = _network_input(str(image), int(size))
         _run(whole, network_input)
         expected = [whole.get_tensor(tensor) for tensor in PUBLISHED_TENSORS]

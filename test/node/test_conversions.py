@@ -101,7 +101,7 @@ def test_compressed_images_are_decoded(suffix):
 
 BAD_PICTURES = {
     "nothing": (b"", "0 bytes are not an image"),
-    "no picture": (b"hello, this is no picture", "are not an image"),
+    "no image": (b"hello, this is no image", "are not an image"),
     "truncated JPEG": (compressed()[:-40], "cut short"),
     "JPEG header alone": (compressed()[:20], "do not say how large the image is"),
     "truncated PNG": (compressed(".png")[:-40], "cut short"),
@@ -109,7 +109,7 @@ BAD_PICTURES = {
 
 
 @pytest.mark.parametrize("case", BAD_PICTURES)
-def test_damaged_pictures_are_refused(case):
+def test_damaged_images_are_refused(case):
     data, expected = BAD_PICTURES[case]
     with pytest.raises(ImageError, match=expected):
         image_from_msg(CompressedImage(format="jpeg", data=array.array("B", data)))

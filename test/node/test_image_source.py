@@ -73,7 +73,7 @@ def harness(ros):
 def folder(tmp_path):
     for name, level in (("a.png", 10), ("c.png", 30), ("d.png", 40)):
         cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), level, np.uint8))
-    (tmp_path / "b.png").write_bytes(b"not a picture")
+    (tmp_path / "b.png").write_bytes(b"not an image")
     return tmp_path
 
 
@@ -129,7 +129,7 @@ def test_only_the_transports_asked_for_are_offered(harness, transport, raw):
 
 
 @pytest.mark.parametrize("encoding", SOURCE_ENCODINGS)
-def test_encodings_hold_the_same_picture(harness, encoding):
+def test_encodings_hold_the_same_image(harness, encoding):
     watcher = harness.add(Watcher())
     harness.source(**SMALL, num_frames=1, wait_for_subscribers=1, encoding=encoding)
     harness.until(lambda: watcher.images, "an image")
@@ -157,7 +157,7 @@ def test_a_folder_is_published_once_without_what_cannot_be_read(harness, folder)
 def test_a_loop_begins_again(harness, folder):
     watcher = harness.add(Watcher())
     harness.source(source=str(folder), rate_hz=100.0, num_frames=7, wait_for_subscribers=1)
-    harness.until(lambda: len(watcher.references) == 7, "seven pictures")
+    harness.until(lambda: len(watcher.references) == 7, "seven images")
     assert "".join(r.source[0] for r in watcher.references) == "acdacda"
 
 
@@ -211,7 +211,7 @@ def test_all_topics_follow_where_image_is_remapped(harness):
 
 
 class LostCamera:
-    """Stand in for a camera that is unplugged after two pictures."""
+    """Stand in for a camera that is unplugged after two images."""
 
     is_live, fps, frame_count = True, 30.0, None
 
@@ -221,7 +221,7 @@ class LostCamera:
     def __iter__(self):
         for index in range(2):
             yield MediaFrame(np.zeros((48, 64, 3), np.uint8), f"camera_{index}", index)
-        raise MediaError("camera 0: delivers no more pictures; was it unplugged?")
+        raise MediaError("camera 0: delivers no more images; was it unplugged?")
 
     def close(self):
         self.closed = True

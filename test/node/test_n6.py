@@ -217,7 +217,7 @@ class Recorder(Node):
     def __init__(self):
         super().__init__("recorder")
         self.bridge = CvBridge()
-        self.images, self.pictures, self.detections, self.masks = {}, {}, {}, {}
+        self.images, self.contents, self.detections, self.masks = {}, {}, {}, {}
         self.faults = []
         self.create_subscription(Image, "image", self.take_image, 100)
         self.create_subscription(Detection2DArray, "yolov8_seg/detections", self.take, 100)
@@ -226,7 +226,7 @@ class Recorder(Node):
 
     def take_image(self, message):
         self.images[key(message)] = message
-        self.pictures[key(message)] = hash(message.data.tobytes())
+        self.contents[key(message)] = hash(message.data.tobytes())
 
     def take(self, message):
         self.detections[key(message)] = message
@@ -238,7 +238,7 @@ class Recorder(Node):
     def complete(self):
         """Return the stamps of which everything is here, each of another image."""
         stamps = sorted(self.images.keys() & self.detections.keys() & self.masks.keys())
-        return list({self.pictures[stamp]: stamp for stamp in stamps}.values())
+        return list({self.contents[stamp]: stamp for stamp in stamps}.values())
 
 
 def key(message):
@@ -246,12 +246,12 @@ def key(message):
 
 
 def test_three_processes_give_the_results_of_the_cpu_bit_for_bit(ros, st_model_256, tmp_path):
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    folder = tmp_path / "images"
+    folder.mkdir()
     for path in sorted(shared_path("data/coco_val/images").glob("*.jpg"))[:NUM_PICTURES]:
-        (pictures / path.name).symlink_to(path)
+        (folder / path.name).symlink_to(path)
     recorder = ros.add(Recorder())
-    source = parameters(source=pictures, rate_hz=1.0, wait_for_subscribers=2, transport="raw")
+    source = parameters(source=folder, rate_hz=1.0, wait_for_subscribers=2, transport="raw")
     with simulated(st_model_256) as port:
         seg = parameters(model=st_model_256, backend="n6", **{"n6.port": port})
         with process("node.seg_node", *seg), process("node.image_source", *source):
@@ -261,7 +261,7 @@ def test_three_processes_give_the_results_of_the_cpu_bit_for_bit(ros, st_model_2
         segmenter = Segmenter(backend)
         for stamp in recorder.complete():
             assert_same(recorder, stamp, segmenter)
-    print(f"{len(recorder.complete())} pictures are the same, of {len(recorder.images)} sent")
+    print(f"{len(recorder.complete())} images are the same, of {len(recorder.images)} sent")
 
 
 def assert_same(recorder, stamp, segmenter):

@@ -1,4 +1,4 @@
-"""Test the node as a process of its own, with real models, pictures and rates, as a robot runs it."""
+"""Test the node as a process of its own, with real models, images and rates, as a robot runs it."""
 
 from __future__ import annotations
 
@@ -118,14 +118,14 @@ def has_counterpart(wanted, name, found, labels):
 
 
 @pytest.mark.parametrize("size", ["256", "320"])
-def test_the_reference_detections_are_found_again(ros, robot, coco_pictures, request, size):
+def test_the_reference_detections_are_found_again(ros, robot, coco_images, request, size):
     model = request.getfixturevalue(f"st_model_{size}")
     reference = json.loads(shared_path(f"reference/ultralytics_{size}_conf25.json").read_text())
     names = yaml.safe_load(shared_path("data/coco_val/data.yaml").read_text())["names"]
     with process("node.seg_node", *parameters(model=model, **REFERENCE_OPTIONS)):
         connect(ros, robot)
         missing, count = [], 0
-        for path in coco_pictures:
+        for path in coco_images:
             number = int(path.stem)
             robot.send(number, cv2.imread(str(path)))
             ros.until(lambda number=number: robot.has(number), f"the results of {path.name}")

@@ -387,8 +387,8 @@ def test_compressed_images_are_taken_beside_the_remapped_topic(ros, model):
     received = []
     camera.create_subscription(Detection2DArray, "yolov8_seg/detections", received.append, 10)
     ros.until(publisher.get_subscription_count, "the node to listen")
-    picture = cv2.imencode(".jpg", np.full((*HW, 3), 90, np.uint8))[1]
-    message = CompressedImage(format="jpeg", data=array.array("B", picture.tobytes()))
+    jpeg = cv2.imencode(".jpg", np.full((*HW, 3), 90, np.uint8))[1]
+    message = CompressedImage(format="jpeg", data=array.array("B", jpeg.tobytes()))
     publisher.publish(message)
     ros.until(lambda: received, "the detections")
     assert len(received[0].detections) == 1
@@ -445,10 +445,10 @@ def test_a_thousand_mutations_do_not_kill_it(ros, camera, model, mutate):
     if transport == "raw":
         assert camera.send() == good
     else:
-        picture = CompressedImage()
-        picture.data = array.array("B", cv2.imencode(".png", np.zeros((*HW, 3), np.uint8))[1].tobytes())
-        picture.header.stamp.sec = good
-        publisher.publish(picture)
+        message = CompressedImage()
+        message.data = array.array("B", cv2.imencode(".png", np.zeros((*HW, 3), np.uint8))[1].tobytes())
+        message.header.stamp.sec = good
+        publisher.publish(message)
     ros.until(lambda: good in stamps(camera), "the good image after them")
     ros.until(lambda: value_of(camera.health, "frames invalid") == str(invalid), "the count")
 

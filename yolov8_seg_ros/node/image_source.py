@@ -1,4 +1,4 @@
-"""Publish pictures, a video, a camera or the built-in scene as a camera driver does.
+"""Publish images, a video, a camera or the built-in scene as a camera driver does.
 
 Topics, all relative; the other two follow where `image` is remapped, as with image_transport:
 
@@ -46,12 +46,12 @@ _FROM_BGR = {
     "mono8": cv2.COLOR_BGR2GRAY,
 }
 _COMPRESSED_FORMAT = "bgr8; jpeg compressed bgr8"
-#: Pictures a second of a source without a rate of its own.
+#: Images a second of a source without a rate of its own.
 _DEFAULT_RATE_HZ = 30.0
 #: A reliable subscriber that is held up for a third of a second still gets all images of a usual camera.
 _IMAGE_DEPTH = 10
 _REFERENCE_DEPTH = 1000
-#: How long the last pictures may take to reach reliable subscribers.
+#: How long the last images may take to reach reliable subscribers.
 _FLUSH_S = 5.0
 #: Subscribers awaited know of the publisher a little later than it of them, which nothing tells.
 _SETTLE = Duration(seconds=0.5)
