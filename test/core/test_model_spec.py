@@ -199,6 +199,11 @@ def test_parts_of_one_size_are_told_apart(name):
     assert parts_of(spec) == [[index + 3 * level for index in expected] for level in range(len(spec.levels))]
 
 
+def test_a_head_with_as_many_channels_as_anchors_is_channels_first():
+    spec = ModelSpec.from_tensors([INPUT], [changed(HEAD, 1, 84, 84), PROTOTYPES])
+    assert spec.levels[0].boxes.channels_first
+
+
 def test_class_names_tell_scores_from_coefficients():
     outputs = [TensorSpec(f"output_{k}", (1, count, 84), INT8) for k, count in enumerate((4, 4, 2))]
     spec = ModelSpec.from_tensors([INPUT], [*outputs, PROTOTYPES], ["a", "b"])

@@ -39,6 +39,14 @@ def _gain_undone_by_a_tenth_too_much(graph: HeadGraph) -> None:
     graph_.tensors[last.inputs[1]].quantization.scale[0] *= 1.1
 
 
+def _scores_of_one_stride_without_logistic_function(graph: HeadGraph) -> None:
+    [graph_] = graph.model.subgraphs
+    kind = [code.builtinCode for code in graph.model.operatorCodes].index(schema.BuiltinOperator.LOGISTIC)
+    logistic = [operator for operator in graph_.operators if operator.opcodeIndex == kind][1]
+    [after] = [operator for operator in graph_.operators if logistic.outputs[0] in operator.inputs]
+    after.inputs = [logistic.inputs[0], *after.inputs[1:]]
+
+
 def _gain_not_undone(graph: HeadGraph) -> None:
     graph.model.subgraphs[0].outputs[1] = graph.raw["prototypes"]
 
@@ -95,6 +103,11 @@ REFUSALS: dict[str, tuple[dict, Callable[[HeadGraph], None], str]] = {
         {"gain": 4.0},
         _gain_undone_by_a_tenth_too_much,
         r"multiplied by 0\.25, prototypes by 4\.4, expected the inverse",
+    ),
+    "scores of one stride without logistic function": (
+        {"one_tail": False},
+        _scores_of_one_stride_without_logistic_function,
+        "a channel of the head holds different things for different anchor points",
     ),
     "a scale for each channel": ({}, _a_scale_for_each_channel, "coefficients_8 would have no scale"),
     "huge": ({}, _huge, "more than 67108864 numbers"),
