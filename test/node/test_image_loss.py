@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("rclpy")
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.event_handler import UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 from support.ros_harness import parameters, process
+from support.seg_camera import Camera, activate, connected, make_node, value_of
 from support.tiny_models import write_segmentation_model
 
+from yolov8_seg_ros.node import transport
 from yolov8_seg_ros.node.image_input import ImageInput
+from yolov8_seg_ros.node.seg_node import SegNode
 from yolov8_seg_ros.node.transport import large_image_profile
 
 pytestmark = pytest.mark.skipif(
@@ -28,75 +31,94 @@ pytestmark = pytest.mark.skipif(
 
 COUNT = 90
 POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
-WITH, WITHOUT = "large_images", "none"
-CASES = {
-    "best effort, profile at neither side": ("best_effort", WITHOUT, WITHOUT, True),
-    "best effort, profile at the node's side": ("best_effort", WITHOUT, WITH, True),
-    "best effort, profile at both sides": ("best_effort", WITH, WITH, False),
-    "reliable, profile at neither side": ("reliable", WITHOUT, WITHOUT, False),
-}
 
 
 class Reader(Node):
-    """Keep what the node tells on /diagnostics."""
+    """Reader of the node's counters on /diagnostics."""
 
     def __init__(self):
         super().__init__("reader")
-        self.told, self.warnings = [], []
+        self.counts = []
         self.create_subscription(DiagnosticArray, "/diagnostics", self._take, 10)
 
     def _take(self, message):
         (status,) = message.status
-        self.told.append({entry.key: entry.value for entry in status.values})
-        if status.level == DiagnosticStatus.WARN:
-            self.warnings.append(status.message)
+        self.counts.append({entry.key: entry.value for entry in status.values})
 
     def count(self, name):
-        return int(self.told[-1][f"frames {name}"])
+        return int(self.counts[-1][f"frames {name}"])
 
     @property
     def knows_all(self):
-        return len(self.told) > 1 and self.told[-1]["output rate (Hz)"] == self.told[-1]["input rate (Hz)"] == "0.0"
+        last = self.counts[-1] if len(self.counts) > 1 else {}
+        return last.get("output rate (Hz)") == last.get("input rate (Hz)") == "0.0"
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_lost_images_are_warned_of_once_with_the_remedy(ros, tmp_path, case):
-    reliability, camera_profile, node_profile, are_lost = CASES[case]
+def test_with_the_profile_at_both_sides_best_effort_images_are_not_lost(ros, tmp_path):
     model = write_segmentation_model(tmp_path / "tiny.tflite", names={0: "cat", 1: "dog"})
-    # The larger an image, the surer it is lost; the smaller, the surer a busy machine loses none of it.
-    width, height = (1280, 720) if are_lost else (640, 480)
     images = parameters(
         source="demo",
-        width=width,
-        height=height,
         rate_hz=30.0,
         num_frames=COUNT,
         wait_for_subscribers=1,
         transport="raw",
-        reliability=reliability,
+        reliability="best_effort",
     )
+    profile = {"YOLOV8_SEG_TRANSPORT_PROFILE": "large_images"}
     reader = ros.add(Reader())
-    with process("node.seg_node", *parameters(model=model), YOLOV8_SEG_TRANSPORT_PROFILE=node_profile) as node:
-        ros.until(lambda: reader.told, "the node's diagnostics")
-        with process("node.image_source", *images, YOLOV8_SEG_TRANSPORT_PROFILE=camera_profile) as camera:
+    with process("node.seg_node", *parameters(model=model), **profile):
+        ros.until(lambda: reader.counts, "the node's diagnostics")
+        with process("node.image_source", *images, **profile) as camera:
             ros.until(lambda: camera.poll() is not None, "the camera to end")
-        reader.told.clear()
+        reader.counts.clear()
         ros.until(lambda: reader.knows_all, "the last images to be counted")
-        node.send_signal(signal.SIGINT)
-        output, _ = node.communicate(timeout=20)
-    warnings = [line for line in output.splitlines() if "lost in transport" in line]
-    received, lost = reader.count("received"), reader.count("lost in transport")
-    print(f"{case}: {received} received, {lost} lost; {warnings}")
-    if not are_lost:
-        assert (received, lost, warnings) == (COUNT, 0, [])
-        return
-    # Either of the counter's growth or, where nothing at all comes, of the silence.
-    assert any("lost in transport" in told or "they get lost" in told for told in reader.warnings)
-    assert lost > 0.1 * COUNT
-    (warning,) = warnings
-    assert re.search(r"\b\d+ of \d+ images of /image got lost in transport", warning)
-    assert "make its publisher reliable" in warning
-    assert ("this node goes without it as well" in warning) == (node_profile == WITHOUT)
+    assert (reader.count("received"), reader.count("lost in transport")) == (COUNT, 0)
+
+
+@pytest.fixture
+def report_lost(monkeypatch):
+    """Return a function that reports lost images to a node's newest subscription, as the middleware does."""
+    callbacks = []
+    create_subscription = SegNode.create_subscription
+
+    def create(node, *args, event_callbacks=None, **options):
+        if event_callbacks is not None and event_callbacks.message_lost is not None:
+            callbacks.append(event_callbacks.message_lost)
+        return create_subscription(node, *args, event_callbacks=event_callbacks, **options)
+
+    monkeypatch.setattr(SegNode, "create_subscription", create)
+    return lambda count: callbacks[-1](SimpleNamespace(total_count_change=count))
+
+
+@pytest.mark.parametrize(
+    ("offered", "asked", "remedy"),
+    [
+        pytest.param("best_effort", "auto", "make its publisher reliable", id="best effort"),
+        pytest.param("best_effort", "best_effort", "make its publisher reliable", id="best effort, as asked for"),
+        pytest.param("reliable", "best_effort", "set image_reliability to auto", id="reliable, but not wanted"),
+        pytest.param("reliable", "auto", "let its publisher keep more images", id="reliable"),
+    ],
+)
+def test_lost_images_are_warned_of_once_with_the_remedy(
+    ros, tmp_path, report_lost, monkeypatch, capfd, offered, asked, remedy
+):
+    monkeypatch.setenv(transport.VARIABLE, "")
+    camera = ros.add(Camera(POLICIES[offered]))
+    activate(make_node(ros, write_segmentation_model(tmp_path / "tiny.tflite"), image_reliability=asked))
+    ros.until(connected(camera), "the node to listen")
+    capfd.readouterr()
+
+    for _ in range(2 * COUNT):
+        report_lost(1)
+
+    lost = "frames lost in transport"
+    ros.until(lambda: camera.health and value_of(camera.health, lost) == str(2 * COUNT), "the count")
+    messages = [message.status[0].message for message in camera.diagnostics]
+    assert any("lost in transport" in message or "they get lost" in message for message in messages)
+    (warning,) = [line for line in capfd.readouterr().err.splitlines() if "lost in transport" in line]
+    assert "50 of 50 images of /image got lost in transport" in warning
+    assert remedy in warning
+    assert "this node goes without it as well" in warning
     path = re.search(r"FAST\w+_DEFAULT_PROFILES_FILE=(\S+)", warning).group(1)
     assert Path(path).samefile(large_image_profile())
 
