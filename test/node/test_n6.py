@@ -33,7 +33,7 @@ from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.segmenter import Segmenter
 
-NUM_PICTURES = 20
+NUM_IMAGES = 6
 #: A frame of 256x256 pixels takes nine minutes at this rate.
 SLOW_BAUD = 9600
 SUCCESS_CODE = 0
@@ -248,14 +248,14 @@ def key(message):
 def test_three_processes_give_the_results_of_the_cpu_bit_for_bit(ros, st_model_256, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
-    for path in sorted(shared_path("data/coco_val/images").glob("*.jpg"))[:NUM_PICTURES]:
+    for path in sorted(shared_path("data/coco_val/images").glob("*.jpg"))[:NUM_IMAGES]:
         (folder / path.name).symlink_to(path)
     recorder = ros.add(Recorder())
-    source = parameters(source=folder, rate_hz=1.0, wait_for_subscribers=2, transport="raw")
+    source = parameters(source=folder, rate_hz=3.0, wait_for_subscribers=2, transport="raw")
     with simulated(st_model_256) as port:
         seg = parameters(model=st_model_256, backend="n6", **{"n6.port": port})
         with process("node.seg_node", *seg), process("node.image_source", *source):
-            ros.until(lambda: len(recorder.complete()) >= NUM_PICTURES, "all results", deadline_s=150.0)
+            ros.until(lambda: len(recorder.complete()) >= NUM_IMAGES, "all results", deadline_s=150.0)
     assert not recorder.faults
     with open_backend(str(st_model_256), "cpu", raw_head=False) as backend:
         segmenter = Segmenter(backend)

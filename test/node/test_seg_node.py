@@ -425,7 +425,7 @@ def test_silence_of_a_best_effort_camera_is_told_with_the_remedy(ros, model, rel
 
 
 @pytest.mark.parametrize("mutate", [mutated_image, mutated_jpeg])
-def test_a_thousand_mutations_do_not_kill_it(ros, camera, model, mutate):
+def test_hundreds_of_mutations_do_not_kill_it(ros, camera, model, mutate):
     transport = "raw" if mutate is mutated_image else "compressed"
     node = make_node(ros, model, image_transport=transport)
     activate(node)
@@ -433,12 +433,12 @@ def test_a_thousand_mutations_do_not_kill_it(ros, camera, model, mutate):
     ros.until(connected(camera), "the node to listen")
     publisher = camera.raw if transport == "raw" else camera.compressed
     rng = random.Random(9)
-    for count in range(1000):
+    for count in range(250):
         message = mutate(rng)
         publisher.publish(message)
         ros.until(lambda count=count: concluded(stream) > count, f"mutation {count}")
     invalid = stream.counts.invalid
-    assert invalid > 100
+    assert invalid > 25
     assert stream.counts.failed == 0
     assert node._state_machine.current_state[0] == State.PRIMARY_STATE_ACTIVE
     good = camera.sent + 1
@@ -450,7 +450,7 @@ def test_a_thousand_mutations_do_not_kill_it(ros, camera, model, mutate):
         message.header.stamp.sec = good
         publisher.publish(message)
     ros.until(lambda: good in stamps(camera), "the good image after them")
-    ros.until(lambda: value_of(camera.health, "frames invalid") == str(invalid), "the count")
+    ros.until(lambda: camera.health and value_of(camera.health, "frames invalid") == str(invalid), "the count")
 
 
 def concluded(stream):
