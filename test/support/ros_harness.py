@@ -26,7 +26,8 @@ _locks: list[IO[str]] = []
 
 def _free_domain() -> int:
     """Return a domain that no other run of the tests uses; it is reserved until this process ends."""
-    for domain_id in DOMAIN_IDS:
+    first = os.getpid() % len(DOMAIN_IDS)
+    for domain_id in (*DOMAIN_IDS[first:], *DOMAIN_IDS[:first]):
         try:
             lock = (Path(tempfile.gettempdir()) / f"yolov8_seg_ros_tests_{domain_id}.lock").open("w")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
