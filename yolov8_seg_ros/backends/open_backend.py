@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from yolov8_seg_ros.backends.first_opening import check_opening
 from yolov8_seg_ros.backends.n6 import N6_PROTOCOLS, N6Options
 from yolov8_seg_ros.backends.npu import NpuBackend, NpuOptions
 from yolov8_seg_ros.backends.stai_mpu import SUFFIX as COMPILED_SUFFIX
@@ -44,10 +45,11 @@ def open_backend(
         log: called with a line for the log: before foreign code is loaded, which may end the process, and when a lost
             board is back; then from another thread.
         n6: where the board is, for `n6`.
-        stop: waiting for a board ends with a RunInterruptedError as soon as this returns True; called from any thread.
+        stop: waiting for a board or a first opening ends with a RunInterruptedError as soon as this returns True;
+            called from any thread.
 
     Raises:
-        ModelError: if the model is not to be found or cannot be served, or the names do not fit it.
+        ModelError: if the model is not to be found or cannot be served, crashes the runtime, or the names do not fit.
         BackendError: if the backend cannot start here.
     """
     if backend not in BACKENDS:
@@ -60,6 +62,7 @@ def open_backend(
     path, npu = find_model(model), npu or NpuOptions()
     if path.suffix == COMPILED_SUFFIX:
         return _open_compiled(path, backend, names)
+    check_opening(path, raw_head, stop)
     if backend == "cpu":
         return TfliteBackend(path, num_threads, names, raw_head)
     if backend == "auto" and not npu.library.exists():
@@ -108,5 +111,9 @@ def _open_n6(
     except ModuleNotFoundError as error:
         remedy = install_command("pyserial", "protobuf")
         raise BackendError(f"n6 needs the Python package {error.name}: run '{remedy}'") from error
-    wanted = wanted_model(find_model(model) if model else None, names)
+    path = find_model(model) if model else None
+    if path is not None:
+        for raw_head in (False, True):
+            check_opening(path, raw_head, stop)
+    wanted = wanted_model(path, names)
     return N6Backend(options, wanted, [StedgeaiProtocol()], stop=stop, log=log)

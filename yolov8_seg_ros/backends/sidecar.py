@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from yolov8_seg_ros.backends.first_opening import check_opening
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.errors import BackendError, ModelError
 from yolov8_seg_ros.model_files.class_names import read_class_names, read_model_class_names
@@ -100,6 +101,7 @@ def _shapes_of_model(path: Path) -> tuple[tuple[Shape, ...], ...]:
     shapes = []
     for raw_head in (False, True):
         try:
+            check_opening(path, raw_head)
             with TfliteBackend(path, num_threads=1, raw_head=raw_head) as backend:
                 shapes.append(tuple(tensor.shape for tensor in backend.spec.outputs))
         except BackendError:

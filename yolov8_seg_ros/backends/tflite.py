@@ -151,7 +151,7 @@ def read_model(model_path: Path, raw_head: bool = True) -> list[ModelFile]:
     Raises:
         ModelError: if the file cannot be read, or is not a .tflite file.
     """
-    content = _read_tflite(model_path)
+    content = read_tflite(model_path)
     if not raw_head:
         return [ModelFile(model_path, content, "as published, as asked for", False)]
     try:
@@ -229,7 +229,12 @@ def new_interpreter(runtime: ModuleType, model: ModelFile, num_threads: int) -> 
     return interpreter
 
 
-def _read_tflite(model_path: Path) -> bytes:
+def read_tflite(model_path: Path) -> bytes:
+    """Return the bytes of a .tflite file.
+
+    Raises:
+        ModelError: if the file cannot be read, or is not a .tflite file.
+    """
     try:
         content = model_path.read_bytes()
     except OSError as error:

@@ -17,6 +17,7 @@ MODEL_SUFFIX = ".tflite"
 FOLDERS_VARIABLE = "YOLOV8_SEG_MODELS"
 #: The bundled model, which finds the shapes of the built-in scene.
 SCENE_MODEL = "shapes_256x192"
+BUNDLED_SHA256 = "7a57fb702fea2c2f3ba3a397b0ec5caf71f5ad3b91d9a5be1c6771b3e19f2c0f"
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
+from yolov8_seg_ros.backends.first_opening import check_opening
 from yolov8_seg_ros.backends.tflite import automatic_threads, load_runtime, open_interpreter, tensor_spec
 from yolov8_seg_ros.core.model_spec import TensorSpec
 from yolov8_seg_ros.core.quantization import Tensor
@@ -56,6 +57,7 @@ class LiteRtNetwork(SimulatedNetwork):
     """
 
     def __init__(self, model_path: Path, num_threads: int = 0) -> None:
+        check_opening(model_path, raw_head=False)
         self._interpreter = open_interpreter(load_runtime(), model_path, num_threads or automatic_threads())
         self._input_details = self._interpreter.get_input_details()
         self._output_details = self._interpreter.get_output_details()
