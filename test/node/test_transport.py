@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -31,8 +33,9 @@ def installed(monkeypatch):
         ({"FASTDDS_DEFAULT_PROFILES_FILE": "own.xml"}, {}),
         ({"ROS_DISTRO": "jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE": "own.xml"}, {}),
         ({"YOLOV8_SEG_TRANSPORT_PROFILE": "none"}, {}),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}, {}),
     ],
-    ids=["bare", "kilted", "jazzy", "user's own", "user's own on jazzy", "opted out"],
+    ids=["bare", "kilted", "jazzy", "user's own", "user's own on jazzy", "opted out", "built-in transports"],
 )
 def test_the_profile_is_named_unless_the_user_chose(environ, added):
     before = dict(environ)
@@ -42,7 +45,8 @@ def test_the_profile_is_named_unless_the_user_chose(environ, added):
 
 @pytest.mark.parametrize("program", [seg_node, image_source], ids=["seg_node", "image_source"])
 def test_every_node_s_process_goes_with_the_profile(monkeypatch, program):
-    for variable in (transport.VARIABLE, transport.OLD_VARIABLE, transport.OPT_OUT_VARIABLE, "ROS_DISTRO"):
+    unset = (transport.VARIABLE, transport.OLD_VARIABLE, transport.BUILTIN_TRANSPORTS_VARIABLE)
+    for variable in (*unset, transport.OPT_OUT_VARIABLE, "ROS_DISTRO"):
         # Set first, so that what the program sets is taken back with it.
         monkeypatch.setenv(variable, "")
         monkeypatch.delenv(variable)
@@ -105,3 +109,50 @@ def test_the_profile_holds_a_full_hd_image():
     sizes = {element.tag.split("}")[1]: element.text for element in ElementTree.parse(path).iter()}
     assert int(sizes["maxMessageSize"]) >= 1920 * 1080 * 3
     assert int(sizes["segment_size"]) >= 2 * int(sizes["maxMessageSize"])
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({transport.VARIABLE: "own.xml"}, f"{transport.VARIABLE}=own.xml"),
+        ({transport.BUILTIN_TRANSPORTS_VARIABLE: "UDPv4"}, f"{transport.BUILTIN_TRANSPORTS_VARIABLE}=UDPv4"),
+        ({transport.OPT_OUT_VARIABLE: "none"}, "no profile"),
+    ],
+    ids=["profile", "built-in transports", "none"],
+)
+def test_what_is_in_use_is_told(environ, expected):
+    assert transport.profile_in_use(environ) == expected
+
+
+#: Names of lock files, their age in seconds, whether a process holds the lock, and whether the segment is removed.
+SEGMENTS = {
+    "of a dead process": ("fastdds_0123456789abcdef_el", 100, False, True),
+    "of a dead process on Jazzy": ("fastrtps_0123456789abcdef_el", 100, False, True),
+    "of a living process": ("fastdds_0123456789abcdef_el", 100, True, False),
+    "of a process that starts": ("fastdds_0123456789abcdef_el", 0, False, False),
+    "a port": ("fastdds_port7410_el", 100, False, False),
+    "another program's": ("fastsomething_0123456789abcdef_el", 100, False, False),
+}
+
+
+@pytest.mark.parametrize(("name", "age_s", "is_locked", "is_removed"), SEGMENTS.values(), ids=SEGMENTS)
+def test_segments_of_dead_processes_are_removed(tmp_path, name, age_s, is_locked, is_removed):
+    lock, segment = tmp_path / name, tmp_path / name.removesuffix("_el")
+    segment.write_bytes(bytes(100))
+    lock.touch()
+    os.utime(lock, (time.time() - age_s,) * 2)
+    with lock.open() as holder:
+        if is_locked:
+            fcntl.flock(holder, fcntl.LOCK_EX)
+        transport.remove_stale_segments(tmp_path)
+    assert (lock.exists(), segment.exists()) == (not is_removed, not is_removed)
+
+
+def test_links_are_not_followed(tmp_path):
+    target, lock = tmp_path / "target", tmp_path / "fastdds_0123456789abcdef_el"
+    target.touch()
+    os.utime(target, (0, 0))
+    lock.symlink_to(target)
+    transport.remove_stale_segments(tmp_path)
+    assert lock.is_symlink()
+    assert target.exists()

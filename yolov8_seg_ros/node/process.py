@@ -15,8 +15,9 @@ from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import get_rmw_implementation_identifier
 
-from yolov8_seg_ros.node.transport import use_large_image_profile
+from yolov8_seg_ros.node.transport import profile_in_use, remove_stale_segments, use_large_image_profile
 
 #: A signal is noticed at most this late.
 _POLL_S = 0.1
@@ -47,7 +48,8 @@ def run_node(
 ) -> int:
     """Run a node until it ends, or SIGINT or SIGTERM arrives (exit code 0); give the process's exit code.
 
-    Fast DDS gets the profile for large images, unless the user chose otherwise.
+    Fast DDS gets the profile for large images, unless the user chose otherwise. What killed processes left of its
+    shared memory is removed.
 
     Args:
         make_node: makes the node, in a context that is ready; the node may call what it is given to end.
@@ -56,6 +58,7 @@ def run_node(
         logger_name: of the logger that reports a user's mistake; usually the node's name.
     """
     use_large_image_profile()
+    remove_stale_segments()
     ending = Ending()
     with _signals_end(ending):
         try:
@@ -85,6 +88,8 @@ def _make_executor() -> Executor:
 def _spin(node: Node, ending: Ending) -> int:
     executor = _make_executor()
     executor.add_node(node)
+    if get_rmw_implementation_identifier().startswith("rmw_fastrtps"):
+        node.get_logger().info(f"Fast DDS: {profile_in_use()}")
     try:
         while ending.exit_code is None:
             _spin_once(executor, node)
