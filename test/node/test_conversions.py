@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -22,17 +23,19 @@ from support.camera_messages import (
     message,
     mutated_image,
     mutated_jpeg,
+    nv24_message,
     smooth_bgr,
 )
 
-from yolov8_seg_ros.core.image import ColorOrder
+from yolov8_seg_ros.core.image import ColorOrder, PixelBuffer
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.conversions import ImageError, image_from_msg
 
 
 def test_every_supported_encoding_is_tested_here():
-    assert set(conversions.ENCODINGS) == {*ENCODED, *(name.split()[0] for name in GREY_ENCODED)}
+    tested = {"nv24", *ENCODED, *(name.split()[0] for name in GREY_ENCODED)}
+    assert set(conversions.ENCODINGS) == {name.lower() for name in tested}
 
 
 @pytest.mark.parametrize("padding", [0, 13], ids=["tight", "padded rows"])
@@ -46,12 +49,49 @@ def test_colours_arrive(encoding, padding):
     assert np.median(difference) <= tolerance
 
 
+@pytest.mark.parametrize("padding", [0, 13], ids=["tight", "padded rows"])
+def test_nv24_has_rows_of_colours_twice_as_long(padding):
+    image = image_from_msg(nv24_message(smooth_bgr(), padding))
+    assert np.median(np.abs(image.to_bgr().astype(int) - smooth_bgr())) <= 12
+
+
 @pytest.mark.parametrize("name", GREY_ENCODED)
 def test_grey_arrives(name):
     pixels, big_endian = GREY_ENCODED[name]
     image = image_from_msg(message(pixels, name.split()[0], padding=6, big_endian=big_endian))
     assert image.order is ColorOrder.GRAY
     np.testing.assert_array_equal(image.pixels, GREY)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_16_bit_pixels_are_as_bright_as_the_camera_has_bits(bits):
+    image = image_from_msg(message(GREY.astype("<u2") << bits - 8, "mono16"))
+    np.testing.assert_array_equal(image.pixels, GREY)
+
+
+@pytest.mark.parametrize("encoding", ["nv24", "nv12", "mono16", "rgb16", "bayer_rggb16"])
+def test_no_image_is_allocated(encoding):
+    hw = (480, 640)
+    shapes = {"nv12": (720, 640), "rgb16": (480, 640 * 3)}
+    pixels = np.ones(shapes.get(encoding, hw), np.uint16 if "16" in encoding else np.uint8)
+    msg = nv24_message(smooth_bgr(hw)) if encoding == "nv24" else message(pixels, encoding, hw)
+    buffer = PixelBuffer()
+    image_from_msg(msg, buffer)
+    tracemalloc.start()
+    try:
+        image_from_msg(msg, buffer)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < hw[0] * hw[1] // 4
+
+
+def test_a_dark_image_after_a_bright_one_stays_dark():
+    buffer = PixelBuffer()
+    bright = image_from_msg(message(GREY.astype("<u2") << 4, "mono16"), buffer).pixels.copy()
+    dark = image_from_msg(message(GREY.astype("<u2"), "mono16"), buffer)
+    np.testing.assert_array_equal(bright, GREY)
+    np.testing.assert_array_equal(dark.pixels, GREY >> 4)
 
 
 @pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "mono8"])

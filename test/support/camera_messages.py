@@ -42,10 +42,26 @@ def packed_422_of(bgr, luma_first):
     return packed
 
 
-def nv12_of(bgr):
-    luma, u, v = cv2.split(yuv_of(bgr))
-    chroma = np.dstack([u[::2, ::2], v[::2, ::2]]).reshape(bgr.shape[0] // 2, bgr.shape[1])
+def nv12_of(bgr, swapped=False):
+    luma, *colours = cv2.split(yuv_of(bgr))
+    first, second = reversed(colours) if swapped else colours
+    chroma = np.dstack([first[::2, ::2], second[::2, ::2]]).reshape(bgr.shape[0] // 2, bgr.shape[1])
     return np.vstack([luma, chroma])
+
+
+def nv24_message(bgr, padding=0):
+    """Return a message whose rows of colours are twice as long as those of grey."""
+    luma, u, v = cv2.split(yuv_of(bgr))
+    height, width = luma.shape
+    colours = np.dstack([u, v]).reshape(height, -1)
+    planes = (np.pad(luma, ((0, 0), (0, padding))), np.pad(colours, ((0, 0), (0, 2 * padding))))
+    data = array.array("B", b"".join(plane.tobytes() for plane in planes))
+    return Image(height=height, width=width, encoding="nv24", step=width + padding, data=data)
+
+
+def words_of(pixels):
+    """Return 8-bit pixels as a 16-bit camera sends them."""
+    return pixels.astype("<u2") << 8
 
 
 def message(pixels, encoding, hw=HW, padding=0, big_endian=False):
@@ -79,11 +95,19 @@ ENCODED = {
     "bayer_bggr8": (bayer_of(smooth_bgr(), "bggr"), 4),
     "bayer_gbrg8": (bayer_of(smooth_bgr(), "gbrg"), 4),
     "bayer_grbg8": (bayer_of(smooth_bgr(), "grbg"), 4),
+    "nv21": (nv12_of(smooth_bgr(), swapped=True), 12),
+    "RGB8": (smooth_bgr()[..., ::-1], 0),
+    "bgr16": (words_of(smooth_bgr()), 0),
+    "rgb16": (words_of(smooth_bgr()[..., ::-1]), 0),
+    "bgra16": (words_of(np.dstack([smooth_bgr(), np.full(HW, 9, np.uint8)])), 0),
+    "rgba16": (words_of(np.dstack([smooth_bgr()[..., ::-1], np.full(HW, 9, np.uint8)])), 0),
+    **{f"bayer_{p}16": (words_of(bayer_of(smooth_bgr(), p)), 4) for p in ("rggb", "bggr", "gbrg", "grbg")},
 }
 GREY_ENCODED = {
     "mono8": (GREY, False),
     "8UC1": (GREY, False),
-    "mono16": (GREY.astype("<u2") << 8, False),
+    "16UC1": (words_of(GREY), False),
+    "mono16": (words_of(GREY), False),
     "mono16 big endian": ((GREY.astype(np.uint16) << 8).astype(">u2"), True),
 }
 

@@ -79,16 +79,32 @@ class ColorImage:
 
 
 class PixelBuffer:
-    """Memory for the pixels of one image at a time, renewed when their number changes."""
+    """Memory for the pixels of one image at a time, and for a step on the way to them; renewed when sizes change.
+
+    Attributes:
+        bits: as many bits of 16-bit pixels are significant, as far as the images so far show: 8 to 16.
+    """
 
     def __init__(self) -> None:
-        self._pixels = np.empty(0, np.uint8)
+        self.bits = 8
+        self._pixels, self._step = np.empty(0, np.uint8), np.empty(0, np.uint8)
 
     def shaped(self, *shape: int) -> NDArray[np.uint8]:
         """Return the memory as an array of this shape, of any content."""
         if self._pixels.size != math.prod(shape):
             self._pixels = np.empty(math.prod(shape), np.uint8)
         return self._pixels.reshape(shape)
+
+    def step(self, *shape: int) -> NDArray[np.uint8]:
+        """Return other memory than `shaped` does, for what becomes the pixels."""
+        if self._step.size != math.prod(shape):
+            self._step = np.empty(math.prod(shape), np.uint8)
+        return self._step.reshape(shape)
+
+    def shortened(self, pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+        """Return 16-bit pixels as 8-bit ones: a camera of 12 bits leaves the upper 4 empty."""
+        self.bits = max(self.bits, int(pixels.max()).bit_length())
+        return np.right_shift(pixels, self.bits - 8, out=self.step(*pixels.shape), casting="unsafe")
 
 
 def write_rgb(pixels: NDArray[np.uint8], order: ColorOrder, target: NDArray[np.uint8]) -> None:

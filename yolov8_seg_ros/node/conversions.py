@@ -45,6 +45,7 @@ class _Encoding:
         dtype: of a number.
         conversion: OpenCV's way to BGR, or None where the pixels serve as they are.
         row_factor: rows of data per two rows of the image (nv12 has half a plane of colour below the grey one).
+        even: of width and height, whether it must be even, since pixels share their colour.
     """
 
     channels: int
@@ -52,34 +53,55 @@ class _Encoding:
     dtype: str = "u1"
     conversion: int | None = None
     row_factor: int = 2
+    even: tuple[bool, bool] = (False, False)
 
 
-def _converted(channels: int, conversion: int, row_factor: int = 2) -> _Encoding:
-    return _Encoding(channels, ColorOrder.BGR, conversion=conversion, row_factor=row_factor)
+def _bayer(conversion: int, dtype: str = "u1") -> _Encoding:
+    return _Encoding(1, ColorOrder.BGR, dtype, conversion)
+
+
+def _packed_422(conversion: int) -> _Encoding:
+    return _Encoding(2, ColorOrder.BGR, conversion=conversion, even=(True, False))
+
+
+def _two_planes(conversion: int, row_factor: int) -> _Encoding:
+    return _Encoding(1, ColorOrder.BGR, conversion=conversion, row_factor=row_factor, even=(True, True))
 
 
 # ROS names a Bayer pattern by its first two rows, OpenCV by the second row's second and third pixel.
+_BAYER = {
+    "rggb": cv2.COLOR_BayerBG2BGR,
+    "bggr": cv2.COLOR_BayerRG2BGR,
+    "gbrg": cv2.COLOR_BayerGR2BGR,
+    "grbg": cv2.COLOR_BayerGB2BGR,
+}
+_NV24 = "nv24"
 _ENCODINGS = {
     "bgr8": _Encoding(3, ColorOrder.BGR),
     "rgb8": _Encoding(3, ColorOrder.RGB),
     "bgra8": _Encoding(4, ColorOrder.BGRA),
     "rgba8": _Encoding(4, ColorOrder.RGBA),
-    "8UC3": _Encoding(3, ColorOrder.BGR),
-    "8UC1": _Encoding(1, ColorOrder.GRAY),
+    "bgr16": _Encoding(3, ColorOrder.BGR, "u2"),
+    "rgb16": _Encoding(3, ColorOrder.RGB, "u2"),
+    "bgra16": _Encoding(4, ColorOrder.BGRA, "u2"),
+    "rgba16": _Encoding(4, ColorOrder.RGBA, "u2"),
+    "8uc3": _Encoding(3, ColorOrder.BGR),
+    "8uc1": _Encoding(1, ColorOrder.GRAY),
     "mono8": _Encoding(1, ColorOrder.GRAY),
-    "mono16": _Encoding(1, ColorOrder.GRAY, dtype="u2"),
-    "yuv422": _converted(2, cv2.COLOR_YUV2BGR_UYVY),
-    "uyvy": _converted(2, cv2.COLOR_YUV2BGR_UYVY),
-    "yuv422_yuy2": _converted(2, cv2.COLOR_YUV2BGR_YUYV),
-    "yuyv": _converted(2, cv2.COLOR_YUV2BGR_YUYV),
-    "nv12": _converted(1, cv2.COLOR_YUV2BGR_NV12, row_factor=3),
-    "bayer_rggb8": _converted(1, cv2.COLOR_BayerBG2BGR),
-    "bayer_bggr8": _converted(1, cv2.COLOR_BayerRG2BGR),
-    "bayer_gbrg8": _converted(1, cv2.COLOR_BayerGR2BGR),
-    "bayer_grbg8": _converted(1, cv2.COLOR_BayerGB2BGR),
+    "16uc1": _Encoding(1, ColorOrder.GRAY, "u2"),
+    "mono16": _Encoding(1, ColorOrder.GRAY, "u2"),
+    "yuv422": _packed_422(cv2.COLOR_YUV2BGR_UYVY),
+    "uyvy": _packed_422(cv2.COLOR_YUV2BGR_UYVY),
+    "yuv422_yuy2": _packed_422(cv2.COLOR_YUV2BGR_YUYV),
+    "yuyv": _packed_422(cv2.COLOR_YUV2BGR_YUYV),
+    "nv12": _two_planes(cv2.COLOR_YUV2BGR_NV12, row_factor=3),
+    "nv21": _two_planes(cv2.COLOR_YUV2BGR_NV21, row_factor=3),
+    _NV24: _two_planes(cv2.COLOR_YUV2BGR_NV12, row_factor=6),
+    **{f"bayer_{pattern}8": _bayer(conversion) for pattern, conversion in _BAYER.items()},
+    **{f"bayer_{pattern}16": _bayer(conversion, "u2") for pattern, conversion in _BAYER.items()},
 }
+#: Names of the encodings in lower case; drivers write some of them otherwise.
 ENCODINGS = tuple(_ENCODINGS)
-_EVEN_WIDTH = frozenset({"yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12"})
 
 
 def image_from_msg(msg: ImageMessage, buffer: PixelBuffer | None = None) -> ColorImage:
@@ -87,7 +109,8 @@ def image_from_msg(msg: ImageMessage, buffer: PixelBuffer | None = None) -> Colo
 
     Args:
         msg: raw or compressed.
-        buffer: where converted pixels go, until it is used for another image; new memory where None.
+        buffer: where converted pixels go, until it is used for another image; new memory where None. 16-bit pixels are
+            scaled by the highest bit that it has seen.
 
     Raises:
         ImageError: for an encoding that is not supported, sizes that do not fit one another, a damaged image, or a
@@ -109,12 +132,12 @@ def _decoded(msg: CompressedImage) -> ColorImage:
 
 
 def _unpacked(msg: Image, buffer: PixelBuffer) -> ColorImage:
-    encoding = _ENCODINGS.get(msg.encoding)
+    encoding = _ENCODINGS.get(msg.encoding.lower())
     if encoding is None:
         raise ImageError(f"encoding '{_shown(msg.encoding)}' is not supported; expected one of {', '.join(ENCODINGS)}")
-    pixels = _pixels(msg, encoding)
+    pixels = _pixels(msg, encoding, buffer)
     if encoding.dtype == "u2":
-        pixels = np.right_shift(pixels, 8, out=buffer.shaped(*pixels.shape), casting="unsafe")
+        pixels = buffer.shortened(pixels)
     if encoding.conversion is not None:
         pixels = cv2.cvtColor(pixels, encoding.conversion, dst=buffer.shaped(msg.height, msg.width, 3))
     return ColorImage(pixels, encoding.order)
@@ -124,22 +147,36 @@ def _shown(text: str) -> str:
     return clean_text(text, _MAX_SHOWN_CHARS)
 
 
-def _pixels(msg: Image, encoding: _Encoding) -> NDArray[Any]:
+def _pixels(msg: Image, encoding: _Encoding, buffer: PixelBuffer) -> NDArray[Any]:
     dtype = np.dtype(encoding.dtype).newbyteorder(">" if msg.is_bigendian else "<")
     rows = msg.height * encoding.row_factor // 2
     pixel_bytes = encoding.channels * dtype.itemsize
-    _check_size(msg, rows, pixel_bytes)
+    _check_size(msg, encoding, rows, pixel_bytes)
+    if msg.encoding.lower() == _NV24:
+        return _nv24_as_nv12(msg, buffer)
     shape, strides = (rows, msg.width), (msg.step, pixel_bytes)
     if encoding.channels > 1:
         shape, strides = (*shape, encoding.channels), (*strides, dtype.itemsize)  # type: ignore[assignment]
     return np.ndarray(shape, dtype, memoryview(msg.data), strides=strides)
 
 
-def _check_size(msg: Image, rows: int, pixel_bytes: int) -> None:
+def _nv24_as_nv12(msg: Image, buffer: PixelBuffer) -> NDArray[np.uint8]:
+    """Return the pixels with every second colour of every second row: OpenCV knows no nv24."""
+    height, width, step = msg.height, msg.width, msg.step
+    data = memoryview(msg.data)
+    luma: NDArray[np.uint8] = np.ndarray((height, width), np.uint8, data, strides=(step, 1))
+    chroma: NDArray[np.uint8] = np.ndarray((height, width, 2), np.uint8, data, height * step, strides=(2 * step, 2, 1))
+    pixels = buffer.step(height * 3 // 2, width)
+    pixels[:height] = luma
+    pixels[height:].reshape(height // 2, width // 2, 2)[:] = chroma[::2, ::2]
+    return pixels
+
+
+def _check_size(msg: Image, encoding: _Encoding, rows: int, pixel_bytes: int) -> None:
     size = f"{msg.width}x{msg.height} {msg.encoding}"
     if not msg.width or not msg.height:
         raise ImageError(f"the image is empty: {size}")
-    if (msg.encoding in _EVEN_WIDTH and msg.width % 2) or (msg.encoding == "nv12" and msg.height % 2):
+    if any(must and length % 2 for must, length in zip(encoding.even, (msg.width, msg.height), strict=True)):
         raise ImageError(f"{size}: its colours come in pairs of pixels; expected an even size")
     if msg.step < msg.width * pixel_bytes:
         raise ImageError(f"step {msg.step} does not fit {size}; expected {msg.width * pixel_bytes} or more")
