@@ -12,6 +12,7 @@ Its arguments stay its own where it is included inside a `GroupAction`; examples
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +259,10 @@ def _rviz(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError as error:
-        raise RuntimeError("rviz:=true needs the package rviz2, which is not installed here") from error
+        package = f"ros-{os.environ.get('ROS_DISTRO', 'DISTRIBUTION')}-rviz2"
+        raise RuntimeError(
+            f"rviz:=true needs the package rviz2, which is not installed here; run: sudo apt install {package}"
+        ) from error
     return [
         Node(
             package="rviz2",

@@ -14,7 +14,7 @@ from yolov8_seg_ros.commands import tool_command
 from yolov8_seg_ros.core.model_spec import HEAD_PARTS, STRIDES_PX, HeadPart, Level, ModelSpec
 from yolov8_seg_ros.errors import CommandError, ModelError, NoDecodedHeadError
 from yolov8_seg_ros.files import replacing
-from yolov8_seg_ros.model_files.download import URL_VARIABLE, download_model, model_url
+from yolov8_seg_ros.model_files.download import URL_VARIABLE, download_model, downloaded, model_url
 from yolov8_seg_ros.model_files.raw_head import expose, summarize
 from yolov8_seg_ros.model_files.store import (
     FOLDERS_VARIABLE,
@@ -116,6 +116,10 @@ def run_download(args: argparse.Namespace) -> int:
     if model is None:
         names = ", ".join(model.name for model in PUBLISHED_MODELS)
         raise ModelError(f"'{args.name}' is not a published model; expected one of {names}")
+    present = downloaded(model, cache_folder())
+    if present is not None:
+        print(f"{present}  (there already; licence {model.licence}; use it with --model {model.name})")
+        return 0
     print(f"{model_url(model)}\n{model.size_bytes} bytes, licence {model.licence}: its terms bind you when you use it")
     with tqdm(total=model.size_bytes, unit="B", unit_scale=True, disable=None, leave=False) as bar:
 

@@ -46,9 +46,10 @@ def download_model(
         DownloadError: if the server cannot be reached, does not have the file, breaks off, or sends another file.
         OSError: if the file cannot be written.
     """
+    present = downloaded(model, folder)
+    if present is not None:
+        return present
     target = folder / model.file_name
-    if target.is_file() and sha256_of(target) == model.sha256:
-        return target
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{model.file_name}.part"
     with _opened(part) as file:
@@ -57,6 +58,12 @@ def download_model(
         _check_content(model, part)
         os.replace(part, target)
     return target
+
+
+def downloaded(model: PublishedModel, folder: Path) -> Path | None:
+    """Return the file of a published model in a folder; None if it is not there, or is another one."""
+    target = folder / model.file_name
+    return target if target.is_file() and sha256_of(target) == model.sha256 else None
 
 
 def model_url(model: PublishedModel) -> str:
