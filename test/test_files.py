@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from yolov8_seg_ros.files import replacing, sha256_of
+from yolov8_seg_ros.files import is_file, is_folder, replacing, sha256_of, user_path
 
 
 def names(folder):
@@ -112,3 +112,20 @@ def test_sha256(tmp_path):
     content = bytes(3_000_000)
     (tmp_path / "a").write_bytes(content)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_home_is_found_and_nobody_has_none(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert [str(user_path(text)) for text in ("~/a", "a/~", "~nosuchuser/a")] == ["/home/me/a", "a/~", "~nosuchuser/a"]
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a/" * 3000, "\0", "absent"], ids=["name", "path", "NUL", "absent"])
+def test_what_cannot_be_looked_at_is_not_there(tmp_path, name):
+    assert not is_file(tmp_path / name)
+    assert not is_folder(tmp_path / name)
+
+
+def test_files_and_folders_are_told_apart(tmp_path):
+    path = tmp_path / "file"
+    path.touch()
+    assert (is_file(path), is_folder(path), is_file(tmp_path), is_folder(tmp_path)) == (True, False, False, True)

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, read what is certain to end, and identify files by their content."""
+"""Find, write and read files: written whole or not at all, read only where that is certain to end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,28 @@ _CHUNK_BYTES = 1 << 20
 #: Characters of a file's name in that of its temporary file, so that the longest name leaves room for the rest.
 _KEPT_CHARS = 20
 _numbers = itertools.count()
+
+
+def user_path(text: str) -> Path:
+    """Return the path that a user means: `~` is a home folder, `~nobody` stays as it is where nobody is called so."""
+    return Path(os.path.expanduser(text))
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a regular file; False where that cannot be found out, as with a name that is too long."""
+    return _is(Path.is_file, path)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder; False where that cannot be found out."""
+    return _is(Path.is_dir, path)
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return kind(path)
+    except OSError:
+        return False
 
 
 @contextmanager

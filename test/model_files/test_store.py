@@ -106,12 +106,27 @@ def test_an_unknown_name_lists_places_and_models(folders):
         ("", "no model was named"),
         ("./cat.tflite", "there is no file at that path"),
         ("../elsewhere", "there is a folder"),
+        ("/dev/null", "this is not a regular file"),
+        ("./" + "a" * 5000, "the file cannot be read: File name too long"),
+        ("b" * 5000, "model 'b{199}…': there is no such file"),
+        ("~nosuchuser/cat.tflite", "there is no file at that path"),
+        ("./a\0b", "there is no file at that path|embedded null byte"),
+        ("\x1b[2Jcat", "model '�.2Jcat'"),
     ],
-    ids=["empty", "missing", "folder"],
+    ids=["empty", "missing", "folder", "device", "long path", "long name", "nobody's home", "NUL", "control character"],
 )
 def test_what_cannot_be_a_model_is_reported(typed, message):
     with pytest.raises(ModelError, match=message):
         find_model(typed)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter any folder")
+def test_a_folder_that_may_not_be_entered_is_told(tmp_path):
+    path = put(tmp_path / "own_a")
+    path.parent.chmod(0)
+    with pytest.raises(ModelError, match="cannot be read: Permission denied"):
+        find_model(str(path))
+    path.parent.chmod(0o755)
 
 
 def test_available_models_are_those_found_by_name(folders):

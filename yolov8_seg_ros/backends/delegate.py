@@ -12,6 +12,7 @@ from typing import Any
 
 from yolov8_seg_ros.backends.tflite import runtime_message
 from yolov8_seg_ros.errors import BackendError
+from yolov8_seg_ros.files import is_file
 
 #: What every external delegate exports.
 _FUNCTIONS = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
@@ -62,7 +63,7 @@ def check_library(library: Path) -> None:
     Raises:
         BackendError: if there is none, or it is none.
     """
-    if not library.is_file():
+    if not is_file(library):
         raise BackendError(f"there is no NPU delegate at {library}: install it, or set npu.delegate to its path")
     before = _loaded_libraries()
     try:

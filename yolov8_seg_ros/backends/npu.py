@@ -31,6 +31,7 @@ from yolov8_seg_ros.backends.tflite import (
 from yolov8_seg_ros.core.backend import Backend, BackendInfo
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError, NoDelegatedOpsError
+from yolov8_seg_ros.files import user_path
 
 #: Where X-LINUX-AI installs it.
 DEFAULT_DELEGATE = "/usr/lib/libvx_delegate.so.2"
@@ -61,7 +62,7 @@ class NpuOptions:
     @property
     def library(self) -> Path:
         """Return the path of the delegate's shared library."""
-        return Path(self.delegate).expanduser()
+        return user_path(self.delegate)
 
     @property
     def delegate_options(self) -> dict[str, str]:

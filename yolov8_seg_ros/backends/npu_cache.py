@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from yolov8_seg_ros.files import user_path
 from yolov8_seg_ros.model_files.store import cache_folder
 
 #: As the value of `npu.cache_dir`: keep nothing.
@@ -109,7 +110,7 @@ def graph_folder(cache_dir: str) -> Path | None:
     """Return the folder that the setting `npu.cache_dir` names: empty stands for the user's cache, `none` for none."""
     if cache_dir == NO_CACHE:
         return None
-    return Path(cache_dir).expanduser() if cache_dir else cache_folder() / "npu"
+    return user_path(cache_dir) if cache_dir else cache_folder() / "npu"
 
 
 def _cache_options(file: Path) -> dict[str, str]:

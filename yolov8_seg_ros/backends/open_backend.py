@@ -15,6 +15,7 @@ from yolov8_seg_ros.choices import BACKENDS as BACKENDS
 from yolov8_seg_ros.commands import install_command
 from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.errors import BackendError, NoDelegatedOpsError
+from yolov8_seg_ros.files import is_file, user_path
 from yolov8_seg_ros.model_files.class_names import read_class_names
 from yolov8_seg_ros.model_files.store import find_model
 
@@ -56,7 +57,7 @@ def open_backend(
         raise BackendError(f"backend: expected one of {', '.join(BACKENDS)}; got '{backend}'")
     if num_threads < 0:
         raise BackendError(f"num_threads: expected 0 (automatic) or more, got {num_threads}")
-    names = read_class_names(Path(class_names_file).expanduser()) if class_names_file else None
+    names = read_class_names(user_path(class_names_file)) if class_names_file else None
     if backend == "n6":
         return _open_n6(model, names, n6 or N6Options(), log, stop)
     path, npu = find_model(model), npu or NpuOptions()
@@ -65,7 +66,7 @@ def open_backend(
     check_opening(path, raw_head, stop)
     if backend == "cpu":
         return TfliteBackend(path, num_threads, names, raw_head)
-    if backend == "auto" and not npu.library.exists():
+    if backend == "auto" and not is_file(npu.library):
         reason = f"auto chose cpu: there is no NPU delegate at {npu.library}"
         return TfliteBackend(path, num_threads, names, raw_head, reason=reason)
     log(f"loading {path} with the NPU delegate {npu.library}")

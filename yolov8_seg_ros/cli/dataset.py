@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from yolov8_seg_ros.cli.output import folder, print_table
 from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.files import user_path
 from yolov8_seg_ros.text import clean_text
 from yolov8_seg_ros.tools.dataset.check import ImageFacts, check_dataset, inspect_images
 from yolov8_seg_ros.tools.dataset.description import DESCRIPTION_NAME
@@ -63,7 +63,7 @@ def run_check(args: argparse.Namespace) -> int:
     if args.drop_unlabelled and args.fix is None:
         raise CommandError("--drop-unlabelled is about the repaired copy; say with --fix DIR where to write it")
     limit = None if args.all else _LISTED
-    dataset, facts = _open(Path(os.path.expanduser(args.data)))
+    dataset, facts = _open(user_path(args.data))
     findings = check_dataset(dataset, facts)
     root = dataset.description.path.parent
     print(clean_text(str(dataset.description.path)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from yolov8_seg_ros.cli.arguments import (
 from yolov8_seg_ros.cli.output import add_output_argument, output_folder, package_version, print_table, stage_times
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import CommandError, one_line
-from yolov8_seg_ros.files import sha256_of
+from yolov8_seg_ros.files import sha256_of, user_path
 from yolov8_seg_ros.model_files.store import find_model
 from yolov8_seg_ros.settings.options import segmenter_options
 from yolov8_seg_ros.settings.tables import SEG_NODE_SETTINGS, SEGMENTATION
@@ -113,11 +112,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_truth(args: argparse.Namespace) -> GroundTruth:
-    path = Path(os.path.expanduser(args.data))
+    path = user_path(args.data)
     if args.output.resolve() == (path if path.is_dir() else path.parent).resolve():
         raise CommandError(f"--output: '{args.output}' holds the data; give another folder")
     if _is_coco(path):
-        truth = read_coco(path, args.images and Path(os.path.expanduser(args.images)))
+        truth = read_coco(path, args.images and user_path(args.images))
     elif args.images is not None:
         raise CommandError("--images is for COCO annotations; a data.yaml says itself where its images are")
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from yolov8_seg_ros.cli.arguments import (
 )
 from yolov8_seg_ros.cli.output import add_output_argument, output_folder, print_table
 from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.files import user_path
 from yolov8_seg_ros.media.image_file import read_image
 from yolov8_seg_ros.media.writers import write_image
 from yolov8_seg_ros.settings.options import segmenter_options
@@ -74,7 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Measure the tracker."""
     load_metrics()  # what is missing is reported before the work
-    sequences = [read_mot(Path(os.path.expanduser(path))) for path in args.sequences]
+    sequences = [read_mot(user_path(path)) for path in args.sequences]
     options = tracker_options(args)
     results: list[tuple[MotSequence, TrackFigures]] = []
     with output_folder(args.output), open_backend_of(args) as backend:

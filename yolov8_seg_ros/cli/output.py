@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.files import user_path
 from yolov8_seg_ros.text import STAGES
 
 _TEXT_COLUMNS = 100
@@ -86,4 +86,4 @@ def folder(text: str) -> Path:
     """Read the name of a folder to write to."""
     if not text.strip():
         raise argparse.ArgumentTypeError(f"expected a folder, got '{text}'")
-    return Path(os.path.expanduser(text))
+    return user_path(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,6 +23,7 @@ from yolov8_seg_ros.cli.output import add_output_argument, output_folder, stage_
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import CommandError, MediaError, one_line
+from yolov8_seg_ros.files import is_file, is_folder, user_path
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES
 from yolov8_seg_ros.media.sources import open_media
 from yolov8_seg_ros.settings.options import segmenter_options
@@ -86,9 +86,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _input(text: str) -> Path:
-    # Unlike Path.expanduser, it leaves '~nobody' as it is.
-    path = Path(os.path.expanduser(text))
-    if not text or not (path.is_file() or path.is_dir()):
+    path = user_path(text)
+    if not text or not (is_file(path) or is_folder(path)):
         raise MediaError(
             f"'{text}': no such file or folder; give an image, a folder of images, or a video "
             "(cameras and streams are for image_source and demo)"

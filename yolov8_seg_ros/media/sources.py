@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from yolov8_seg_ros.choices import DEMO
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.errors import MediaError
+from yolov8_seg_ros.files import is_file, is_folder, user_path
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, is_image_file, read_image
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.text import clean_text
@@ -121,11 +121,10 @@ def open_media(
         return _Scene(image_hw, seed)
     if is_camera(text):
         return _Camera(text, camera_mode or CameraMode(image_hw), max_rate_hz)
-    # Unlike Path.expanduser, it leaves '~nobody' as it is.
-    path = Path(os.path.expanduser(text))
-    if text and _exists_as(Path.is_dir, path):
+    path = user_path(text)
+    if text and is_folder(path):
         return _Folder(path, on_skip)
-    if not _exists_as(Path.is_file, path):
+    if not is_file(path):
         raise MediaError(
             f"'{clean_text(text, _MAX_QUOTED_CHARS)}': no such file or folder; give an image, a folder of images, "
             f"a video, a camera (0 or /dev/video0), a stream (rtsp://...) or {DEMO}"
@@ -136,14 +135,6 @@ def open_media(
 def is_camera(source: str) -> bool:
     """Return whether a source is the number or the device of a camera, or the address of a stream."""
     return source.isdecimal() or source.startswith("/dev/") or "://" in source
-
-
-def _exists_as(kind: Callable[[Path], bool], path: Path) -> bool:
-    # A name that is too long, or in a folder that may not be entered, is not there.
-    try:
-        return kind(path)
-    except OSError:
-        return False
 
 
 class _Scene(Media):

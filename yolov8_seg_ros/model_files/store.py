@@ -10,6 +10,8 @@ from pathlib import Path
 
 from yolov8_seg_ros.commands import tool_command
 from yolov8_seg_ros.errors import ModelError
+from yolov8_seg_ros.files import is_file, is_folder, user_path
+from yolov8_seg_ros.text import clean_text
 
 PACKAGE = "yolov8_seg_ros"
 MODEL_SUFFIX = ".tflite"
@@ -18,6 +20,7 @@ FOLDERS_VARIABLE = "YOLOV8_SEG_MODELS"
 #: The bundled model, which finds the shapes of the built-in scene.
 SCENE_MODEL = "shapes_256x192"
 BUNDLED_SHA256 = "7a57fb702fea2c2f3ba3a397b0ec5caf71f5ad3b91d9a5be1c6771b3e19f2c0f"
+_MAX_QUOTED_CHARS = 200
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -72,15 +75,15 @@ def find_model(name: str) -> Path:
     """
     if not name:
         raise ModelError("no model was named: give the path of a .tflite file, or a name such as yolov8n_256")
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = user_path(name)
+    if is_file(path):
         return path
     if path.name != name:
-        raise ModelError(f"model '{name}': there is {'a folder' if path.is_dir() else 'no file'} at that path")
+        raise ModelError(f"model '{_quoted(name)}': {_why_not(path)}")
     file_names = _file_names(name)
     for folder in model_folders():
         for file_name in file_names:
-            if (folder / file_name).is_file():
+            if is_file(folder / file_name):
                 return folder / file_name
     raise ModelError(_not_found(name))
 
@@ -116,7 +119,7 @@ def cache_folder() -> Path:
 def _own_folders() -> Iterator[Path]:
     for folder in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep):
         if folder:
-            yield Path(folder).expanduser()
+            yield user_path(folder)
 
 
 def _package_folders() -> Iterator[Path]:
@@ -141,14 +144,30 @@ def _file_names(name: str) -> list[str]:
     return [*names, published.file_name] if published else names
 
 
+def _quoted(name: str) -> str:
+    return clean_text(name, _MAX_QUOTED_CHARS)
+
+
+def _why_not(path: Path) -> str:
+    if is_folder(path):
+        return "there is a folder at that path"
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return "there is no file at that path"
+    except (OSError, ValueError) as error:
+        return f"the file cannot be read: {getattr(error, 'strerror', None) or error}"
+    return "this is not a regular file"
+
+
 def _not_found(name: str) -> str:
     places = ", ".join(map(str, model_folders()))
     published = published_model(name)
     if published:
         command = tool_command(f"model download {published.name}")
-        return f"model '{name}' is not on this machine (looked in {places}); run: {command}"
+        return f"model '{_quoted(name)}' is not on this machine (looked in {places}); run: {command}"
     known = ", ".join([*available_models()]) or "none"
     return (
-        f"model '{name}': there is no such file, and none of that name in {places} "
+        f"model '{_quoted(name)}': there is no such file, and none of that name in {places} "
         f"(there: {known}); add folders in ${FOLDERS_VARIABLE}"
     )
