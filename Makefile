@@ -5,6 +5,7 @@ MODEL =
 SOURCE =
 OUTPUT = demo_output
 SECONDS = 30
+SHARE = 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +25,7 @@ unexport LD_LIBRARY_PATH RMW_IMPLEMENTATION ROS_DISTRO ROS_VERSION ROS_PYTHON_VE
 endif
 
 .NOTPARALLEL:
-.PHONY: help demo test lint docs fuzz bench venv export-env clean tools no_ros always
+.PHONY: help demo test lint docs fuzz soak bench venv export-env clean tools no_ros always
 
 help: ## say what can be made (this text)
 	@echo 'Usage: make TARGET [PYTHON=python3.12] [MODEL=FILE] [SOURCE=IMAGE, FOLDER or VIDEO]'
@@ -51,6 +52,9 @@ build/decode_fuzzer: test/fuzz/decode_fuzzer.c $(wildcard yolov8_seg_ros/native/
 	@mkdir -p build
 	clang -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-Iyolov8_seg_ros/native -o $@ $(filter %.c,$^) -lm
+
+soak: $(STAMPS)/package ## attack models, images, messages, parameters and life cycle for 40 minutes; SHARE=0.1: a tenth of it
+	YOLOV8_SEG_SOAK=$(SHARE) $(BIN)/python -m pytest -s test/adversarial
 
 docs: tools ## write config/seg.yaml and the tables of settings in README.md and docs/
 	@$(BIN)/python docs/generate.py

@@ -1,0 +1,24 @@
+"""Give the attacks on the node a ROS context of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+try:
+    import rclpy
+except ModuleNotFoundError:
+    # Without ROS 2 only files are attacked.
+    collect_ignore = ["test_node_attacks.py"]
+else:
+    from ros_bench import DOMAIN_ID, Bench
+
+    @pytest.fixture
+    def ros() -> Iterator[Bench]:
+        """Return a bench to spin nodes on, in a fresh context."""
+        rclpy.init(domain_id=DOMAIN_ID)
+        made = Bench()
+        yield made
+        made.close()
+        rclpy.shutdown()

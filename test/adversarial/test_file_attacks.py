@@ -1,0 +1,32 @@
+"""Attack models and images in processes of their own: all damage is told, and none ends or blocks a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from amounts import amount
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ("attack", "count"), [("models", amount(56, 10_000)), ("images", amount(300, 10_000))], ids=["models", "images"]
+)
+def test_damage_is_told_and_nothing_dies(attack, count):
+    paths = os.pathsep.join(map(str, (TESTS, TESTS.parent)))
+    done = subprocess.run(
+        [sys.executable, str(TESTS / "adversarial" / "attack.py"), attack, str(count)],
+        env={**os.environ, "PYTHONPATH": paths, "OPENCV_IO_MAX_IMAGE_PIXELS": "50000000"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    report = json.loads(done.stdout)
+    print(attack, report["counts"])
+    assert sum(report["counts"].values()) == count
+    assert report["wrong"] == []
