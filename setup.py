@@ -62,7 +62,7 @@ LIBRARY = Extension(
 
 setup(
     name=PACKAGE,
-    version="0.1.0",
+    version="0.2.0",
     description="Instance segmentation with int8 YOLOv8-seg models on STM32MP2, STM32N6 and any CPU.",
     license="Apache-2.0",
     maintainer="yolov8_seg_ros maintainers",

@@ -1,11 +1,14 @@
-"""Test that package.xml declares what the package imports, and nothing else."""
+"""Test that package.xml declares what the package imports, and nothing else, and the version of the changelog."""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = "yolov8_seg_ros"
@@ -67,3 +70,13 @@ def test_what_the_build_imports_is_declared():
 def test_the_messages_that_tests_import_are_declared():
     messages = {name for name in imported((CHECKOUT / "test").rglob("*.py")) if name.endswith(("_msgs", "_srvs"))}
     assert messages <= dependencies("exec_depend") | dependencies("test_depend")
+
+
+def test_the_version_is_the_same_everywhere():
+    changelog = pytest.importorskip("catkin_pkg.changelog").get_changelog_from_path(str(CHECKOUT))
+    newest, released, content = [*changelog.foreach_version()][-1]
+    setup = (CHECKOUT / "setup.py").read_text()
+    assert dependencies("version") == {newest}
+    assert re.search(r'version="(.+?)"', setup).group(1) == newest
+    assert released is not None
+    assert content
