@@ -1,13 +1,14 @@
 # The two commands of a machine without ROS 2: `make demo` and `make test`. With ROS 2, build with colcon.
 
 PYTHON = python3
+DISTRO = kilted
 MODEL =
 SOURCE =
 OUTPUT = demo_output
 SECONDS = 30
 SHARE = 1
 
-VENV := .venv
+VENV := .venv$(patsubst %,-%,$(filter-out kilted,$(DISTRO)))
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/underlay
 EXPORT_VENV := .venv-export
@@ -28,7 +29,7 @@ endif
 .PHONY: help demo test lint docs fuzz soak bench venv export-env clean tools no_ros always
 
 help: ## say what can be made (this text)
-	@echo 'Usage: make TARGET [PYTHON=python3.12] [MODEL=FILE] [SOURCE=IMAGE, FOLDER or VIDEO]'
+	@echo 'Usage: make TARGET [DISTRO=jazzy] [PYTHON=python3.12] [MODEL=FILE] [SOURCE=IMAGE, FOLDER or VIDEO]'
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(STAMPS)/package ## run image source, node and viewer as processes; write annotated images to OUTPUT
@@ -66,15 +67,15 @@ venv: tools $(STAMPS)/package ## only set .venv up
 
 export-env: $(EXPORT_VENV)/ready ## make .venv-export, for yolov8_seg export and for training (2.5 GB)
 
-clean: ## remove .venv, .venv-export and what the tools left
-	rm -rf $(VENV) $(EXPORT_VENV) build log install *.egg-info yolov8_seg_ros/native/*.so .pytest_cache .mypy_cache .ruff_cache
+clean: ## remove .venv, .venv-jazzy, .venv-export and what the tools left
+	rm -rf .venv .venv-jazzy $(EXPORT_VENV) build log install *.egg-info yolov8_seg_ros/native/*.so .pytest_cache .mypy_cache .ruff_cache
 
 # Always asked, since only the script knows whether .venv is still sound; it touches `ready` where it did something.
 $(STAMPS)/ready: always | no_ros
-	@$(PYTHON) underlay/setup_venv.py $(SWITCH)
+	@$(PYTHON) underlay/setup_venv.py --distro $(DISTRO) $(SWITCH)
 
 tools: $(STAMPS)/ready
-	@$(PYTHON) underlay/setup_venv.py --dev
+	@$(PYTHON) underlay/setup_venv.py --distro $(DISTRO) --dev
 
 # The checkout itself is installed, so that the environment follows what is changed here.
 $(EXPORT_VENV)/ready: underlay/requirements-torch.txt underlay/requirements-export.txt

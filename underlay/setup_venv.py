@@ -1,4 +1,4 @@
-"""Make .venv: pinned ROS 2 wheels, vision_msgs and cv_bridge, for a machine without a ROS 2 distribution.
+"""Make .venv or .venv-jazzy: pinned ROS 2 wheels, vision_msgs and cv_bridge, for a machine without ROS 2.
 
 Called by the Makefile. Each step leaves a stamp in .venv/underlay with a digest of what it was made from, so
 that only what changed is done again. The syntax is kept to that of Python 3.6, so that an old interpreter
@@ -24,6 +24,8 @@ VENV = UNDERLAY.parent / ".venv"
 STAMPS = VENV / "underlay"
 PYTHON = VENV / "bin" / "python"
 
+#: What .venv is made of; another distribution has an environment of its own.
+DEFAULT_DISTRO, OTHER_DISTROS = "kilted", ["jazzy"]
 SUPPORTED_PYTHON = [(3, 10), (3, 11), (3, 12), (3, 13)]
 COMPILERS = ("c++", "g++", "clang++")
 
@@ -45,6 +47,8 @@ PREFIX_HOOK = (
     "import os, sys; p = [x for x in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if x]; "
     "sys.prefix in p or os.environ.__setitem__('AMENT_PREFIX_PATH', os.pathsep.join(p + [sys.prefix]))\n"
 )
+# What is not the default's goes by its name.
+DISTRO_HOOK = "import os; os.environ.setdefault('ROS_DISTRO', {distro!r})\n"
 
 
 class SetupError(Exception):
@@ -56,11 +60,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dev", action="store_true", help="also install what the tests and linters need")
     parser.add_argument("--switch", action="store_true", help="remake a .venv of another Python version")
+    distros = [DEFAULT_DISTRO, *OTHER_DISTROS]
+    parser.add_argument("--distro", default=DEFAULT_DISTRO, choices=distros, help="ROS 2 distribution")
     arguments = parser.parse_args()
+    if arguments.distro != DEFAULT_DISTRO:
+        choose_folder(".venv-" + arguments.distro)
     try:
-        with_lock(lambda: set_up(arguments.dev, arguments.switch))
+        with_lock(lambda: set_up(arguments.dev, arguments.switch, arguments.distro))
     except SetupError as error:
         sys.exit(f"setup: {error}")
+
+
+def choose_folder(name):
+    """Work in an environment of another name."""
+    global VENV, STAMPS, PYTHON
+    VENV = UNDERLAY.parent / name
+    STAMPS, PYTHON = VENV / "underlay", VENV / "bin" / "python"
 
 
 def with_lock(work):
@@ -73,12 +88,12 @@ def with_lock(work):
         os.close(folder)
 
 
-def set_up(dev, switch):
+def set_up(dev, switch, distro):
     """Run the steps whose sources changed."""
     make_environment(switch)
-    requirements = UNDERLAY / "requirements.txt"
-    step("requirements", [requirements, Path(__file__)], lambda: install_wheels(requirements))
-    step("vision_msgs", [requirements, *sources("vision_msgs")], build_vision_msgs)
+    requirements = [UNDERLAY / f"requirements-{distro}.txt", UNDERLAY / "requirements.txt"]
+    step("requirements", [*requirements, Path(__file__)], lambda: install_wheels(requirements[0], distro))
+    step("vision_msgs", [*requirements, *sources("vision_msgs")], build_vision_msgs)
     step("cv_bridge", sources("cv_bridge"), install_cv_bridge)
     if dev:
         requirements_dev = UNDERLAY / "requirements-dev.txt"
@@ -122,7 +137,7 @@ def make_environment(switch):
     if is_usable(made) and not (switch and made["version"] != list(sys.version_info[:2])):
         return
     check_machine()
-    say(f"creating .venv with Python {platform.python_version()}")
+    say(f"creating {VENV.name} with Python {platform.python_version()}")
     shutil.rmtree(str(VENV), ignore_errors=True)
     STAMPS.mkdir(parents=True)
     run([sys.executable, "-m", "venv", VENV], f"venv could not create {VENV}")
@@ -186,11 +201,13 @@ def needs():
 # What is installed into it
 
 
-def install_wheels(requirements):
+def install_wheels(requirements, distro):
     """Install the pinned wheels and make them a working ROS 2 prefix."""
     say(f"installing {requirements.relative_to(UNDERLAY.parent)} (about 200 MB to download the first time)")
     pip_install("-r", requirements)
     (site_packages() / "ros_prefix.pth").write_text(PREFIX_HOOK)
+    if distro != DEFAULT_DISTRO:
+        (site_packages() / "ros_distro.pth").write_text(DISTRO_HOOK.format(distro=distro))
     repair_exports()
 
 

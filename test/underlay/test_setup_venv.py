@@ -152,11 +152,34 @@ def test_prefix_hook_appends_this_prefix_once(
     assert os.environ["AMENT_PREFIX_PATH"].split(":") == list(dict.fromkeys(kept))
 
 
-def test_every_requirement_is_pinned() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        lines = (ROOT / "underlay" / name).read_text().splitlines()
-        loose = [line for line in lines if line and not line.startswith("#") and "==" not in line]
-        assert not loose
+@pytest.mark.parametrize("name", ["", "-kilted", "-jazzy", "-dev"], ids=["common", "kilted", "jazzy", "dev"])
+def test_every_requirement_is_pinned(name: str) -> None:
+    lines = (ROOT / "underlay" / f"requirements{name}.txt").read_text().splitlines()
+    loose = [line for line in lines if line and not line.startswith(("#", "-r ")) and "==" not in line]
+    assert not loose
+
+
+def test_every_distribution_has_its_requirements(setup_venv: ModuleType) -> None:
+    distros = {setup_venv.DEFAULT_DISTRO, *setup_venv.OTHER_DISTROS}
+    listed = {path.stem.removeprefix("requirements-"): path for path in (ROOT / "underlay").glob("requirements-*.txt")}
+    assert {name for name, path in listed.items() if "ros-rclpy" in path.read_text()} == distros
+
+
+def test_another_distribution_has_a_folder_of_its_own(setup_venv: ModuleType) -> None:
+    before = setup_venv.VENV
+    setup_venv.choose_folder(".venv-jazzy")
+    assert setup_venv.VENV.name == ".venv-jazzy"
+    assert before != setup_venv.VENV
+    assert setup_venv.VENV in setup_venv.STAMPS.parents
+    assert setup_venv.VENV in setup_venv.PYTHON.parents
+
+
+def test_only_another_distribution_is_named(setup_venv: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    exec(setup_venv.PREFIX_HOOK)
+    assert "ROS_DISTRO" not in os.environ
+    exec(setup_venv.DISTRO_HOOK.format(distro="jazzy"))
+    assert os.environ["ROS_DISTRO"] == "jazzy"
 
 
 @pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="needs the .venv that make made")
