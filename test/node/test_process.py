@@ -36,3 +36,20 @@ def test_an_exception_in_a_callback_is_logged_and_does_not_end_the_node():
     assert done.returncode == 7, done.stderr
     assert "a callback failed, the node goes on: Traceback" in done.stderr
     assert "KeyError: 'surprise'" in done.stderr
+
+
+def test_a_node_that_ros_cannot_make_is_told_in_one_line():
+    program = """
+import sys
+from rclpy._rclpy_pybind11 import RCLError
+from yolov8_seg_ros.node.process import run_node
+
+def make_node(ending):
+    raise RCLError("no security\\nlibraries")
+
+sys.exit(run_node(make_node, ()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 1
+    assert "ROS cannot make this node: no security libraries" in done.stderr
+    assert "Traceback" not in done.stderr

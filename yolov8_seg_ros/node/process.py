@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier
 
+from yolov8_seg_ros.errors import one_line
 from yolov8_seg_ros.node.transport import profile_in_use, remove_stale_segments, use_large_image_profile
 
 #: A signal is noticed at most this late.
@@ -65,12 +66,15 @@ def run_node(
             # rclpy's own handlers would end the context while a callback publishes.
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         except (RCLError, UnknownROSArgsError) as error:
-            print(f"ROS cannot start with these arguments: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"ROS cannot start with these arguments: {one_line(error)}", file=sys.stderr)
             return 1
         try:
             return _spin(make_node(ending), ending)
         except user_errors as error:
             get_logger(logger_name).error(str(error))
+            return 1
+        except RCLError as error:
+            get_logger(logger_name).error(f"ROS cannot make this node: {one_line(error)}")
             return 1
         finally:
             rclpy.try_shutdown()
