@@ -1,4 +1,4 @@
-"""Say how much is attacked: a little in each test run, and a lot by `make soak`."""
+"""Read how much is attacked: a little in each test run, and a lot by `make soak`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from damage import ANY_DATA, ANY_MODEL
 from forked import CRASH, OK, TOLD, outcome, outcomes
-from tiny_models import write_segmentation_model
+from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.backends.tflite import TfliteBackend

@@ -17,9 +17,9 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
-from ros_bench import DOMAIN_ID, Bench, parameters
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool
+from support.ros_harness import DOMAIN_ID, RosHarness, parameters
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from yolov8_seg_ros.media.scene import SyntheticScene
@@ -42,7 +42,7 @@ _STOP_S = 20.0
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process holds."""
+    """Resources of a process."""
 
     rss_mib: float
     descriptors: int
@@ -58,7 +58,7 @@ class AttackedNode(Node):
         settings: parameters of the node.
     """
 
-    def __init__(self, bench: Bench, log: Path, **settings: object) -> None:
+    def __init__(self, bench: RosHarness, log: Path, **settings: object) -> None:
         super().__init__("attacker")
         self._bench = bench
         self._log = log
@@ -101,7 +101,7 @@ class AttackedNode(Node):
         self.destroy_timer(timer)
 
     def change(self, transition: int) -> bool:
-        """Ask for a transition; return whether the node says that it was made."""
+        """Request a transition; return whether the node says that it was made."""
         return self.call(self._transitions, ChangeState.Request(transition=Transition(id=transition))).success
 
     def state(self) -> int:

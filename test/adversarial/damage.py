@@ -74,7 +74,7 @@ def buffers(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def quantization(data: bytes, rng: np.random.Generator) -> bytes:
-    """Give tensors of a model absurd scales, zero points and dimensions of quantization."""
+    """Write into tensors of a model absurd scales, zero points and dimensions of quantization."""
 
     def change(model: Any) -> None:
         quantized = [t for t in model.subgraphs[0].tensors if t.quantization and t.quantization.scale is not None]
@@ -95,7 +95,7 @@ def quantization(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def shapes(data: bytes, rng: np.random.Generator) -> bytes:
-    """Give tensors of a model other shapes and types, and operators other tensors."""
+    """Write into tensors of a model other shapes and types, and operators other tensors."""
 
     def change(model: Any) -> None:
         graph = model.subgraphs[0]

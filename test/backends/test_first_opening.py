@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tiny_models import write_segmentation_model
+from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.backends import first_opening
 from yolov8_seg_ros.backends.first_opening import check_opening

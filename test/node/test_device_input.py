@@ -13,7 +13,7 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, Image
 from support.seg_camera import FAILURE, Camera, activate, make_node
-from tiny_models import write_segmentation_model
+from support.tiny_models import write_segmentation_model
 from vision_msgs.msg import Detection2DArray
 
 from yolov8_seg_ros.errors import OptionError

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from rclpy.node import Node
-from ros_bench import parameters, process
+from support.ros_harness import parameters, process
 
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
