@@ -7,6 +7,12 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from support.ros_harness import DOMAIN_ID, RosHarness  # noqa: E402
+from support.seg_camera import Camera  # noqa: E402
+from support.tiny_models import write_segmentation_model  # noqa: E402
+from vision_msgs.msg import Detection2DArray  # noqa: E402
+
+from yolov8_seg_ros.backends.open_backend import open_backend  # noqa: E402
+from yolov8_seg_ros.node import seg_node  # noqa: E402
 
 
 @pytest.fixture
@@ -17,3 +23,30 @@ def ros():
     yield made
     made.close()
     rclpy.shutdown()
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Return the path of a tiny model of two classes."""
+    return write_segmentation_model(tmp_path / "tiny.tflite", names={0: "cat", 1: "dog"})
+
+
+@pytest.fixture
+def backends(monkeypatch):
+    """Return the list in which each backend that a node opens is put."""
+    opened = []
+
+    def keep(**settings):
+        opened.append(open_backend(**settings))
+        return opened[-1]
+
+    monkeypatch.setattr(seg_node, "open_backend", keep)
+    return opened
+
+
+@pytest.fixture
+def camera(ros):
+    """Return a camera that also keeps the detections."""
+    made = Camera()
+    made.listen(Detection2DArray, "detections")
+    return ros.add(made)

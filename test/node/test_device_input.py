@@ -13,7 +13,6 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, Image
 from support.seg_camera import FAILURE, Camera, activate, make_node
-from support.tiny_models import write_segmentation_model
 from vision_msgs.msg import Detection2DArray
 
 from yolov8_seg_ros.errors import OptionError
@@ -31,11 +30,6 @@ distortion_coefficients: {rows: 1, cols: 5, data: [0.1, -0.2, 0, 0, 0]}
 rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
 projection_matrix: {rows: 3, cols: 4, data: [61, 0, 32, 0, 0, 61, 24, 0, 0, 0, 1, 0]}
 """
-
-
-@pytest.fixture
-def model(tmp_path):
-    return write_segmentation_model(tmp_path / "tiny.tflite", names={0: "cat", 1: "dog"})
 
 
 @pytest.fixture

@@ -81,3 +81,15 @@ def stamps(camera, topic="detections"):
 
 def value_of(health, key):
     return next(entry.value for entry in health.values if entry.key == key)
+
+
+def subscribers(node, topic):
+    """Return how many subscribers the publisher of a node's topic has found."""
+    (publisher,) = (p for p in node.publishers if p.topic_name == f"/yolov8_seg/{topic}")
+    return publisher.get_subscription_count()
+
+
+def concluded(stream):
+    """Return how many images of a stream have a result, or will have none."""
+    counts = stream.counts
+    return counts.processed + counts.invalid + counts.failed
