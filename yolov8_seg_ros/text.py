@@ -8,6 +8,8 @@ import unicodedata
 MAX_SHOWN_CHARS = 2000
 #: The stages of an image's way through the package, as output names them.
 STAGES = ("preprocess", "inference", "postprocess")
+#: The name of what no instance covers.
+BACKGROUND = "background"
 _ELLIPSIS = "…"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 #: They reverse the order of what follows, so that a name could show as another one.
