@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from yolov8_seg_ros.files import is_file, is_folder, replacing, sha256_of, user_path
+from yolov8_seg_ros.files import is_file, is_folder, replacing, scratch_folder, sha256_of, user_path
 
 
 def names(folder):
@@ -112,6 +112,19 @@ def test_sha256(tmp_path):
     content = bytes(3_000_000)
     (tmp_path / "a").write_bytes(content)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_scratch_folder_is_removed_with_what_is_in_it(tmp_path):
+    with scratch_folder(tmp_path / "new" / "bag") as folder:
+        (folder / "part").write_text("half")
+        assert folder.parent == tmp_path / "new"
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_an_error_in_a_scratch_folder_names_what_was_to_be_written(tmp_path):
+    with pytest.raises(OSError, match="bag") as raised, scratch_folder(tmp_path / "bag") as folder:
+        (folder / "missing" / "file").write_text("")
+    assert raised.value.filename == str(tmp_path / "bag")
 
 
 def test_a_home_is_found_and_nobody_has_none(monkeypatch):

@@ -48,8 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if it cannot be written; its `filename` is `path`.
     """
-    name = f".{path.stem[:_KEPT_CHARS]}.{os.getpid()}.{next(_numbers)}.part{path.suffix[:_KEPT_CHARS]}"
-    temporary = path.with_name(name)
+    temporary = _temporary_beside(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -63,6 +62,25 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside a path; it is removed at the end, with what is still in it.
+
+    Raises:
+        OSError: if it, or something in it, cannot be written; its `filename` is `path`.
+    """
+    folder = _temporary_beside(path)
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        if error.errno is not None and (error.filename is None or Path(error.filename).is_relative_to(folder)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_file(path: Path, max_bytes: int | None = None) -> bytes:
@@ -95,3 +113,7 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _temporary_beside(path: Path) -> Path:
+    return path.with_name(f".{path.stem[:_KEPT_CHARS]}.{os.getpid()}.{next(_numbers)}.part{path.suffix[:_KEPT_CHARS]}")
