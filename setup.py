@@ -82,7 +82,7 @@ setup(
     ],
     install_requires=["setuptools", "cffi"],
     # By this `colcon test` knows which tests these are.
-    extras_require={"test": ["pytest"], "tracks": ["trackeval"]},
+    extras_require={"test": ["pytest"], "tracks": ["trackeval"], "bags": ["rosbags>=0.11"]},
     zip_safe=False,
     entry_points={
         "console_scripts": [

@@ -27,8 +27,13 @@ ROSDEP_KEYS = {
 WITHOUT_KEY = {
     "ai_edge_litert",
     "ai_edge_quantizer",
+    # These three come with rosbags; the last one is Python's own from 3.14 on.
+    "apsw",
+    "backports",
+    "compression",
     "litert_torch",
     "pycocotools",
+    "rosbags",
     "stai_mpu",
     "tflite_runtime",
     "torch",

@@ -37,7 +37,7 @@ class ImageError(UserError, ValueError):
 
 
 class MediaError(UserError):
-    """An image, folder, video or camera that cannot be read."""
+    """An image, folder, video, recording or camera that cannot be read."""
 
 
 class DownloadError(UserError):

@@ -315,3 +315,9 @@ def test_objects_are_tracked(segment, images, tmp_path):
 def test_tracking_needs_a_rate(segment, images, capsys, arguments, message):
     assert segment(images, *arguments) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_recording_is_for_another_verb(segment, tmp_path, capsys):
+    (tmp_path / "drive.mcap").write_bytes(b"")
+    assert segment(tmp_path / "drive.mcap") == 1
+    assert f"bag {tmp_path / 'drive.mcap'}'" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 
 import cv2
 import numpy as np
@@ -250,3 +251,55 @@ def test_a_source_that_cannot_be_is_reported(source):
 def test_a_camera_that_is_not_there_is_named(camera):
     with pytest.raises(MediaError, match="camera 7: cannot be opened; cameras found: "):
         open_media("7")
+
+
+def recording(tmp_path, topics=("/image",)):
+    pytest.importorskip("rosbags")
+    from support import bags
+
+    types = bags.types_of("mcap")
+    images = bags.noise_images(3)
+    entries = [entry for topic in topics for entry in bags.image_entries(types, images, topic)]
+    entries[1].message.step = 3
+    return images, bags.write_bag(tmp_path / "drive", "mcap", entries, types)
+
+
+def test_a_recording_is_read_with_its_times(tmp_path):
+    images, path = recording(tmp_path)
+    skipped = []
+    with open_media(path, on_skip=skipped.append) as source:
+        assert (source.frame_count, source.fps, source.is_timed) == (3, 25.0, True)
+        for _ in range(2):
+            frames = list(source)
+            assert [(frame.index, frame.name, frame.time_s) for frame in frames] == [
+                (0, "drive_000000", 0.0),
+                (2, "drive_000002", 0.08),
+            ]
+            np.testing.assert_array_equal(frames[1].image, images[2])
+    assert "image 1 of /image: step 3 does not fit" in str(skipped[0])
+
+
+def test_one_of_several_cameras_must_be_named(tmp_path):
+    _, path = recording(tmp_path, ["/front", "/rear"])
+    with pytest.raises(MediaError, match="expected one of its image topics: /front, /rear"):
+        open_media(path)
+    with pytest.raises(MediaError, match="topic '/top': expected one of"):
+        open_media(path, topic="/top")
+    with open_media(path, topic="/rear") as source:
+        assert source.frame_count == 3
+
+
+def test_without_rosbags_a_recording_says_what_to_install(tmp_path, monkeypatch):
+    _, path = recording(tmp_path)
+    from support import bags
+
+    for name in [name for name in sys.modules if name.startswith(("rosbags", "yolov8_seg_ros.media.bag"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [bags.WithoutRosbags, *sys.meta_path])
+    with pytest.raises(MediaError, match=r"needs the Python package rosbags: run '.*pip install rosbags"):
+        open_media(path)
+
+
+def test_a_folder_of_pictures_beside_a_recording_is_a_folder_of_pictures(folder, tmp_path):
+    (folder / "drive.mcap").write_bytes(b"")
+    assert [frame.name for frame in open_media(folder)] == ["C.PNG", "a.png", "b.png"]

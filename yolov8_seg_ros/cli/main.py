@@ -24,7 +24,8 @@ VERBS = {
     "demo": "run image source, segmentation node and viewer, and keep what the viewer sees",
     "model": "show, download and list models",
     "segment": "segment images, folders and videos into annotated files and COCO results",
-    "dataset": "check a data set of one's own before training, and repair a copy",
+    "bag": "segment the images of a recording (rosbag) into a recording with the results",
+    "dataset": "check a data set of one's own before training, repair a copy, or make one of recordings",
     "export": "turn a trained network into an int8 model",
     "evaluate": "measure a model on a data set: average precision of boxes and masks, and a report page",
     "evaluate-tracks": "measure a model and the tracker on MOTChallenge sequences: HOTA, IDF1, MOTA",
@@ -47,6 +48,7 @@ _OPTIONAL_PACKAGES = {
     "google.protobuf": "protobuf",
     "trackeval": "trackeval",
     "scipy": "scipy",
+    "rosbags": "rosbags",
 }
 
 

@@ -20,12 +20,13 @@ from yolov8_seg_ros.cli.arguments import (
     tracker_options,
 )
 from yolov8_seg_ros.cli.output import add_output_argument, output_folder, stage_times
+from yolov8_seg_ros.commands import tool_command
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import CommandError, MediaError, one_line
 from yolov8_seg_ros.files import is_file, is_folder, user_path
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES
-from yolov8_seg_ros.media.sources import open_media
+from yolov8_seg_ros.media.sources import is_bag, open_media
 from yolov8_seg_ros.settings.options import segmenter_options
 from yolov8_seg_ros.tools.segment_files import IMAGES_NAME, RESULTS_NAME, BatchSegmenter, Totals
 
@@ -92,6 +93,8 @@ def _input(text: str) -> Path:
             f"'{text}': no such file or folder; give an image, a folder of images, or a video "
             "(cameras and streams are for image_source and demo)"
         )
+    if is_bag(path):
+        raise CommandError(f"'{path}' is a recording: run '{tool_command(f'bag {path}')}'")
     return path
 
 

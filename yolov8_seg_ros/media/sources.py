@@ -1,4 +1,4 @@
-"""Read frames from an image, a folder of images, a video file, a camera or the built-in scene."""
+"""Read frames from an image, a folder of images, a video file, a recording, a camera or the built-in scene."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.choices import DEMO
+from yolov8_seg_ros.commands import install_command
+from yolov8_seg_ros.core.image import PixelBuffer
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.errors import MediaError
 from yolov8_seg_ros.files import is_file, is_folder, user_path
@@ -23,6 +25,11 @@ from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, is
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.text import clean_text
 
+#: Suffixes of recordings of ROS 2, and of ROS 1.
+BAG_SUFFIXES = (".mcap", ".db3", ".bag")
+METADATA_NAME = "metadata.yaml"
+#: How the files in a recording of ROS 2 end.
+_STORAGE_ENDINGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 #: A frame rate outside this range is a broken header's.
 _FPS_RANGE = (0.1, 1000.0)
 #: OpenCV takes no more for the number of a camera.
@@ -41,12 +48,14 @@ class MediaFrame:
         name: of the image's file, or made of the source's name and the index.
         index: position in the source, from 0; a skipped image keeps its number.
         truth: the ground truth, where the source has it.
+        time_s: seconds since the source's first frame, where the frames have times of their own.
     """
 
     image: NDArray[np.uint8]
     name: str
     index: int
     truth: Instances | None = None
+    time_s: float | None = None
 
 
 class Media(ABC):
@@ -57,12 +66,14 @@ class Media(ABC):
         fps: frames a second, where the source has a rate of its own.
         is_live: whether the source sets the pace: asking early means waiting, asking late loses frames.
         is_video: whether the frames are those of one video file.
+        is_timed: whether frames have times of their own.
     """
 
     frame_count: int | None = None
     fps: float | None = None
     is_live: bool = False
     is_video: bool = False
+    is_timed: bool = False
 
     @abstractmethod
     def __iter__(self) -> Iterator[MediaFrame]:
@@ -100,18 +111,20 @@ def open_media(
     seed: int = 0,
     max_rate_hz: float = math.inf,
     camera_mode: CameraMode | None = None,
+    topic: str = "",
     on_skip: Callable[[MediaError], None] = lambda error: _log.warning("%s", error),
 ) -> Media:
     """Open a source of frames.
 
     Args:
         source: "demo", the number or /dev path of a camera, the address of a stream (rtsp://...), or the path of an
-            image, folder or video file. Of a folder its own images are read, sorted by name.
+            image, folder, video file or recording. Of a folder its own images are read, sorted by name.
         image_hw: size of the scene's images; requested of a camera, which may deliver another.
         seed: which scene.
         max_rate_hz: leave out frames of a camera that come faster than this.
         camera_mode: requested of a camera; of `image_hw` where None.
-        on_skip: called with the error of each image of a folder that cannot be read; the others follow.
+        topic: of a recording, the topic of the images; its only one where empty.
+        on_skip: called with the error of each image of a folder or recording that cannot be read; the others follow.
 
     Raises:
         MediaError: if there is no such source, or nothing in it can be read.
@@ -122,12 +135,14 @@ def open_media(
     if is_camera(text):
         return _Camera(text, camera_mode or CameraMode(image_hw), max_rate_hz)
     path = user_path(text)
+    if text and (is_folder(path) or is_file(path)) and is_bag(path):
+        return _Recording(path, topic, on_skip)
     if text and is_folder(path):
         return _Folder(path, on_skip)
     if not is_file(path):
         raise MediaError(
             f"'{clean_text(text, _MAX_QUOTED_CHARS)}': no such file or folder; give an image, a folder of images, "
-            f"a video, a camera (0 or /dev/video0), a stream (rtsp://...) or {DEMO}"
+            f"a video, a recording, a camera (0 or /dev/video0), a stream (rtsp://...) or {DEMO}"
         )
     return _Image(path) if is_image_file(path) else _Video(path)
 
@@ -135,6 +150,19 @@ def open_media(
 def is_camera(source: str) -> bool:
     """Return whether a source is the number or the device of a camera, or the address of a stream."""
     return source.isdecimal() or source.startswith("/dev/") or "://" in source
+
+
+def is_bag(path: Path) -> bool:
+    """Return whether a file or folder that exists is a recording of ROS."""
+    if not path.is_dir():
+        return path.suffix.lower() in BAG_SUFFIXES
+    has_images = any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir())
+    return not has_images and next(storage_files(path), None) is not None
+
+
+def storage_files(folder: Path) -> Iterator[Path]:
+    """Return the files of a recording in a folder, in no order."""
+    return (file for file in folder.iterdir() if file.name.lower().endswith(_STORAGE_ENDINGS))
 
 
 class _Scene(Media):
@@ -224,6 +252,44 @@ class _Video(Media):
         return MediaError(
             f"{self._path}: neither an image nor a video that OpenCV can decode; convert it, for example to H.264 MP4"
         )
+
+
+class _Recording(Media):
+    is_timed = True
+
+    def __init__(self, path: Path, topic: str, on_skip: Callable[[MediaError], None]) -> None:
+        try:
+            # Only here: most who read media need no rosbags.
+            from yolov8_seg_ros.media.bag import NANOSECONDS, Bag
+        except ModuleNotFoundError as error:
+            command = install_command("rosbags")
+            raise MediaError(f"{path}: a recording needs the Python package {error.name}: run '{command}'") from error
+        self._nanoseconds = NANOSECONDS
+        self._on_skip = on_skip
+        self._buffer = PixelBuffer()
+        self._bag = Bag(path)
+        try:
+            self._topic = self._bag.choose_image_topic(topic)
+        except MediaError:
+            self.close()
+            raise
+        self.frame_count = self._topic.message_count
+        self.fps = self._bag.rate_hz(self._topic)
+
+    def __iter__(self) -> Iterator[MediaFrame]:
+        first_ns: int | None = None
+        for index, message in enumerate(self._bag.messages([self._topic])):
+            first_ns = message.log_time_ns if first_ns is None else first_ns
+            name = f"{self._bag.path.stem}_{index:06d}"
+            try:
+                _, image = self._bag.read_image(message, self._buffer)
+            except ValueError as error:
+                self._on_skip(MediaError(f"{self._bag.path}: image {index} of {self._topic.name}: {error}"))
+                continue
+            yield MediaFrame(image.to_bgr(), name, index, time_s=(message.log_time_ns - first_ns) / self._nanoseconds)
+
+    def close(self) -> None:
+        self._bag.close()
 
 
 class _Camera(Media):

@@ -1,0 +1,1 @@
+"""Run the pipeline over recordings: bags in, bags out."""
