@@ -105,7 +105,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "source",
         default_value="none",
-        description="what to publish on image_topic: none, camera, demo, or an image, folder of images or video",
+        description="what to publish on image_topic: none, camera, demo, an image, folder of images, video or rosbag",
     ),
     DeclareLaunchArgument("rviz", default_value="false", choices=BOOLEANS, description="show the results in rviz"),
     DeclareLaunchArgument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from support.ros_harness import DEADLINE_S, parameters, process
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.media.sources import MediaFrame
 from yolov8_seg_ros.node import image_source
-from yolov8_seg_ros.node.image_source import ImageSource, frame_index
+from yolov8_seg_ros.node.image_source import ImageSource, Pace, frame_index
 from yolov8_seg_ros.settings.tables import IMAGE_SOURCE_SETTINGS, SOURCE_ENCODINGS
 
 SMALL = {"width": 96, "height": 64, "rate_hz": 100.0}
@@ -108,6 +109,47 @@ def test_stamps_are_the_time_of_capture(harness):
     assert stamps == sorted(set(stamps))
     assert before < stamps[0]
     assert stamps[-1] < harness.nodes[0].get_clock().now().nanoseconds
+
+
+def test_a_recording_is_played_with_its_timing(harness, tmp_path):
+    pytest.importorskip("rosbags")
+    from support import bags
+
+    types = bags.types_of("mcap")
+    images = bags.noise_images(4)
+    entries = bags.image_entries(types, images)
+    times_ns = [0, 10_000_000, 310_000_000, 320_000_000]
+    timed = [replace(entry, log_time_ns=bags.START_NS + time) for entry, time in zip(entries, times_ns, strict=True)]
+    path = bags.write_bag(tmp_path / "drive", "mcap", [*timed, *bags.odd_entries(types, 3)], types)
+    watcher = harness.add(Watcher())
+
+    harness.source(source=str(path), loop=False, wait_for_subscribers=1)
+
+    harness.until_ended()
+    harness.until(lambda: len(watcher.images) == 4, "four images")
+    for message, image in zip(watcher.images, images, strict=True):
+        np.testing.assert_array_equal(CvBridge().imgmsg_to_cv2(message, "bgr8"), image)
+    stamps = [Time.from_msg(message.header.stamp).nanoseconds for message in watcher.images]
+    # None comes early; how late one is, is the machine's business.
+    assert all(stamp - stamps[0] >= time_ns - 1000 for stamp, time_ns in zip(stamps, times_ns, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("indices", "times_s", "due_s"),
+    [
+        ([0, 1, 2], [0.0, 0.5, 2.0], [100.0, 100.5, 102.0]),
+        ([0, 1, 0, 1], [0.0, 0.5, 0.0, 0.5], [100.0, 100.5, 100.75, 101.25]),
+        ([0, 0, 0], [0.0, 0.0, 0.0], [100.0, 100.25, 100.5]),
+        ([0, 3], [0.0, 0.5], [100.0, 100.5]),
+        ([0, 1, 2], [0.0, 0.5, 0.25], [100.0, 100.5, 100.5]),
+    ],
+    ids=["once", "in a loop", "one image in a loop", "an image skipped", "out of order"],
+)
+def test_frames_with_times_are_due(indices, times_s, due_s):
+    pace, now_s = Pace(0.25), iter((100.0, 300.0, 500.0, 700.0))
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    frames = [MediaFrame(pixels, "", index, time_s=time_s) for index, time_s in zip(indices, times_s, strict=True)]
+    assert [pace.due_s(frame, next(now_s)) for frame in frames] == due_s
 
 
 def test_raw_and_compressed_show_the_same(harness):
@@ -213,7 +255,7 @@ def test_all_topics_follow_where_image_is_remapped(harness):
 class LostCamera:
     """Stand in for a camera that is unplugged after two images."""
 
-    is_live, fps, frame_count = True, 30.0, None
+    is_live, is_timed, fps, frame_count = True, False, 30.0, None
 
     def __init__(self):
         self.closed = False

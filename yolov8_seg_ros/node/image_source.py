@@ -1,4 +1,4 @@
-"""Publish images, a video, a camera or the built-in scene as a camera driver does.
+"""Publish images, a video, a recording, a camera or the built-in scene as a camera driver does.
 
 Topics, all relative; the other two follow where `image` is remapped, as with image_transport:
 
@@ -57,6 +57,32 @@ _FLUSH_S = 5.0
 _SETTLE = Duration(seconds=0.5)
 #: A camera sets the pace itself; this only keeps the wait for subscribers from spinning.
 _LIVE_PERIOD_S = 0.001
+#: A recording with minutes between its images begins as soon as others.
+_LONGEST_START_S = 0.05
+
+
+class Pace:
+    """The schedule of frames with times of their own; a source that begins again goes on after a period.
+
+    Args:
+        period_s: between the last frame and the first of the next pass.
+    """
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._last: MediaFrame | None = None
+        self._due_s = 0.0
+
+    def due_s(self, frame: MediaFrame, now_s: float) -> float:
+        """Return when the next frame is due on the clock that shows `now_s`; the first one is due now."""
+        last, self._last = self._last, frame
+        if last is None:
+            self._due_s = now_s
+        elif frame.index <= last.index:
+            self._due_s += self._period_s
+        else:
+            self._due_s += max(0.0, (frame.time_s or 0.0) - (last.time_s or 0.0))
+        return self._due_s
 
 
 class ImageSource(Node):
@@ -84,7 +110,12 @@ class ImageSource(Node):
         self._image, self._compressed = self._advertise_images()
         self._reference = self._advertise_reference()
         self._begins: Time | None = None
+        self._pace = Pace(1 / self._rate_hz)
+        self._has_times = self._media.is_timed and not self._settings["rate_hz"]
+        self._upcoming: tuple[MediaFrame, float] | None = None
         period_s = _LIVE_PERIOD_S if self._media.is_live else 1 / self._rate_hz
+        if self._has_times:
+            period_s = min(period_s, _LONGEST_START_S)
         self._timer = self.create_timer(period_s, self._tick)
 
     def destroy_node(self) -> None:
@@ -98,6 +129,7 @@ class ImageSource(Node):
             image_hw=(self._settings["height"], self._settings["width"]),
             seed=self._settings["seed"],
             max_rate_hz=self._settings["rate_hz"] or math.inf,
+            topic=self._settings["topic"],
             on_skip=self._report_skipped,
         )
 
@@ -132,16 +164,28 @@ class ImageSource(Node):
     def _tick(self) -> None:
         if not self._has_begun():
             return
+        now = self.get_clock().now()
         try:
-            frame = next(self._frames, None)
+            frame, due_s = self._upcoming or self._next_frame(now)
+        except StopIteration:
+            self._end(exit_code=0)
         except MediaError as error:
             self.get_logger().error(str(error))
             self._end(exit_code=1)
-            return
-        if frame is None:
-            self._end(exit_code=0)
         else:
-            self._publish(frame, self.get_clock().now())
+            wait_s = due_s - _seconds(now)
+            self._upcoming = (frame, due_s) if wait_s > 0 else None
+            if self._has_times:
+                # The time of the next frame is known once it is read, which is done at once.
+                self._timer.timer_period_ns = max(1, round(wait_s * 1e9))
+                self._timer.reset()
+            if wait_s <= 0:
+                self._publish(frame, now)
+
+    def _next_frame(self, now: Time) -> tuple[MediaFrame, float]:
+        """Return the next frame and when it is due, in seconds."""
+        frame = next(self._frames)
+        return frame, self._pace.due_s(frame, _seconds(now)) if self._has_times else _seconds(now)
 
     def _has_begun(self) -> bool:
         now = self.get_clock().now()
@@ -193,6 +237,10 @@ class ImageSource(Node):
             self._end_process(exit_code)
         else:
             self.get_logger().info("the source has ended")
+
+
+def _seconds(time: Time) -> float:
+    return time.nanoseconds * 1e-9
 
 
 def frame_index(reference: TimeReference, rate_hz: float) -> int:

@@ -264,9 +264,16 @@ IMAGE_SOURCE_SETTINGS = (
     Setting(
         "source",
         DEMO,
-        "What is published: demo, a camera (0, /dev/video0), or the path of an image, folder of images or video.",
+        "What is published: demo, a camera (0, /dev/video0), or the path of an image, folder, video or rosbag.",
     ),
-    Setting("rate_hz", 0.0, "Images per second; 0: the source's own rate, else 30.", minimum=0.0, maximum=1000.0),
+    Setting("topic", "", "Of a rosbag, the topic of the images; empty: its only one."),
+    Setting(
+        "rate_hz",
+        0.0,
+        "Images per second; 0: the source's own rate (of a rosbag: times), else 30.",
+        minimum=0.0,
+        maximum=1000.0,
+    ),
     Setting("loop", True, "Whether the source begins again at its end."),
     Setting("num_frames", 0, "End after this number of images; 0: no limit.", minimum=0),
     Setting("stop_at_end", True, "Whether the process ends with the source; false: it stays and publishes nothing."),
