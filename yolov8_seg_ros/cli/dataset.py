@@ -1,4 +1,4 @@
-"""Verb `dataset`: check a data set before training on it, and write a repaired copy."""
+"""Verb `dataset`: check a data set before training on it, write a repaired copy, or make one of recordings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from yolov8_seg_ros.cli import dataset_from_bag
 from yolov8_seg_ros.cli.output import folder, print_table
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.files import user_path
@@ -34,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the verb and its own verb."""
     parser = subparsers.add_parser(
         "dataset",
-        description="Check data sets, and write repaired copies.",
+        description="Check data sets, write repaired copies, and make data sets of recordings.",
         epilog="example: yolov8_seg dataset check data.yaml",
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
@@ -56,6 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     check.add_argument("--drop-unlabelled", action="store_true", help="leave images without labels out of the copy")
     check.set_defaults(run=run_check)
+    dataset_from_bag.add_parser(verbs)
 
 
 def run_check(args: argparse.Namespace) -> int:
