@@ -53,19 +53,19 @@ class AttackedNode(Node):
     """A process of the segmentation node, and the camera, the user and the subscribers that attack it.
 
     Args:
-        bench: spins the attackers.
+        harness: spins the attackers.
         log: file for what the process prints.
         settings: parameters of the node.
     """
 
-    def __init__(self, bench: RosHarness, log: Path, **settings: object) -> None:
+    def __init__(self, harness: RosHarness, log: Path, **settings: object) -> None:
         super().__init__("attacker")
-        self._bench = bench
+        self._harness = harness
         self._log = log
         self._seen: set[int] = set()
         self._stamp = 0
         self._subscriptions_made: dict[str, Any] = {}
-        bench.add(self)
+        harness.add(self)
         image = SyntheticScene((240, 320)).frame(0).image
         self.sound = Image(height=240, width=320, encoding="bgr8", step=960, data=array.array("B", image.tobytes()))
         self.images = self.create_publisher(Image, "image", 10)
@@ -91,7 +91,7 @@ class AttackedNode(Node):
             assert self.process.poll() is None, f"the node ended with {self.process.returncode}: {self.tail()}"
             return condition()
 
-        self._bench.until(holds, what)
+        self._harness.until(holds, what)
 
     def send_until_processed(self, send: Callable[[int], None] | None = None) -> None:
         """Send a sound image again and again until its detections come."""
