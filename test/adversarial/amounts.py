@@ -1,4 +1,4 @@
-"""Read how much is attacked: a little in each test run, and a lot by `make soak`."""
+"""Read how much is to be attacked: a little in each test run, and a lot by `make soak`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make for the attacks on the node a ROS context of their own."""
+"""Make a ROS context for each attack on the node."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ except ModuleNotFoundError:
     # Without ROS 2 only files are attacked.
     collect_ignore = ["test_node_attacks.py"]
 else:
-    from support.ros_harness import DOMAIN_ID, RosHarness
+    from ros_bench import DOMAIN_ID, Bench
 
     @pytest.fixture
-    def ros() -> Iterator[RosHarness]:
+    def ros() -> Iterator[Bench]:
         """Return a bench to spin nodes on, in a fresh context."""
         rclpy.init(domain_id=DOMAIN_ID)
-        made = RosHarness()
+        made = Bench()
         yield made
         made.close()
         rclpy.shutdown()

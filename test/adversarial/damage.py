@@ -74,7 +74,7 @@ def buffers(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def quantization(data: bytes, rng: np.random.Generator) -> bytes:
-    """Write into tensors of a model absurd scales, zero points and dimensions of quantization."""
+    """Set absurd scales, zero points and dimensions of quantization of some tensors of a model."""
 
     def change(model: Any) -> None:
         quantized = [t for t in model.subgraphs[0].tensors if t.quantization and t.quantization.scale is not None]
@@ -95,7 +95,7 @@ def quantization(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def shapes(data: bytes, rng: np.random.Generator) -> bytes:
-    """Write into tensors of a model other shapes and types, and operators other tensors."""
+    """Change shapes and types of some tensors of a model, and what its operators read."""
 
     def change(model: Any) -> None:
         graph = model.subgraphs[0]

@@ -1,4 +1,4 @@
-"""Do something in a forked process, which may crash, hang or raise, and say what became of it."""
+"""Run code that may crash, hang or raise in a forked process, and return what became of it."""
 
 from __future__ import annotations
 

@@ -11,17 +11,20 @@ from pathlib import Path
 import pytest
 from amounts import amount
 
-TESTS = Path(__file__).resolve().parents[1]
+PROGRAM = Path(__file__).with_name("attack.py")
 
 
 @pytest.mark.parametrize(
     ("attack", "count"), [("models", amount(56, 10_000)), ("images", amount(300, 10_000))], ids=["models", "images"]
 )
 def test_damage_is_told_and_nothing_dies(attack, count):
-    paths = os.pathsep.join(map(str, (TESTS, TESTS.parent)))
     done = subprocess.run(
-        [sys.executable, str(TESTS / "adversarial" / "attack.py"), attack, str(count)],
-        env={**os.environ, "PYTHONPATH": paths, "OPENCV_IO_MAX_IMAGE_PIXELS": "50000000"},
+        [sys.executable, str(PROGRAM), attack, str(count)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OPENCV_IO_MAX_IMAGE_PIXELS": "50000000",
+        },
         stdout=subprocess.PIPE,
         text=True,
         check=True,
