@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.shared_data import SHARED_FILES, shared_path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    """Build the decoder in the checkout, whose sources the tests use, if colcon built it only elsewhere."""
+    if not (CHECKOUT / "yolov8_seg_ros" / "native" / "libseg.so").exists():
+        subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=CHECKOUT, check=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -24,6 +35,18 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """Return what the package logs.
+
+    Loggers made after ROS 2's launch was imported, as by its pytest plugins, keep their messages to themselves.
+    """
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("yolov8_seg_ros") and isinstance(logger, logging.Logger):
+            monkeypatch.setattr(logger, "propagate", True)
+    return caplog
 
 
 @pytest.fixture(scope="session")

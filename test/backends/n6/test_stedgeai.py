@@ -261,10 +261,10 @@ def log_line(text, level=3):
     return answer(log={"level": level, "str": text})
 
 
-def test_log_lines_are_acknowledged_and_kept(caplog):
+def test_log_lines_are_acknowledged_and_kept(log):
     port = ScriptedPort(log_line(b"the NPU is warm"), log_line(b"and humming", level=4), answer(sync=SYNC))
     assert connected(port).ping() >= 0
-    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+    assert [(record.levelno, record.getMessage()) for record in log.records] == [
         (logging.WARNING, "board: the NPU is warm"),
         (logging.ERROR, "board: and humming"),
     ]
@@ -272,21 +272,21 @@ def test_log_lines_are_acknowledged_and_kept(caplog):
     assert port.written[1:] == acknowledgement * 2
 
 
-def test_log_lines_are_cut_and_limited(caplog):
+def test_log_lines_are_cut_and_limited(log):
     lines = [log_line(b"\x1b[31m" + b"x" * 20_000)] * 900
     now_s = 0.0
     connection = connected(
         ScriptedPort(*lines, answer(sync=SYNC), answer(reqid=2, log={"level": 1, "str": b"later"})), clock=lambda: now_s
     )
     connection.ping()
-    assert len(caplog.records) == 20
-    assert max(len(record.getMessage()) for record in caplog.records) <= len("board: ") + 127
-    assert "\x1b" not in caplog.text
-    caplog.clear()
+    assert len(log.records) == 20
+    assert max(len(record.getMessage()) for record in log.records) <= len("board: ") + 127
+    assert "\x1b" not in log.text
+    log.clear()
     now_s = 10.0
     with pytest.raises(LinkError):
         connection.ping()
-    assert [record.getMessage() for record in caplog.records][:1] == ["board: 880 more lines were left out"]
+    assert [record.getMessage() for record in log.records][:1] == ["board: 880 more lines were left out"]
 
 
 def test_a_board_that_logs_without_an_end_is_given_up():
