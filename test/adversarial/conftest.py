@@ -12,13 +12,13 @@ except ModuleNotFoundError:
     # Without ROS 2 only files are attacked.
     collect_ignore = ["test_node_attacks.py"]
 else:
-    from ros_bench import DOMAIN_ID, Bench
+    from support.ros_harness import DOMAIN_ID, RosHarness
 
     @pytest.fixture
-    def ros() -> Iterator[Bench]:
-        """Return a bench to spin nodes on, in a fresh context."""
+    def ros() -> Iterator[RosHarness]:
+        """Return a harness to spin nodes on, in a fresh context."""
         rclpy.init(domain_id=DOMAIN_ID)
-        made = Bench()
+        made = RosHarness()
         yield made
         made.close()
         rclpy.shutdown()

@@ -176,7 +176,7 @@ def wander(node: AttackedNode, rng: np.random.Generator) -> None:
 
 
 def restore(node: AttackedNode, settings: dict[str, object]) -> None:
-    """Return the node to where it began."""
+    """Set the node up as it was at the beginning."""
     for transition in DOWN:
         node.change(transition)
     assert node.state() == State.PRIMARY_STATE_UNCONFIGURED
