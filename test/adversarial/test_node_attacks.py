@@ -87,7 +87,7 @@ def damaged_message(sound: Image, rng: np.random.Generator) -> Image:
         if kind == 0:
             message.encoding = str(rng.choice([*ENCODINGS, "", "32FC1", "\x1b[2J", "x" * 10_000, "BGR8"]))
         elif kind == 1:
-            message.header.stamp.sec = int(rng.choice([0, 2**31 - 1]))
+            message.header.stamp.sec = int(rng.choice([-(2**31), -1, 0, 2**31 - 1]))
             message.header.stamp.nanosec = odd_number(rng)
         elif kind == 2:
             message.header.frame_id = str(rng.choice(["\x1b[31m", "f" * 2000, "/a b", "🐟"]))
