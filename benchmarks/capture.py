@@ -18,7 +18,7 @@ import cv2
 
 from benchmarks.bare_invoke import BareInvoke
 from benchmarks.end_to_end import Feed, measure
-from benchmarks.images import IMAGE_HW, benchmark_image
+from benchmarks.images import IMAGE_HW, benchmark_image, size_hw, size_text
 from benchmarks.processes import environment, process
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=SCENE_MODEL)
     parser.add_argument("--image", default="", help="default: one of the built-in scene")
+    parser.add_argument("--size", type=size_hw, default=IMAGE_HW, help="WIDTHxHEIGHT of the image (default: 640x480)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a run (default: %(default)s)")
     args = parser.parse_args(arguments)
     frames = round(args.seconds * _RATE_HZ)
@@ -43,15 +44,16 @@ def main(arguments: list[str] | None = None) -> int:
         "-p",
         "num_threads:=1",
     )
-    feed = Feed(args.image, rate_hz=_RATE_HZ, frames=frames, warm_up=round(_WARM_UP_S * _RATE_HZ))
+    feed = Feed(args.image, args.size, rate_hz=_RATE_HZ, frames=frames, warm_up=round(_WARM_UP_S * _RATE_HZ))
     invoke_ms = BareInvoke(args.model, 1).measure(frames, _RATE_HZ).paced_cpu_ms
     over_dds_ms = measure(node, ("detections",), feed, profile=True).cpu_ms
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "camera.avi"
         # It does not end while it is measured: opening a file costs more than opening its images.
-        _write_video(video, args.image, frames + 3 * feed.warm_up)
+        _write_video(video, args.image, args.size, frames + 3 * feed.warm_up)
         captured_ms = _captured_cpu_ms((*node, "-p", f"device:={video}"), args.seconds)
-    print(f"processor time for an image at {_RATE_HZ:.0f} Hz, ms; load average {os.getloadavg()[0]:.2f}")
+    print(f"processor time for an image of {size_text(args.size)} at {_RATE_HZ:.0f} Hz, ms; ", end="")
+    print(f"load average {os.getloadavg()[0]:.2f}")
     print(f"{'':12}{'in all':>8}{'above invoke()':>16}")
     print(f"{'invoke()':12}{invoke_ms:8.2f}")
     for name, cpu_ms in (("over DDS", over_dds_ms), ("captured", captured_ms)):
@@ -60,10 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _write_video(path: Path, image: str, frames: int) -> None:
+def _write_video(path: Path, image: str, image_hw: tuple[int, int], frames: int) -> None:
     """Write an uncompressed video, which costs as little to read as the pixels of a camera."""
-    bgr = benchmark_image(image, IMAGE_HW).to_bgr()
-    writer = cv2.VideoWriter(str(path), 0, _RATE_HZ, IMAGE_HW[::-1])
+    bgr = benchmark_image(image, image_hw).to_bgr()
+    writer = cv2.VideoWriter(str(path), 0, _RATE_HZ, image_hw[::-1])
     if not writer.isOpened():
         sys.exit("OpenCV here cannot write an uncompressed video")
     for _ in range(frames):
