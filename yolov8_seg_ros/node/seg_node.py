@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import itertools
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RclParameter
 from std_srvs.srv import SetBool
 
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.tracker import Tracker
-from yolov8_seg_ros.errors import OptionError, UserError, one_line
+from yolov8_seg_ros.errors import OptionError, one_line
 from yolov8_seg_ros.node.engine import Engine, WarmUp
 from yolov8_seg_ros.node.health import ERROR, OK, BackendHealth, DiagnosticsPublisher, Health, StreamHealth, merged
+from yolov8_seg_ros.node.managed_node import ManagedNode, reported
 from yolov8_seg_ros.node.parameters import (
     camera_settings,
     checked_changes,
@@ -44,24 +43,8 @@ from yolov8_seg_ros.settings.tables import OLD_PARAMETERS, SEG_NODE_SETTINGS
 #: How long leaving may wait for the frames at hand; a slower backend is closed by its own thread later on.
 _CLOSE_TIMEOUT_S = 0.5
 
-_Transition = Callable[["SegNode", LifecycleState], TransitionCallbackReturn]
 
-
-def _reported(transition: _Transition) -> _Transition:
-    """Return a transition that logs what it raises and shows it on /diagnostics: rclpy would keep it to itself."""
-
-    @wraps(transition)
-    def wrapper(node: SegNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(node, state)
-        except Exception as error:  # noqa: BLE001 - whatever it is, a person has to know
-            node.fail(error, transition.__name__.removeprefix("on_"))
-            return TransitionCallbackReturn.ERROR
-
-    return wrapper
-
-
-class SegNode(LifecycleNode):
+class SegNode(ManagedNode):
     """Segment images while active.
 
     configure loads and warms up the model, activate subscribes, deactivate unsubscribes and keeps the model,
@@ -87,7 +70,6 @@ class SegNode(LifecycleNode):
         self._engine: Engine | None = None
         self._track_ids = itertools.count(1)
         self._state, self._is_active, self._is_enabled = "unconfigured", False, True
-        self._failure = ""
         self._backend_health: BackendHealth | None = None
         self._stream_health: tuple[StreamHealth, ...] = ()
         self.add_on_set_parameters_callback(self._check_changes)
@@ -95,12 +77,7 @@ class SegNode(LifecycleNode):
         self.create_service(SetBool, "~/set_enabled", self._set_enabled)
         self._diagnostics = DiagnosticsPublisher(self, self._read_health)
 
-    @property
-    def autostart(self) -> bool:
-        """Return whether the node is to configure and activate itself."""
-        return bool(self.get_parameter("autostart").value)
-
-    @_reported
+    @reported
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and get ready; a failure says why and leaves nothing behind."""
         try:
@@ -109,10 +86,10 @@ class SegNode(LifecycleNode):
             self._close()
             self.fail(error, "configure")
             return TransitionCallbackReturn.FAILURE
-        self._state, self._failure = "inactive", ""
+        self._state, self.failure = "inactive", ""
         return TransitionCallbackReturn.SUCCESS
 
-    @_reported
+    @reported
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Publish and, unless disabled, listen."""
         result = super().on_activate(state)
@@ -121,28 +98,28 @@ class SegNode(LifecycleNode):
         self._listen()
         return result
 
-    @_reported
+    @reported
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Leave images alone; the model stays loaded."""
         self._is_active = False
         self._listen()
         return super().on_deactivate(state)
 
-    @_reported
+    @reported
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the model."""
         self._close()
         self._state = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
 
-    @_reported
+    @reported
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the model."""
         self._close()
         self._state = "finalized"
         return TransitionCallbackReturn.SUCCESS
 
-    @_reported
+    @reported
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the model, so that the node can be configured again."""
         self._close()
@@ -153,13 +130,6 @@ class SegNode(LifecycleNode):
         """Release the model too."""
         self._close()
         super().destroy_node()
-
-    def fail(self, error: Exception, transition: str) -> None:
-        """Log an error of a transition, and show it on /diagnostics until the node is configured."""
-        self._failure = f"cannot {transition}: {one_line(error)}"
-        # What a user can put right says all; anything else is a defect, which its traceback helps to find.
-        details = "" if isinstance(error, UserError) else "\n" + "".join(traceback.format_exception(error))
-        self.get_logger().error(self._failure + details)
 
     def _declare_cameras(self) -> None:
         self._cameras = camera_names(read_parameters(self, _CAMERAS)["cameras"])
@@ -263,8 +233,8 @@ class SegNode(LifecycleNode):
         return read_parameters(self, SEG_NODE_SETTINGS)
 
     def _read_health(self) -> Sequence[Health]:
-        if self._failure:
-            return [Health(ERROR, self._failure)]
+        if self.failure:
+            return [Health(ERROR, self.failure)]
         if self._backend_health is None:
             return [Health(OK, self._state)]
         state = self._why_not_listening()
@@ -284,11 +254,7 @@ _CAMERAS = [setting for setting in SEG_NODE_SETTINGS if setting.name == "cameras
 def make_node(ending: Ending) -> SegNode:
     """Make the node and, with `autostart`, bring it up; a transition that fails ends the process."""
     node = SegNode(stop=lambda: ending.exit_code is not None)
-    if node.autostart:
-        for transition in (node.trigger_configure, node.trigger_activate):
-            if transition() != TransitionCallbackReturn.SUCCESS:
-                ending(1)
-                break
+    node.bring_up(ending)
     return node
 
 
