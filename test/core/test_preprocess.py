@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.core.image import ColorImage, ColorOrder
+from yolov8_seg_ros.core.image import ColorImage, ColorOrder, write_rgb
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.preprocess import BORDER_GREY, AreaResizer, Preprocessor, quantized_pixels
 from yolov8_seg_ros.core.quantization import QuantParams
@@ -202,62 +202,110 @@ def smooth_image(rng: np.random.Generator, hw: tuple[int, int], *channels: int):
     return cv2.resize(coarse, hw[::-1], interpolation=cv2.INTER_LINEAR)
 
 
+def resized(image: ColorImage, size_wh: tuple[int, int], resizer: AreaResizer | None = None) -> np.ndarray:
+    """Return an image in another size, RGB."""
+    target = np.empty((size_wh[1], size_wh[0], 3), np.uint8)
+    (resizer or AreaResizer()).resize(image, target)
+    return target
+
+
+#: Image, size that is wanted, and order of colours.
+AREAS = [
+    pytest.param((480, 640), (256, 192), ColorOrder.RGB, id="halved-once"),
+    pytest.param((480, 640), (256, 192), ColorOrder.GRAY, id="halved-once-gray"),
+    pytest.param((480, 640), (320, 240), ColorOrder.RGBA, id="exactly-half"),
+    pytest.param((720, 1280), (256, 144), ColorOrder.BGR, id="halved-twice"),
+    pytest.param((1080, 1920), (256, 144), ColorOrder.RGB, id="more-than-two-pixels-each"),
+    pytest.param((427, 640), (256, 171), ColorOrder.BGRA, id="three-pixels-now-and-then"),
+    pytest.param((240, 320), (256, 192), ColorOrder.RGBA, id="two-pixels-each"),
+    pytest.param((192, 256), (256, 192), ColorOrder.BGR, id="same-size"),
+    pytest.param((30, 40), (256, 192), ColorOrder.GRAY, id="enlarged"),
+    pytest.param((481, 643), (256, 192), ColorOrder.BGR, id="odd"),
+    pytest.param((2000, 300), (256, 100), ColorOrder.GRAY, id="narrow"),
+    pytest.param((2000, 256), (256, 100), ColorOrder.RGB, id="one-side-only"),
+]
+
+
+def image_of(pixels: np.ndarray, order: ColorOrder) -> ColorImage:
+    return ColorImage(pixels.reshape(pixels.shape[:2]) if order is ColorOrder.GRAY else pixels, order)
+
+
+@pytest.mark.parametrize(("hw", "wanted_wh", "order"), AREAS)
+def test_like_opencv(hw, wanted_wh, order, rng):
+    image = image_of(smooth_image(rng, hw, order.channels), order)
+    expected = np.empty((wanted_wh[1], wanted_wh[0], 3), np.uint8)
+    write_rgb(cv2.resize(image.pixels, wanted_wh, interpolation=cv2.INTER_AREA), order, expected)
+    difference = np.abs(resized(image, wanted_wh).astype(int) - expected)
+    # What is left out at the end of an odd image shifts the rest by a fraction of a pixel.
+    assert difference.mean() < (0.06 if hw[0] % 2 else 0.03) * image.pixels.std()
+    assert difference.max() < 0.4 * image.pixels.std()
+
+
+@pytest.mark.parametrize(("hw", "wanted_wh", "order"), [AREAS[0], AREAS[6], AREAS[9]])
+def test_equal_to_what_opencv_interpolates_at_the_same_places(hw, wanted_wh, order, rng):
+    """A new pixel's place along an axis is a sum of half pixels and what it covers of the second or third one."""
+    image = image_of(rng.integers(0, 256, (*hw, order.channels), np.uint8), order)
+    pixels, (width, height) = image.pixels, wanted_wh
+    if hw[0] >= 2 * height:
+        pixels = cv2.resize(
+            pixels[: hw[0] // 2 * 2, : hw[1] // 2 * 2], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA
+        )
+    places = [mean_places(old, new) for old, new in zip(pixels.shape[:2], (height, width), strict=True)]
+    x, y = np.meshgrid(places[1], places[0])
+    expected = np.empty((height, width, 3), np.uint8)
+    write_rgb(cv2.remap(pixels, x, y, cv2.INTER_LINEAR), order, expected)
+    np.testing.assert_array_equal(resized(image, wanted_wh), expected)
+
+
+def mean_places(old: int, new: int) -> np.ndarray:
+    """Return where linear interpolation is the mean of the two pixels that a new one covers most of."""
+    places = []
+    for index in range(new):
+        start, end = index * old / new, (index + 1) * old / new
+        covered = np.array([max(0.0, min(k + 1, end) - max(k, start)) for k in range(old)])
+        first = max(range(old), key=lambda k: (covered[k : k + 2].sum(), -k))
+        pair = covered[first : first + 2]
+        places.append(first + (pair[1] / pair.sum() if len(pair) > 1 else 0))
+    return np.array(places, np.float32)
+
+
+@pytest.mark.parametrize("flip", [0, 0x80], ids=["uint8", "int8"])
 @pytest.mark.parametrize(
-    ("hw", "wanted_wh", "channels"),
+    "view",
     [
-        pytest.param((480, 640), (256, 192), (3,), id="halved-once"),
-        pytest.param((480, 640), (256, 192), (), id="halved-once-gray"),
-        pytest.param((480, 640), (320, 240), (4,), id="exactly-half"),
-        pytest.param((720, 1280), (256, 144), (3,), id="halved-twice"),
-        pytest.param((1080, 1920), (256, 144), (3,), id="more-than-two-pixels-each"),
-        pytest.param((427, 640), (256, 171), (3,), id="three-pixels-now-and-then"),
-        pytest.param((240, 320), (256, 192), (4,), id="two-pixels-each"),
-        pytest.param((30, 40), (256, 192), (), id="enlarged"),
-        pytest.param((481, 643), (256, 192), (3,), id="odd"),
-        pytest.param((2000, 300), (256, 100), (), id="narrow"),
-        pytest.param((2000, 256), (256, 100), (3,), id="one-side-only"),
+        pytest.param(lambda pixels: pixels[:, 8:72], id="padded-rows"),
+        pytest.param(lambda pixels: pixels[::-1], id="upside-down"),
+        pytest.param(lambda pixels: pixels[:, ::-1], id="mirrored"),
+        pytest.param(lambda pixels: pixels[..., ::-1], id="other-order"),
     ],
 )
-def test_like_opencv(hw, wanted_wh, channels, rng):
-    pixels = smooth_image(rng, hw, *channels)
-    resized = AreaResizer().resize(pixels, wanted_wh)
-    expected = cv2.resize(pixels, wanted_wh, interpolation=cv2.INTER_AREA)
-    assert resized.shape == expected.shape
-    difference = np.abs(resized.astype(int) - expected)
-    # What is left out at the end of an odd image shifts the rest by a fraction of a pixel.
-    assert difference.mean() < (0.06 if hw[0] % 2 else 0.03) * pixels.std()
-    assert difference.max() < 0.4 * pixels.std()
+def test_views_are_resized_into_a_view(view, flip, rng):
+    pixels = view(rng.integers(0, 256, (48, 80, 3), np.uint8))
+    target = np.full((20, 40, 3), 7, np.uint8)
+    AreaResizer(flip).resize(ColorImage(pixels), target[2:18, 5:25])
+    np.testing.assert_array_equal(target[2:18, 5:25] ^ flip, resized(ColorImage(pixels.copy()), (20, 16)))
+    target[2:18, 5:25] = 7
+    assert (target == 7).all()
 
 
 def test_a_pixel_is_the_mean_of_four():
-    pixels = np.array([[0, 10, 100, 100], [20, 30, 100, 104]], np.uint8)
-    assert AreaResizer().resize(pixels, (2, 1)).tolist() == [[15, 101]]
+    image = ColorImage(np.array([[0, 10, 100, 100], [20, 30, 100, 104]], np.uint8), ColorOrder.GRAY)
+    assert resized(image, (2, 1))[..., 0].tolist() == [[15, 101]]
 
 
 def test_a_pixel_is_the_mean_of_one_and_a_quarter():
-    pixels = np.array([[0, 40, 100, 180, 200]], np.uint8)
+    image = ColorImage(np.array([[0, 40, 100, 180, 200]], np.uint8), ColorOrder.GRAY)
     # Each new pixel covers 1.25 old ones: 1 and 0.25, 0.75 and 0.5, 0.5 and 0.75, 0.25 and 1.
-    assert AreaResizer().resize(pixels, (4, 1))[0] == pytest.approx([8, 64, 148, 196], abs=2)
+    assert resized(image, (4, 1))[0, :, 0] == pytest.approx([8, 64, 148, 196], abs=2)
 
 
 def test_nothing_is_left_out_of_an_even_image():
     for width in range(64, 257):
-        assert (AreaResizer().resize(np.full((48, 256), 200, np.uint8), (width, 48)) == 200).all()
-
-
-def test_memory_is_used_again_for_images_of_one_size():
-    resizer = AreaResizer()
-    first, second = (resizer.resize(np.zeros((64, 64, 3), np.uint8), (20, 20)) for _ in range(2))
-    assert first is second
-    assert resizer.resize(np.zeros((60, 64, 3), np.uint8), (20, 20)) is not first
+        assert (resized(ColorImage(np.full((48, 256, 3), 200, np.uint8)), (width, 48)) == 200).all()
 
 
 def test_an_image_of_another_size_is_not_disturbed_by_the_last_one():
     resizer = AreaResizer()
-    resizer.resize(np.full((64, 64), 200, np.uint8), (20, 20))
-    assert (resizer.resize(np.full((80, 80), 7, np.uint8), (20, 20)) == 7).all()
-
-
-def test_an_image_of_the_wanted_size_is_returned_as_it_is(rng):
-    pixels = smooth_image(rng, (20, 30), 3)
-    assert AreaResizer().resize(pixels, (30, 20)) is pixels
+    for side, value in ((64, 200), (80, 7), (64, 9)):
+        image = ColorImage(np.full((side, side, 3), value, np.uint8))
+        assert (resized(image, (20, 20), resizer) == value).all()

@@ -304,11 +304,63 @@ static void decode(struct input *input, struct seg_workspace *workspace, const s
     free(is_class_wanted);
 }
 
+/* ------------------------------------------------------------------------------------------------------------ resize */
+
+/* Choose ascending places among `size` old pixels. */
+static void choose_axis(struct input *input, int32_t size, int32_t *first, uint16_t *next_weight, struct seg_axis *axis)
+{
+    int32_t place = 0, last = (size - 1) * 32;
+    axis->first = first;
+    axis->next_weight = next_weight;
+    for (int32_t i = 0; i < axis->size_px; i++) {
+        first[i] = place / 32;
+        next_weight[i] = (uint16_t)(place % 32);
+        place += next_byte(input);
+        place = place < last ? place : last;
+    }
+}
+
+static void resize(struct input *input)
+{
+    static const int32_t CHANNELS[] = {1, 3, 4};
+    struct seg_resize plan = {
+        .is_halved = next_byte(input) % 2,
+        .columns.size_px = 1 + next_byte(input),
+        .rows.size_px = 1 + next_byte(input) % 32,
+        .num_channels = CHANNELS[next_byte(input) % 3],
+        .flip = next_byte(input),
+    };
+    for (int32_t color = 0; color < 3; color++)
+        plan.rgb[color] = next_byte(input) % plan.num_channels;
+    int32_t columns = 1 + next_byte(input), rows = 1 + next_byte(input) % 64, height = plan.is_halved ? 2 : 1;
+    size_t num_columns = (size_t)plan.columns.size_px, num_rows = (size_t)plan.rows.size_px;
+    int32_t *first_column = allocate(num_columns * sizeof *first_column);
+    int32_t *first_row = allocate(num_rows * sizeof *first_row);
+    uint16_t *column_weight = allocate(num_columns * sizeof *column_weight);
+    uint16_t *row_weight = allocate(num_rows * sizeof *row_weight);
+    choose_axis(input, columns, first_column, column_weight, &plan.columns);
+    choose_axis(input, rows, first_row, row_weight, &plan.rows);
+    int64_t row_step = (int64_t)columns * height * plan.num_channels;
+    uint8_t *image = allocate((size_t)(row_step * rows * height)), *target = allocate(num_columns * num_rows * 3);
+    fill(input, image, (size_t)(row_step * rows * height));
+    seg_resize(&plan, image, row_step, target, (int64_t)num_columns * 3);
+    free(target);
+    free(image);
+    free(row_weight);
+    free(column_weight);
+    free(first_row);
+    free(first_column);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size, 0};
+    if (next_byte(&input) % 4 == 0) {
+        resize(&input);
+        return 0;
+    }
     struct network network = {.num_outputs = 0};
     choose_model(&input, &network);
     int32_t max_candidates = next_number(&input, 1, MAX_FUZZED_CANDIDATES);

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.image import ColorImage, write_rgb
+from yolov8_seg_ros.core.image import ColorImage, ColorOrder, write_rgb
 from yolov8_seg_ros.core.letterbox import Letterbox
+from yolov8_seg_ros.core.native import Native, native
 from yolov8_seg_ros.core.options import INTERPOLATIONS, PIXEL_ROUNDINGS, require_choice
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 
@@ -17,8 +19,12 @@ from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 BORDER_GREY = 114
 #: Of an image that is resized as it is.
 MAX_CHANNELS = 4
+#: For each new pixel along an axis, the old one before its place, and the weight of the one after it.
+Places = tuple[NDArray[np.int32], NDArray[np.uint16]]
 #: Up to this factor a new pixel covers little of a third pixel along an axis.
 _MAX_TWO_TAP_FACTOR = 1.5
+#: Sum of the weights of two pixels, as seg.h has it.
+WEIGHT_UNIT = 32
 
 
 class Preprocessor:
@@ -43,10 +49,9 @@ class Preprocessor:
     ) -> None:
         require_choice("interpolation", interpolation, INTERPOLATIONS)
         self._network_hw = network_hw
-        self._area_resizer = AreaResizer() if interpolation == "area" else None
         self._quantized_of_pixel = quantized_pixels(quant, pixel_rounding)
-        # Subtracting 128 from a byte is flipping its top bit.
-        self._is_bit_flip = np.array_equal(self._quantized_of_pixel, np.arange(-128, 128))
+        self._flip = _flip_of(self._quantized_of_pixel)
+        self._area_resizer = AreaResizer(self._flip or 0) if interpolation == "area" else None
         self._rgb = np.empty((*network_hw, 3), np.uint8)
         # Of linear interpolation, before the colours are swapped: as many bytes as the widest pixels need.
         self._resized = np.empty(network_hw[0] * network_hw[1] * MAX_CHANNELS, np.uint8)
@@ -62,24 +67,38 @@ class Preprocessor:
 
     def write(self, image: ColorImage, letterbox: Letterbox, tensor: Tensor) -> None:
         """Write an image, in RGB, into the interior of a tensor; the border stays as it is."""
-        rgb = self._rgb[letterbox.interior]
-        # Colours are swapped after the resize: there are far fewer pixels then.
-        write_rgb(self._resize(image.pixels, letterbox.resized_hw[::-1]), image.order, rgb)
-        self._quantize(rgb, tensor[0][letterbox.interior])
+        rgb, target = self._rgb[letterbox.interior], tensor[0][letterbox.interior]
+        if self._area_resizer is None:
+            self._resize_linearly(image, rgb)
+        elif self._flip is None:
+            self._area_resizer.resize(image, rgb)
+        else:
+            self._area_resizer.resize(image, target)
+            return
+        self._quantize(rgb, target)
 
-    def _resize(self, pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
-        if self._area_resizer is not None:
-            return self._area_resizer.resize(pixels, size_wh)
-        shape = (size_wh[1], size_wh[0], *pixels.shape[2:])
+    def _resize_linearly(self, image: ColorImage, rgb: NDArray[np.uint8]) -> None:
+        height, width = rgb.shape[:2]
+        shape = (height, width, *image.pixels.shape[2:])
         resized = self._resized[: math.prod(shape)].reshape(shape)
-        return cv2.resize(pixels, size_wh, dst=resized, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+        cv2.resize(image.pixels, (width, height), dst=resized, interpolation=cv2.INTER_LINEAR)
+        # Colours are swapped after the resize: there are far fewer pixels then.
+        write_rgb(resized, image.order, rgb)
 
     def _quantize(self, rgb: NDArray[np.uint8], target: Tensor) -> None:
-        if self._is_bit_flip:
-            np.bitwise_xor(rgb, 0x80, out=target.view(np.uint8))
-        else:
+        if self._flip is None:
             # NumPy's `take` would make an index of eight bytes of each pixel first.
             cv2.LUT(rgb, self._quantized_of_pixel, dst=target)
+        else:
+            np.bitwise_xor(rgb, self._flip, out=target.view(np.uint8))
+
+
+def _flip_of(quantized_of_pixel: Tensor) -> int | None:
+    """Return what pixels are combined with by exclusive or to be quantized; None where that is no way to do it."""
+    for flip in (0, 0x80):
+        if np.array_equal(quantized_of_pixel.view(np.uint8), np.arange(256) ^ flip):
+            return flip
+    return None
 
 
 def quantized_pixels(quant: QuantParams, pixel_rounding: str = "nearest") -> Tensor:
@@ -97,58 +116,84 @@ def quantized_pixels(quant: QuantParams, pixel_rounding: str = "nearest") -> Ten
 
 
 class AreaResizer:
-    """Resizer by area: each new pixel is the mean of the area that it covers.
+    """Resizer by area: each new pixel is the mean of the area that it covers, in RGB.
 
     An image is halved while it is twice too large: means of means are means. The rest is linear interpolation at
     places where it is the mean, several times faster than OpenCV's area interpolation for odd factors. The memory is
     used again for images of the same size.
+
+    Args:
+        flip: new bytes are combined with this by exclusive or; 0x80 makes int8 of uint8.
+        library: the C library.
     """
 
-    def __init__(self) -> None:
-        self._sizes: tuple[tuple[int, ...], tuple[int, int]] | None = None
-        self._halves: list[NDArray[np.uint8]] = []
-        self._resized: NDArray[np.uint8] = np.empty(0, np.uint8)
-        self._places: tuple[NDArray[np.int16], NDArray[np.uint16]] | None = None
+    def __init__(self, flip: int = 0, library: Native | None = None) -> None:
+        self._flip = flip
+        self._native = library or native()
+        self._sizes: tuple[tuple[int, ...], ColorOrder, tuple[int, ...]] | None = None
 
-    def resize(self, pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return the image in another size; overwritten by the next call. An image of that size is returned as it is.
-
-        Args:
-            pixels: uint8 (height, width) or (height, width, channels).
-            size_wh: width and height in pixels that are wanted.
-        """
-        if self._sizes != (pixels.shape, size_wh):
-            self._plan(pixels.shape, size_wh)
-            self._sizes = (pixels.shape, size_wh)
+    def resize(self, image: ColorImage, target: NDArray[Any]) -> None:
+        """Write an image into `target`, uint8 or int8 (height, width, 3), whose rows may lie apart."""
+        pixels = image.pixels
+        sizes = (pixels.shape, image.order, target.shape)
+        if self._sizes != sizes:
+            self._plan(*sizes)
+            self._sizes = sizes
         for half in self._halves:
             height, width = half.shape[:2]
-            pixels = pixels[: 2 * height, : 2 * width]
-            pixels = cv2.resize(pixels, (width, height), dst=half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        if pixels.shape == self._resized.shape:
-            return pixels
-        if self._places is None:
-            return cv2.resize(pixels, size_wh, dst=self._resized, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-        return cv2.remap(pixels, *self._places, cv2.INTER_LINEAR, dst=self._resized)  # type: ignore[return-value]
+            pixels = cv2.resize(
+                pixels[: 2 * height, : 2 * width], (width, height), dst=half, interpolation=cv2.INTER_AREA
+            )  # type: ignore[assignment]
+        if self._resized is not None:
+            size_wh = self._resized.shape[1::-1]
+            pixels = cv2.resize(pixels, size_wh, dst=self._resized, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        if pixels.strides[1:] != (image.order.channels, 1)[: pixels.ndim - 1]:
+            pixels = np.ascontiguousarray(pixels)
+        address = self._native.address
+        self._native.lib.seg_resize(
+            self._struct, address(pixels), pixels.strides[0], address(target), target.strides[0]
+        )
 
-    def _plan(self, shape: tuple[int, ...], size_wh: tuple[int, int]) -> None:
-        (width, height), channels = size_wh, shape[2:]
+    def _plan(self, shape: tuple[int, ...], order: ColorOrder, target_shape: tuple[int, ...]) -> None:
+        (height, width), channels = target_shape[:2], shape[2:]
         rows, columns = shape[:2]
-        self._halves = []
+        self._halves: list[NDArray[np.uint8]] = []
+        self._resized: NDArray[np.uint8] | None = None
         while columns >= 2 * width and rows >= 2 * height:
             # An odd last row or column is left out.
             rows, columns = rows // 2, columns // 2
             self._halves.append(np.empty((rows, columns, *channels), np.uint8))
-        self._resized = np.empty((height, width, *channels), np.uint8)
-        self._places = None
+        is_halved = bool(self._halves)
         if width <= columns <= _MAX_TWO_TAP_FACTOR * width and height <= rows <= _MAX_TWO_TAP_FACTOR * height:
-            x, y = np.meshgrid(_places_of_means(columns, width), _places_of_means(rows, height))
-            self._places = cv2.convertMaps(x, y, cv2.CV_16SC2)  # type: ignore[assignment]
+            # The C library does the last halving with the rest, in one pass.
+            self._halves[-1:] = []
+        else:
+            is_halved, rows, columns = False, height, width
+            self._resized = np.empty((height, width, *channels), np.uint8)
+        self._struct = self._new_struct(
+            is_halved, _places_of_means(columns, width), _places_of_means(rows, height), order
+        )
+
+    def _new_struct(self, is_halved: bool, columns: Places, rows: Places, order: ColorOrder) -> Any:
+        """Return the plan of the C library's part."""
+        # They must outlive the structure.
+        self._places = (columns, rows)
+        fields = {
+            name: (len(first), self._native.address(first), self._native.address(next_weight))
+            for name, (first, next_weight) in (("columns", columns), ("rows", rows))
+        }
+        rgb = [0, 0, 0] if order is ColorOrder.GRAY else [order.value.index(color) for color in "rgb"]
+        others = {"is_halved": is_halved, "num_channels": order.channels, "rgb": rgb, "flip": self._flip}
+        return self._native.ffi.new("struct seg_resize *", fields | others)
 
 
-def _places_of_means(size: int, wanted: int) -> NDArray[np.float32]:
+def _places_of_means(size: int, wanted: int) -> Places:
     """Return for each of `wanted` pixels where among `size` larger ones linear interpolation is the mean of its area.
 
     Where it covers parts of three pixels, the smallest part is left out.
+
+    Returns:
+        The pixel before that place (wanted,), and the weight of the one after it (wanted,), 0 to 31 of 32.
     """
     start = np.arange(wanted) * (size / wanted)
     # Not less by float64's rounding than the whole number that it is.
@@ -158,4 +203,6 @@ def _places_of_means(size: int, wanted: int) -> NDArray[np.float32]:
     is_first_left_out = covered[0] < covered[2]
     first += is_first_left_out
     former, latter = np.where(is_first_left_out, covered[1:], covered[:2])
-    return np.minimum(first + latter / (former + latter), size - 1).astype(np.float32)
+    place = np.minimum(first + latter / (former + latter), size - 1)
+    thirty_seconds = np.rint(place.astype(np.float32) * WEIGHT_UNIT).astype(np.int32)
+    return thirty_seconds // WEIGHT_UNIT, (thirty_seconds % WEIGHT_UNIT).astype(np.uint16)

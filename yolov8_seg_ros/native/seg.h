@@ -1,13 +1,14 @@
 /* Decode the outputs of a YOLOv8-seg network into instances, and draw their masks. C99, no heap, no globals.
  *
  * The robot's host and the firmware of a board build the same files. decode.c works in pixels of the network's input and
- * knows no image; masks.c draws at the resolution of the image.
+ * knows no image; masks.c draws at the resolution of the image; resize.c fits an image into the network's input.
  *
  *   seg_workspace_size, seg_init   once a model
  *   seg_decode                     outputs -> instances, in network pixels
  *   seg_mask_logits                an instance -> its mask logits on the grid of the prototypes
  *   seg_place, seg_draw_masks      instances -> boxes and bitmaps in the image
  *   seg_paint                      bitmaps -> an image of numbers
+ *   seg_resize                     an image -> another size, in RGB
  *
  * Coordinates are continuous: pixel 0 spans 0.0 to 1.0. A box is left, top, right, bottom.
  * Built with -ffp-contract=off it computes the same bits on any machine.
@@ -159,6 +160,28 @@ int32_t seg_place(const struct seg_letterbox *letterbox, struct seg_instance *in
 void seg_draw_masks(struct seg_workspace *workspace, const void *const *outputs, const struct seg_letterbox *letterbox,
                     float mask_logit, const struct seg_instance *instances, const struct seg_placement *placements,
                     int32_t count, uint8_t *bitmaps);
+
+/* Where new pixels lie along one axis of an image: between an old one and the next. */
+struct seg_axis {
+    int32_t size_px;             /* new pixels */
+    const int32_t *first;        /* size_px numbers of old pixels, ascending */
+    const uint16_t *next_weight; /* size_px weights of the old pixel after it, 0 to 31; the rest of 32 is the first one's.
+                                    With 0 there need not be a next one */
+};
+
+/* How an image is resized. */
+struct seg_resize {
+    int32_t is_halved; /* 1: each old pixel below is the mean, rounded, of two by two pixels of the image */
+    struct seg_axis columns, rows;
+    int32_t num_channels; /* bytes of a pixel: 1, 3 or 4 */
+    int32_t rgb[3];       /* which of them are red, green and blue */
+    int32_t flip;         /* new bytes are combined with this by exclusive or; 0x80 makes them int8 */
+};
+
+/* Write an image, interpolated linearly, as three bytes a pixel: red, green, blue. A new pixel is rounded once.
+ * row_step, target_step: bytes from row to row. */
+void seg_resize(const struct seg_resize *plan, const uint8_t *image, int64_t row_step, uint8_t *target,
+                int64_t target_step);
 
 /* Paint stamps over an image of a byte a pixel; later ones end on top. row_step: bytes from row to row. */
 void seg_paint(uint8_t *image, int64_t row_step, const struct seg_stamp *stamps, int32_t count);

@@ -1,0 +1,63 @@
+"""From an image to one of another size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places of new pixels along an axis.
+
+    Attributes:
+        first: int32 (n,), the old pixel before each new one.
+        next_weight: uint16 (n,), the weight of the old pixel after it, 0 to 31; that of the first is the rest of 32.
+    """
+
+    first: NDArray[np.int32]
+    next_weight: NDArray[np.uint16]
+
+    def weights(self, size: int) -> NDArray[np.int64]:
+        """Return the weight of each of `size` old pixels in each new one, (n, size)."""
+        weights = np.zeros((len(self.first), size + 1), np.int64)
+        rows = np.arange(len(self.first))
+        weights[rows, self.first] += 32 - self.next_weight.astype(np.int64)
+        weights[rows, self.first + 1] += self.next_weight
+        # What lies behind the last pixel has no weight.
+        assert not weights[:, size].any()
+        return weights[:, :size]
+
+
+def resize(
+    pixels: NDArray[np.uint8], columns: Places, rows: Places, is_halved: bool, rgb: tuple[int, int, int], flip: int
+) -> NDArray[np.uint8]:
+    """Return an image in another size, uint8 (rows, columns, 3).
+
+    1. Halved, each pixel is the mean of two by two, a half rounded up. An odd last row or column is left out.
+    2. A new pixel is the weighted mean of two by two, a half rounded up.
+    3. The channels `rgb` are taken, and each byte is combined with `flip` by exclusive or.
+
+    Args:
+        pixels: (height, width, channels).
+        columns: where the new columns lie, after halving.
+        rows: where the new rows lie, after halving.
+        is_halved: whether the image is halved first.
+        rgb: which channels are red, green and blue.
+        flip: 0 to 255.
+    """
+    old = pixels.astype(np.int64)
+    if is_halved:
+        height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+        old = (_sum_of_pairs(_sum_of_pairs(old, height, 0), width, 1) + 2) // 4
+    sums = np.einsum("yr,rck->yck", rows.weights(old.shape[0]), old)
+    sums = np.einsum("xc,yck->yxk", columns.weights(old.shape[1]), sums)
+    means = (sums + 512) // 1024
+    return means[..., list(rgb)].astype(np.uint8) ^ np.uint8(flip)
+
+
+def _sum_of_pairs(numbers: NDArray[np.int64], count: int, axis: int) -> NDArray[np.int64]:
+    former, latter = (numbers.take(np.arange(count) * 2 + offset, axis) for offset in (0, 1))
+    return former + latter
