@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import types
@@ -20,7 +21,7 @@ from support.tiny_models import (
 )
 
 from yolov8_seg_ros.backends import tflite
-from yolov8_seg_ros.backends.tflite import TfliteBackend, load_runtime
+from yolov8_seg_ros.backends.tflite import TfliteBackend, load_runtime, open_interpreter
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import BackendError, ModelError
@@ -65,15 +66,30 @@ def test_any_export_runs(tmp_path, export):
     np.testing.assert_array_equal(instances.full_mask(0), expected)
 
 
-def test_outputs_are_the_callers_own(tmp_path):
-    with TfliteBackend(write_segmentation_model(tmp_path / "model.tflite")) as backend:
-        first = backend.run(zeros_for(backend))
-        kept = [output.copy() for output in first]
-        for output in first:
-            output[:] = 1
-        second = backend.run(zeros_for(backend))
-    for one, other in zip(kept, second, strict=True):
+def test_outputs_are_read_where_they_are(tmp_path):
+    """All runs return the same arrays, which stay readable when the model is closed, and keep no run from starting."""
+    backend = TfliteBackend(write_segmentation_model(tmp_path / "model.tflite"))
+    first = backend.run(zeros_for(backend))
+    kept = [output.copy() for output in first]
+    assert backend.run(zeros_for(backend)) is first
+    backend.close()
+    del backend
+    gc.collect()
+    for one, other in zip(kept, first, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_outputs_in_place_are_those_of_the_last_run(shared_model, rng):
+    interpreter = open_interpreter(load_runtime(), shared_model, 1)
+    indices = [details["index"] for details in interpreter.get_output_details()]
+    with TfliteBackend(shared_model, raw_head=False) as backend:
+        for _ in range(3):
+            network_input = rng.integers(-128, 128, backend.spec.input.shape, np.int8)
+            outputs = backend.run(network_input)
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], network_input)
+            interpreter.invoke()
+            for output, index in zip(outputs, indices, strict=True):
+                np.testing.assert_array_equal(output, interpreter.get_tensor(index))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -56,6 +57,7 @@ class TfliteNetwork:
         model: the file that it was made of.
         class_names: a name for each class; the model's own metadata where None.
         thread_ids: the interpreter's worker threads.
+        reads_in_place: whether outputs are read where the interpreter has them, rather than copied.
 
     Attributes:
         spec: meaning of its tensors.
@@ -65,16 +67,26 @@ class TfliteNetwork:
     """
 
     def __init__(
-        self, interpreter: Any, model: ModelFile, class_names: Sequence[str] | None, thread_ids: Iterable[int] = ()
+        self,
+        interpreter: Any,
+        model: ModelFile,
+        class_names: Sequence[str] | None,
+        thread_ids: Iterable[int] = (),
+        reads_in_place: bool = False,
     ) -> None:
         self._interpreter = interpreter
         # The interpreter computes with weights that lie in these bytes.
         self._content = model.content
         self._workers = WorkerThreads(thread_ids)
         self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model.path, class_names)
+        self._in_place: tuple[Tensor, ...] | None = None
+        if reads_in_place:
+            self._in_place = tuple(_tensor_in_place(interpreter, index) for index in self._output_indices)
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
-        """Run the network on one quantized input; return its quantized outputs, the caller's own.
+        """Run the network on one quantized input; return its quantized outputs.
+
+        Outputs that are read in place are always the same tuple; the next run overwrites them.
 
         Raises:
             BackendError: if the runtime fails.
@@ -85,6 +97,8 @@ class TfliteNetwork:
             self._interpreter.invoke()
         except RuntimeError as error:
             raise BackendError(f"the network does not run: {runtime_message(error)}") from error
+        if self._in_place is not None:
+            return self._in_place
         return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
 
     def close(self) -> None:
@@ -126,14 +140,14 @@ class TfliteBackend(Backend):
         model, interpreter = first_that_opens(
             read_model(model_path, raw_head), lambda model: new_interpreter(runtime, model, threads)
         )
-        self._network = TfliteNetwork(interpreter, model, class_names, running_threads() - running)
+        self._network = TfliteNetwork(interpreter, model, class_names, running_threads() - running, True)
         self.spec = self._network.spec
         description = f"{runtime.__name__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"
         self.info = BackendInfo(description, reason, model.head, warnings)
         self.fault = fault
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
-        """Run the network on one quantized input; return its quantized outputs, the caller's own.
+        """Run the network on one quantized input; return its quantized outputs, which the next run overwrites.
 
         Raises:
             BackendError: if the runtime fails.
@@ -227,6 +241,16 @@ def new_interpreter(runtime: ModuleType, model: ModelFile, num_threads: int) -> 
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{model.path}: the model cannot be loaded: {runtime_message(error)}") from error
     return interpreter
+
+
+def _tensor_in_place(interpreter: Any, index: int) -> Tensor:
+    """Return an array of a tensor's own memory, which stays where it is while the interpreter exists."""
+    # An array that the interpreter gives away itself would keep it from running.
+    tensor = interpreter.tensor(index)()
+    memory = (ctypes.c_uint8 * tensor.nbytes).from_address(tensor.__array_interface__["data"][0])
+    # The array refers to this, and this to the interpreter.
+    memory.interpreter = interpreter
+    return np.frombuffer(memory, tensor.dtype).reshape(tensor.shape)
 
 
 def read_tflite(model_path: Path) -> bytes:

@@ -53,7 +53,8 @@ class Backend(ABC):
     def run(self, network_input: Tensor) -> Sequence[Tensor]:
         """Run the network on one quantized input; return its quantized outputs in the order of `spec.outputs`.
 
-        The outputs are the caller's own: a later run does not change them.
+        Those of an accelerator are the caller's own, since it runs while the last outputs are decoded. Those of another
+        backend may be overwritten by its next run.
 
         Raises:
             BackendError: if it fails.
