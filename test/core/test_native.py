@@ -240,6 +240,19 @@ def test_options_and_sizes_change_between_images(rng):
         check_equal(spec, likely_outputs(spec, rng), options, letterbox, decoder=decoder)
 
 
+def test_outputs_that_a_backend_writes_in_place(rng):
+    """The same tuple may hold other numbers each time; it may also hold arrays that have to be copied each time."""
+    spec = SPECS["raw-published"]()
+    outputs = likely_outputs(spec, rng)
+    scattered = tuple(np.asfortranarray(output) for output in outputs)
+    decoder, options, letterbox = Decoder(spec), DetectionOptions(), same_size(spec)
+    for _ in range(3):
+        for output, target, copy in zip(likely_outputs(spec, rng), outputs, scattered, strict=True):
+            target[:] = copy[:] = output
+        assert check_equal(spec, outputs, options, letterbox, decoder=decoder) > 0
+        assert check_equal(spec, scattered, options, letterbox, decoder=decoder) > 0
+
+
 @pytest.mark.parametrize("name", ["raw-published", "decoded-int8"])
 def test_outputs_in_any_memory_order(name, rng):
     spec = SPECS[name]()

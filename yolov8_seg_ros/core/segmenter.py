@@ -124,13 +124,14 @@ class Segmenter:
         """
         started = time.perf_counter()
         frame.outputs = self._backend.run(frame.network_input)
-        frame.times = replace(frame.times, inference_ms=_ms_since(started))
+        frame.times = StageTimes(frame.times.preprocess_ms, _ms_since(started))
 
     def postprocess(self, frame: Frame, masks: bool = True) -> Instances:
         """Find the instances in the frame's outputs; they are the frame's, too."""
         started = time.perf_counter()
         frame.instances = self._decode(frame, masks)
-        frame.times = replace(frame.times, postprocess_ms=_ms_since(started))
+        times = frame.times
+        frame.times = StageTimes(times.preprocess_ms, times.inference_ms, _ms_since(started))
         return frame.instances
 
     def _decode(self, frame: Frame, masks: bool) -> Instances:
