@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--image", default="", help="for segment(); default: one of the built-in scene")
     parser.add_argument("--threads", type=int, default=1, help="of LiteRT and OpenCV (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=200, help="of which the median is given (default: %(default)s)")
+    parser.add_argument("--pause-ms", type=float, default=0.0, help="before each stage (default: %(default)s)")
     args = parser.parse_args(argv)
     cv2.setNumThreads(args.threads)
     invoke = open_interpreter(load_runtime(), find_model(args.model), args.threads).invoke
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for image_hw in IMAGE_SIZES_HW:
             pixels = benchmark_image(args.image, image_hw).pixels
             for count in OBJECT_COUNTS:
-                print(_row(Segmenter(backend), pixels, count, invoke, args.runs), flush=True)
+                print(_row(Segmenter(backend), pixels, count, invoke, args), flush=True)
     return 0
 
 
@@ -86,21 +87,28 @@ def _box(spec: ModelSpec, level: Level, rng: np.random.Generator) -> NDArray[np.
     return logits.reshape(-1)
 
 
-def _row(segmenter: Segmenter, pixels: NDArray[np.uint8], count: int, invoke: Callable[[], object], runs: int) -> str:
+def _row(
+    segmenter: Segmenter,
+    pixels: NDArray[np.uint8],
+    count: int,
+    invoke: Callable[[], object],
+    args: argparse.Namespace,
+) -> str:
     frame, made = segmenter.new_frame(), segmenter.new_frame()
     image = ColorImage(pixels)
     segmenter.preprocess(frame, image)
     segmenter.preprocess(made, image)
     made.outputs = outputs_with(segmenter.spec, count, np.random.default_rng(count))
-    instances = segmenter.postprocess(made)
+    instances, labels = segmenter.postprocess(made), np.empty(image.hw, np.uint8)
     times_ms = medians_ms(
-        runs,
+        args.runs,
         lambda: segmenter.preprocess(frame, image),
         lambda: segmenter.infer(frame),
         lambda: segmenter.postprocess(made),
-        instances.label_image,
-        lambda: segmenter.segment(image).label_image(),
+        lambda: instances.label_image(labels),
+        lambda: segmenter.segment(image).label_image(labels),
         invoke,
+        pause_s=args.pause_ms / 1e3,
     )
     ratio = times_ms[-2] / times_ms[-1]
     size = f"{pixels.shape[1]}x{pixels.shape[0]}"
