@@ -36,6 +36,14 @@ class ImageError(UserError, ValueError):
     """A message that holds no usable image."""
 
 
+class CalibrationError(UserError, ValueError):
+    """A camera's calibration, or where it is, that cannot be used."""
+
+
+class DepthError(UserError, ValueError):
+    """A depth image that cannot be used."""
+
+
 class MediaError(UserError):
     """An image, folder, video, recording or camera that cannot be read."""
 
