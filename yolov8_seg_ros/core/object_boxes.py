@@ -1,0 +1,174 @@
+"""Measure the boxes of objects in space from the points that a depth camera sees of them.
+
+A camera sees the front of an object only. A box encloses what is visible; its centre is that of the visible part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolov8_seg_ros.core.camera_geometry import RigidTransform
+from yolov8_seg_ros.core.depth import DepthOptions, LabelledPoints
+from yolov8_seg_ros.core.depth_interval import object_interval
+
+#: Angles that are tried for a box about the vertical axis, first over a quarter turn, then about the best one.
+_COARSE_RAD = np.radians(np.arange(-45.0, 45.0, 3.0))
+_FINE_RAD = np.radians(np.arange(-3.0, 3.01, 0.5))
+_MAX_YAW_POINTS = 256
+#: Rectangles of at most this times the smallest area are compared by how close the points are to their sides.
+_SIMILAR_AREA = 1.05
+#: Where in its part of the points a sample is taken: irregular, so that samples do not line up in columns.
+_JITTER = np.random.default_rng(0).random(_MAX_YAW_POINTS)
+
+
+@dataclass(frozen=True)
+class ObjectBox:
+    """A box around the visible part of an object.
+
+    Attributes:
+        label: the value of the instance in the label image.
+        center_m: float64 (3,), centre of the box.
+        size_m: float64 (3,), full lengths along the box's own axes.
+        yaw_rad: by how much the box is turned about the z axis of its frame; 0 if it is aligned with the axes.
+        covariance_m2: float64 (3, 3), of the points that were measured: how far the visible surface spreads.
+        num_points: number of depths inside the mask that are the object's.
+        valid_share: part of the mask's pixels that have a valid depth, 0 to 1.
+        depth_interval_m: depths of the object, in the colour camera's frame.
+    """
+
+    label: int
+    center_m: NDArray[np.float64]
+    size_m: NDArray[np.float64]
+    yaw_rad: float
+    covariance_m2: NDArray[np.float64]
+    num_points: int
+    valid_share: float
+    depth_interval_m: tuple[float, float]
+
+
+def measure_boxes(
+    points: LabelledPoints,
+    num_labels: int,
+    options: DepthOptions,
+    target: RigidTransform | None = None,
+    yaw_hints_rad: Mapping[int, float] | None = None,
+) -> list[ObjectBox]:
+    """Return the boxes of the instances that have enough depths, by label.
+
+    Lengths are those of the points in the target frame, not those of a turned box.
+
+    Args:
+        points: of all instances.
+        num_labels: number of instances; their labels are 1 to this number.
+        options: how depths are chosen.
+        target: from the colour camera's optical frame to the frame of the boxes; None for the optical frame itself.
+        yaw_hints_rad: boxes are turned about the z axis of the target frame, each as near as possible to the angle
+            given for its label, or else to 0; None for boxes along the axes of the frame.
+    """
+    target = target or RigidTransform.identity()
+    bounds = points.bounds(num_labels).tolist()
+    spans = [slice(start, stop) for start, stop in pairwise(bounds)]
+    boxes = (
+        _box(points, label, span, options, target, yaw_hints_rad)
+        for label, span in enumerate(spans, start=1)
+        if span.stop - span.start >= options.min_points and points.is_inner[span].any()
+    )
+    return [box for box in boxes if box.num_points >= options.min_points]
+
+
+def fit_yaw(xy_m: NDArray[np.float32]) -> float:
+    """Return the angle of the rectangle that fits points on the ground best, from -45 to 45 degrees, in radians.
+
+    The rectangle of the smallest area fits best. Two sides of a box without its top have many such rectangles: of
+    those, the points are on average closest to the sides of the best one.
+
+    Args:
+        xy_m: float32 (2, n), at least one point.
+
+    Source: H. Freeman, R. Shapira, Determining the minimum-area encasing rectangle, Comm. ACM 18(7), 1975; X. Zhang et
+    al., Efficient L-shape fitting for vehicle detection using laser scanners, IEEE IV 2017 (the closeness criterion).
+    """
+    count = xy_m.shape[1]
+    if count > _MAX_YAW_POINTS:
+        xy_m = xy_m[:, ((np.arange(_MAX_YAW_POINTS) + _JITTER) * (count / _MAX_YAW_POINTS)).astype(np.intp)]
+    coarse_rad = _best_angle(xy_m, _COARSE_RAD)
+    return _nearest_quarter(_best_angle(xy_m, coarse_rad + _FINE_RAD), 0.0)
+
+
+def _box(
+    points: LabelledPoints,
+    label: int,
+    span: slice,
+    options: DepthOptions,
+    target: RigidTransform,
+    yaw_hints_rad: Mapping[int, float] | None,
+) -> ObjectBox:
+    depth_m = points.xyz_m[2, span]
+    low_m, high_m = object_interval(
+        depth_m, points.is_inner[span], options.mode_share, max(points.pixel_xy), options.erosion_px
+    )
+    xyz_m = target.apply(points.xyz_m[:, span][:, (depth_m >= low_m) & (depth_m <= high_m)])
+    yaw_rad, axes, own_m = 0.0, np.eye(3), xyz_m
+    if yaw_hints_rad is not None:
+        yaw_rad = _nearest_quarter(fit_yaw(xyz_m[:2]), yaw_hints_rad.get(label, 0.0))
+        axes = _about_z(yaw_rad)
+        own_m = axes.T.astype(np.float32) @ xyz_m
+    margin_m = _margin_m(points, (low_m + high_m) / 2, axes.T @ target.rotation)
+    lowest_m, highest_m = own_m.min(axis=1) - margin_m, own_m.max(axis=1) + margin_m
+    spread_m = xyz_m - xyz_m.mean(axis=1, keepdims=True)
+    return ObjectBox(
+        label=label,
+        center_m=axes @ ((lowest_m + highest_m) / 2),
+        size_m=highest_m - lowest_m,
+        yaw_rad=yaw_rad,
+        covariance_m2=(spread_m @ spread_m.T).astype(np.float64) / xyz_m.shape[1],
+        num_points=xyz_m.shape[1],
+        valid_share=min(1.0, (span.stop - span.start) / max(1.0, float(points.mask_points[label]))),
+        depth_interval_m=(low_m, high_m),
+    )
+
+
+def _best_angle(xy_m: NDArray[np.float32], angles_rad: NDArray[np.float64]) -> float:
+    cos, sin = np.cos(angles_rad).astype(np.float32), np.sin(angles_rad).astype(np.float32)
+    along = np.stack((cos, sin), axis=1) @ xy_m
+    across = np.stack((-sin, cos), axis=1) @ xy_m
+    along -= along.min(axis=1, keepdims=True)
+    across -= across.min(axis=1, keepdims=True)
+    length, width = along.max(axis=1), across.max(axis=1)
+    area = length * width
+    similar = np.flatnonzero(area <= _SIMILAR_AREA * area.min())
+    along, across = along[similar], across[similar]
+    to_side = np.minimum(
+        np.minimum(along, length[similar, np.newaxis] - along), np.minimum(across, width[similar, np.newaxis] - across)
+    )
+    return float(angles_rad[similar[int(to_side.mean(axis=1).argmin())]])
+
+
+def _nearest_quarter(yaw_rad: float, hint_rad: float) -> float:
+    """Return the angle that is nearest to a hint, of those that differ by quarter turns: a box looks the same."""
+    quarter = math.pi / 2
+    return yaw_rad + quarter * round((hint_rad - yaw_rad) / quarter)
+
+
+def _about_z(yaw_rad: float) -> NDArray[np.float64]:
+    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _margin_m(points: LabelledPoints, depth_m: float, rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much the outermost pixels reach beyond their centres, along each axis of the box.
+
+    Args:
+        points: of all instances.
+        depth_m: of the object.
+        rotation: (3, 3), from the optical frame to the axes of the box.
+    """
+    across_m = depth_m * np.array(points.pixel_xy) / 2
+    margin_m: NDArray[np.float64] = np.abs(rotation[:, :2]) @ across_m
+    return margin_m
