@@ -1,4 +1,4 @@
-"""Make .venv or .venv-jazzy: pinned ROS 2 wheels, vision_msgs and cv_bridge, for a machine without ROS 2.
+"""Make .venv or .venv-jazzy: pinned ROS 2 wheels and the packages beside this file, for a machine without ROS 2.
 
 Called by the Makefile. Each step leaves a stamp in .venv/underlay with a digest of what it was made from, so
 that only what changed is done again. The syntax is kept to that of Python 3.6, so that an old interpreter
@@ -28,6 +28,7 @@ PYTHON = VENV / "bin" / "python"
 DEFAULT_DISTRO, OTHER_DISTROS = "kilted", ["jazzy"]
 SUPPORTED_PYTHON = [(3, 10), (3, 11), (3, 12), (3, 13)]
 COMPILERS = ("c++", "g++", "clang++")
+MESSAGE_PACKAGES = ("vision_msgs", "tf2_msgs")
 
 # Variables of a sourced ROS 2 or another environment: each would mix foreign packages into this one.
 FOREIGN_VARIABLES = (
@@ -93,7 +94,8 @@ def set_up(dev, switch, distro):
     make_environment(switch)
     requirements = [UNDERLAY / f"requirements-{distro}.txt", UNDERLAY / "requirements.txt"]
     step("requirements", [*requirements, Path(__file__)], lambda: install_wheels(requirements[0], distro))
-    step("vision_msgs", [*requirements, *sources("vision_msgs")], build_vision_msgs)
+    for package in MESSAGE_PACKAGES:
+        step(package, [*requirements, *sources(package)], lambda package=package: build_messages(package))
     step("cv_bridge", sources("cv_bridge"), install_cv_bridge)
     if dev:
         requirements_dev = UNDERLAY / "requirements-dev.txt"
@@ -226,15 +228,15 @@ def repair_exports():
             path.write_text(repaired)
 
 
-def build_vision_msgs():
-    """Build the message package by colcon, merged into .venv."""
-    say("building vision_msgs")
+def build_messages(package):
+    """Build a message package by colcon, merged into .venv."""
+    say("building " + package)
     build, log = STAMPS / "build", STAMPS / "log"
     command = [VENV / "bin" / "colcon", "--log-base", log, "build", "--merge-install"]
-    command += ["--base-paths", UNDERLAY / "vision_msgs", "--build-base", build, "--install-base", VENV]
+    command += ["--base-paths", UNDERLAY / package, "--build-base", build, "--install-base", VENV]
     command += ["--cmake-args", "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"]
     command += [f"-DPython3_EXECUTABLE={PYTHON}", "-Wno-dev"]
-    run(command, "colcon could not build underlay/vision_msgs")
+    run(command, "colcon could not build underlay/" + package)
     shutil.rmtree(str(build))
 
 
