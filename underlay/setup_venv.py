@@ -28,7 +28,8 @@ PYTHON = VENV / "bin" / "python"
 DEFAULT_DISTRO, OTHER_DISTROS = "kilted", ["jazzy"]
 SUPPORTED_PYTHON = [(3, 10), (3, 11), (3, 12), (3, 13)]
 COMPILERS = ("c++", "g++", "clang++")
-MESSAGE_PACKAGES = ("vision_msgs", "tf2_msgs")
+MESSAGE_PACKAGES = ("vision_msgs", "tf2_msgs", "bond")
+PYTHON_PACKAGES = ("cv_bridge", "tf2_ros")
 
 # Variables of a sourced ROS 2 or another environment: each would mix foreign packages into this one.
 FOREIGN_VARIABLES = (
@@ -240,12 +241,12 @@ def build_messages(package):
     shutil.rmtree(str(build))
 
 
-def install_cv_bridge():
-    """Install cv_bridge from a copy, since setuptools leaves its build folders beside the sources."""
-    say("installing cv_bridge")
-    copy = STAMPS / "cv_bridge-sources"
+def install_python(package):
+    """Install a Python package from a copy, since setuptools leaves its build folders beside the sources."""
+    say("installing " + package)
+    copy = STAMPS / (package + "-sources")
     shutil.rmtree(str(copy), ignore_errors=True)
-    shutil.copytree(str(UNDERLAY / "cv_bridge"), str(copy), ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(str(UNDERLAY / package), str(copy), ignore=shutil.ignore_patterns("__pycache__"))
     pip_install("--no-build-isolation", "--force-reinstall", copy)
     shutil.rmtree(str(copy))
 

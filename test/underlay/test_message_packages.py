@@ -1,4 +1,4 @@
-"""The message types are, on the wire, those of the distribution: vision_msgs 4.x, tf2_msgs."""
+"""The message types are, on the wire, those of the distribution: vision_msgs 4.x, tf2_msgs, bond."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,9 @@ packages = pytest.importorskip("ament_index_python.packages", reason="needs ROS 
 
 # Printed by the distribution's packages.
 TYPE_HASHES = {
+    "bond": {
+        "Status": "RIHS01_87eaccffa254ffffadc0b61600452e8251740f06c25659a2dbda4927fdb1f70a",
+    },
     "tf2_msgs": {
         "TFMessage": "RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087",
     },
