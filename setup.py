@@ -87,6 +87,7 @@ setup(
     entry_points={
         "console_scripts": [
             "seg_node = yolov8_seg_ros.executables:seg_node",
+            "depth_node = yolov8_seg_ros.executables:depth_node",
             "image_source = yolov8_seg_ros.executables:image_source",
             "yolov8_seg = yolov8_seg_ros.executables:yolov8_seg",
         ],

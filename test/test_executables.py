@@ -16,8 +16,8 @@ from yolov8_seg_ros import executables
 DEADLINE_S = 30.0
 TIMES = 4
 #: Fewer than each program imports before its own handling of signals begins.
-MAX_IMPORTS = {"seg_node": 300, "image_source": 300, "yolov8_seg": 3}
-NODES = ("seg_node", "image_source")
+MAX_IMPORTS = {"seg_node": 300, "depth_node": 300, "image_source": 300, "yolov8_seg": 3}
+NODES = ("seg_node", "depth_node", "image_source")
 #: Runs a program that sends a signal to itself when it looks for its n-th module.
 INTERRUPTED_PROGRAM = """
 import os, sys

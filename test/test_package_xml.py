@@ -20,6 +20,7 @@ ROSDEP_KEYS = {
     "numpy": "python3-numpy",
     "pytest": "python3-pytest",
     "serial": "python3-serial",
+    "tf2_ros": "tf2_ros_py",
     "tqdm": "python3-tqdm",
     "yaml": "python3-yaml",
 }

@@ -97,7 +97,8 @@ def set_up(dev, switch, distro):
     step("requirements", [*requirements, Path(__file__)], lambda: install_wheels(requirements[0], distro))
     for package in MESSAGE_PACKAGES:
         step(package, [*requirements, *sources(package)], lambda package=package: build_messages(package))
-    step("cv_bridge", sources("cv_bridge"), install_cv_bridge)
+    for package in PYTHON_PACKAGES:
+        step(package, sources(package), lambda package=package: install_python(package))
     if dev:
         requirements_dev = UNDERLAY / "requirements-dev.txt"
         step("requirements-dev", [requirements_dev], lambda: pip_install("-r", requirements_dev))

@@ -34,6 +34,11 @@ def seg_node() -> int:
     return _run_node("yolov8_seg_ros.node.seg_node")
 
 
+def depth_node() -> int:
+    """Run the depth node; give its exit code."""
+    return _run_node("yolov8_seg_ros.node.depth_node")
+
+
 def image_source() -> int:
     """Run the image source; give its exit code."""
     return _run_node("yolov8_seg_ros.node.image_source")
@@ -92,5 +97,5 @@ def _leave_at(number: signal.Signals, exit_code: int) -> None:
 
 
 if __name__ == "__main__":
-    programs = {program.__name__: program for program in (seg_node, image_source, yolov8_seg)}
+    programs = {program.__name__: program for program in (seg_node, depth_node, image_source, yolov8_seg)}
     sys.exit(programs[sys.argv.pop(1)]())

@@ -63,6 +63,13 @@ class RigidTransform:
         )
         return cls(rotation, translation)
 
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """Return the homogeneous matrix, float64 (4, 4)."""
+        matrix = np.eye(4)
+        matrix[:3, :3], matrix[:3, 3] = self.rotation, self.translation_m
+        return matrix
+
     def __matmul__(self, first: RigidTransform) -> RigidTransform:
         """Return the transform that does `first`, and then this one."""
         return RigidTransform(self.rotation @ first.rotation, self.rotation @ first.translation_m + self.translation_m)

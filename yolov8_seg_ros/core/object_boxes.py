@@ -6,7 +6,7 @@ A camera sees the front of an object only. A box encloses what is visible; its c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -80,6 +80,16 @@ def measure_boxes(
         if span.stop - span.start >= options.min_points and points.is_inner[span].any()
     )
     return [box for box in boxes if box.num_points >= options.min_points]
+
+
+def on_objects(points: LabelledPoints, boxes: Iterable[ObjectBox]) -> NDArray[np.bool_]:
+    """Return which points are those of objects that have a box, bool (n,): neither background nor outliers."""
+    low_m, high_m = np.full(256, np.inf, np.float32), np.full(256, -np.inf, np.float32)
+    for box in boxes:
+        low_m[box.label], high_m[box.label] = box.depth_interval_m
+    depth_m = points.xyz_m[2]
+    is_on: NDArray[np.bool_] = (depth_m >= low_m.take(points.label)) & (depth_m <= high_m.take(points.label))
+    return is_on
 
 
 def fit_yaw(xy_m: NDArray[np.float32]) -> float:

@@ -14,11 +14,18 @@ from rclpy.parameter import Parameter
 
 from yolov8_seg_ros.errors import OptionError
 from yolov8_seg_ros.settings.setting import OldName, Setting, as_text, nearest_name
-from yolov8_seg_ros.settings.tables import CAMERA, IMAGE_SOURCE_SETTINGS, OLD_PARAMETERS, SEG_NODE_SETTINGS
+from yolov8_seg_ros.settings.tables import (
+    CAMERA,
+    DEPTH_NODE_SETTINGS,
+    IMAGE_SOURCE_SETTINGS,
+    OLD_PARAMETERS,
+    SEG_NODE_SETTINGS,
+)
 
 _HELP_COLUMNS = 100
+_TABLES = (SEG_NODE_SETTINGS, DEPTH_NODE_SETTINGS, IMAGE_SOURCE_SETTINGS, OLD_PARAMETERS)
 #: A file of parameters may be for all nodes of the package.
-_KNOWN_NAMES = {item.name for table in (SEG_NODE_SETTINGS, IMAGE_SOURCE_SETTINGS, OLD_PARAMETERS) for item in table}
+_KNOWN_NAMES = {item.name for table in _TABLES for item in table}
 _CAMERA_NAMES = {setting.name for setting in SEG_NODE_SETTINGS if setting.group == CAMERA}
 #: Declared by ROS where a publisher or a subscription wants it.
 _QOS_PREFIX = "qos_overrides."

@@ -1,0 +1,141 @@
+"""The lifecycle node `depth_node`: detections, masks and depth images in, objects in space out."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter as RclParameter
+
+from yolov8_seg_ros.errors import OptionError, UserError
+from yolov8_seg_ros.node.depth_health import PART
+from yolov8_seg_ros.node.depth_session import DepthSession
+from yolov8_seg_ros.node.health import ERROR, OK, DiagnosticsPublisher, Health
+from yolov8_seg_ros.node.parameters import checked_changes, declare_parameters, print_help, read_parameters
+from yolov8_seg_ros.node.process import Ending, run_node
+from yolov8_seg_ros.settings.tables import DEPTH_NODE_SETTINGS
+
+NODE_NAME = "depth_node"
+
+
+class DepthNode(LifecycleNode):
+    """Place objects in space while active.
+
+    configure checks the parameters, activate subscribes, deactivate unsubscribes, cleanup releases the topics.
+
+    Args:
+        node_options: as `rclpy.lifecycle.LifecycleNode` takes them.
+    """
+
+    def __init__(self, **node_options: Any) -> None:
+        super().__init__(NODE_NAME, **node_options)
+        declare_parameters(self, DEPTH_NODE_SETTINGS, read_only=False)
+        self._session: DepthSession | None = None
+        self._failure = ""
+        self.add_on_set_parameters_callback(self._check_changes)
+        self._diagnostics = DiagnosticsPublisher(self, self._read_health)
+
+    @property
+    def autostart(self) -> bool:
+        """Return whether the node is to configure and activate itself."""
+        return bool(self.get_parameter("autostart").value)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the parameters and advertise the topics; a failure says why and leaves nothing behind."""
+        try:
+            settings = read_parameters(self, DEPTH_NODE_SETTINGS)
+            _check_together(settings)
+            self._session = DepthSession(self, settings)
+        except UserError as error:
+            self._failure = str(error)
+            self.get_logger().error(f"cannot configure: {error}")
+            return TransitionCallbackReturn.FAILURE
+        self._failure = ""
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Publish and listen."""
+        result = super().on_activate(state)
+        if self._session is not None:
+            self._session.listen(True)
+            self.get_logger().info(f"listening to {', '.join(self._session.topics.values())}")
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Leave messages alone."""
+        if self._session is not None:
+            self._session.listen(False)
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the topics."""
+        self._close_session()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the topics."""
+        self._close_session()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the topics, so that the node can be configured again."""
+        self._close_session()
+        return TransitionCallbackReturn.SUCCESS
+
+    def destroy_node(self) -> None:
+        """Release the topics too."""
+        self._close_session()
+        super().destroy_node()
+
+    def _close_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _check_changes(self, changes: list[RclParameter[Any]]) -> SetParametersResult:
+        try:
+            checked_changes(self, DEPTH_NODE_SETTINGS, changes, is_configured=self._session is not None)
+        except OptionError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _read_health(self) -> list[Health]:
+        if self._session is not None:
+            return [self._session.counts.health(self._session.topics)]
+        if self._failure:
+            return [Health(ERROR, f"cannot configure: {self._failure}", part=PART)]
+        return [Health(OK, "unconfigured", part=PART)]
+
+
+def _check_together(settings: dict[str, Any]) -> None:
+    if settings["boxes"] == "yaw" and not settings["target_frame"]:
+        raise OptionError("boxes: yaw needs a target_frame whose z axis points up, such as base_link or map")
+    if settings["min_depth_m"] >= settings["max_depth_m"]:
+        raise OptionError(
+            f"min_depth_m {settings['min_depth_m']} must be less than max_depth_m {settings['max_depth_m']}"
+        )
+
+
+def make_node(ending: Ending) -> DepthNode:
+    """Make the node and, with `autostart`, bring it up; a transition that fails ends the process."""
+    node = DepthNode()
+    if node.autostart:
+        for transition in (node.trigger_configure, node.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                ending(1)
+                break
+    return node
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node; give the process's exit code."""
+    summary = "Place the objects that yolov8_seg detects in space, by a depth camera: the lifecycle node depth_node."
+    if print_help(args, NODE_NAME, summary, DEPTH_NODE_SETTINGS):
+        return 0
+    return run_node(make_node, (OptionError,), args, logger_name=NODE_NAME)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
