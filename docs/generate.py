@@ -19,6 +19,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from yolov8_seg_ros.settings.setting import OldName, Setting, as_text  # noqa: E402
 from yolov8_seg_ros.settings.tables import (  # noqa: E402
+    DEPTH_NODE_SETTINGS,
     IMAGE_SOURCE_SETTINGS,
     OLD_OPTIONS,
     OLD_PARAMETERS,
@@ -40,6 +41,7 @@ def documents() -> dict[Path, str]:
     texts = {CHECKOUT / "config" / "seg.yaml": parameter_file(SEG_NODE_SETTINGS)}
     tables = {
         "README.md": ("parameters", parameter_table(SEG_NODE_SETTINGS)),
+        "docs/depth.md": ("parameters", parameter_table(DEPTH_NODE_SETTINGS)),
         "docs/image_source.md": ("parameters", parameter_table(IMAGE_SOURCE_SETTINGS)),
         "docs/migration.md": ("old names", old_name_table()),
     }

@@ -1,6 +1,7 @@
-"""Start the segmentation node and, where asked for, an image source and rviz.
+"""Start the segmentation node and, where asked for, the depth node, an image source and rviz.
 
     ros2 launch yolov8_seg_ros seg.launch.py source:=demo rviz:=true
+    ros2 launch yolov8_seg_ros seg.launch.py image_topic:=/cam/color/image_raw depth_topic:=/cam/depth/image_raw
 
 Launched by itself, it ends with the segmentation node. A node that fails ends all, and `ros2 launch` then exits with a
 code other than 0; an image source that merely comes to its end leaves the rest running.
@@ -49,6 +50,8 @@ OVERRIDES = {
     "autostart": bool,
     "use_sim_time": bool,
 }
+DEPTH_OVERRIDES = {"target_frame": str, "autostart": bool, "use_sim_time": bool}
+_TYPES = OVERRIDES | DEPTH_OVERRIDES
 #: The name that seg.rviz shows the results of.
 NODE_NAME = "yolov8_seg"
 BOOLEANS = ["true", "false"]
@@ -107,6 +110,16 @@ ARGUMENTS = (
         default_value="none",
         description="what to publish on image_topic: none, camera, demo, an image, folder of images, video or rosbag",
     ),
+    DeclareLaunchArgument(
+        "depth_topic",
+        default_value="",
+        description="topic of a depth camera's images, for objects in space by the depth node; empty: no depth node",
+    ),
+    DeclareLaunchArgument(
+        "target_frame",
+        default_value="",
+        description="frame in which the depth node places objects; empty: as in params_file",
+    ),
     DeclareLaunchArgument("rviz", default_value="false", choices=BOOLEANS, description="show the results in rviz"),
     DeclareLaunchArgument(
         "autostart",
@@ -154,6 +167,7 @@ def generate_launch_description() -> LaunchDescription:
             PushRosNamespace(LaunchConfiguration("namespace")),
             OpaqueFunction(function=_rviz, condition=IfCondition(LaunchConfiguration("rviz"))),
             OpaqueFunction(function=_segmentation),
+            OpaqueFunction(function=_depth),
             OpaqueFunction(function=_image_source),
         ]
     )
@@ -180,10 +194,28 @@ def _segmentation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if LaunchConfiguration("source").perform(context) == DEMO:
         given["model"] = given["model"] or SCENE_MODEL
     node = _node(
+        context,
         "seg_node",
         _overrides(given),
         name=LaunchConfiguration("node_name"),
         on_exit=_end if _is_required(context) else None,
+        respawn=_is_respawned(context),
+        respawn_delay=_respawn_delay_s(context),
+    )
+    return [node]
+
+
+def _depth(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    if not LaunchConfiguration("depth_topic").perform(context):
+        return []
+    overrides = _overrides({name: LaunchConfiguration(name).perform(context) for name in DEPTH_OVERRIDES})
+    overrides["segmentation"] = ParameterValue(LaunchConfiguration("node_name"), value_type=str)
+    node = _node(
+        context,
+        "depth_node",
+        overrides,
+        name="depth_node",
+        on_exit=_end_if_failed if _is_required(context) else None,
         respawn=_is_respawned(context),
         respawn_delay=_respawn_delay_s(context),
     )
@@ -196,13 +228,13 @@ def _image_source(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         return []
     overrides = _overrides({"use_sim_time": LaunchConfiguration("use_sim_time").perform(context)})
     overrides["source"] = ParameterValue(FIRST_CAMERA if source == "camera" else source, value_type=str)
-    return [_node("image_source", overrides, on_exit=_end_if_failed if _is_required(context) else None)]
+    return [_node(context, "image_source", overrides, on_exit=_end_if_failed if _is_required(context) else None)]
 
 
 def _overrides(given: dict[str, str]) -> dict[str, ParameterValue]:
     return {
         # Only a substitution is read as what its type says.
-        name: ParameterValue(TextSubstitution(text=value), value_type=OVERRIDES[name])
+        name: ParameterValue(TextSubstitution(text=value), value_type=_TYPES[name])
         for name, value in given.items()
         if value
     }
@@ -243,12 +275,15 @@ def _is_launched_by_itself(context: LaunchContext) -> bool:
     )
 
 
-def _node(executable: str, overrides: dict[str, ParameterValue], **options: Any) -> Node:
+def _node(context: LaunchContext, executable: str, overrides: dict[str, ParameterValue], **options: Any) -> Node:
+    remappings = [("image", LaunchConfiguration("image_topic"))]
+    if LaunchConfiguration("depth_topic").perform(context):
+        remappings.append(("depth/image", LaunchConfiguration("depth_topic")))
     return Node(
         package=PACKAGE,
         executable=executable,
         parameters=[LaunchConfiguration("params_file"), overrides],
-        remappings=[("image", LaunchConfiguration("image_topic"))],
+        remappings=remappings,
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         output="screen",
         **options,
@@ -263,12 +298,17 @@ def _rviz(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         raise RuntimeError(
             f"rviz:=true needs the package rviz2, which is not installed here; run: sudo apt install {package}"
         ) from error
+    has_depth = bool(LaunchConfiguration("depth_topic").perform(context))
+    arguments = ["-d", PathJoinSubstitution([CONFIG, "depth.rviz" if has_depth else "seg.rviz"])]
+    target_frame = LaunchConfiguration("target_frame").perform(context)
+    if has_depth and target_frame:
+        arguments += ["-f", target_frame]
     return [
         Node(
             package="rviz2",
             executable="rviz2",
-            arguments=["-d", PathJoinSubstitution([CONFIG, "seg.rviz"])],
-            # The topics in seg.rviz are relative: they follow the namespace, and these.
+            arguments=arguments,
+            # The topics in the files are relative: they follow the namespace, and these.
             remappings=[
                 ("image", LaunchConfiguration("image_topic")),
                 (f"{NODE_NAME}/overlay", [LaunchConfiguration("node_name"), "/overlay"]),

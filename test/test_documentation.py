@@ -68,6 +68,14 @@ def test_topics_are_documented():
         assert name in encodings or name.upper() in encodings or name.endswith(("uc1", "uc3")), encoding
 
 
+def test_topics_of_the_depth_node_are_documented():
+    node = CHECKOUT / "yolov8_seg_ros" / "node"
+    published = set(re.findall(r'"(~/[\w/]+)"', (node / "depth_session.py").read_text()))
+    rows = table(CHECKOUT / "docs" / "depth.md", "depth topic")
+    documented = {topic.strip().strip("`") for row in rows for topic in row[0].split(",")}
+    assert published == {topic for topic in documented if topic.startswith("~/")}
+
+
 def test_launch_arguments_are_documented():
     launch_file = (CHECKOUT / "launch" / "seg.launch.py").read_text()
     declared = re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', launch_file)

@@ -83,6 +83,21 @@ def test_arguments_reach_both_nodes(model, image):
         assert process.values_of("--log-level") == ["warn"]
 
 
+def test_a_depth_topic_brings_the_depth_node(model):
+    arguments = {"model": model, "autostart": "false", "node_name": "eyes", "target_frame": "odom"}
+    topics = {"image_topic": "/cam/color/image_raw", "depth_topic": "/cam/depth/image_raw"}
+    run = launch({**arguments, **topics, "namespace": "robot", "use_sim_time": "true"}, stop_after_start=2)
+    (node,) = (process for process in run.started if process.name == "depth_node")
+    expected = {"segmentation": "eyes", "target_frame": "odom", "autostart": False, "use_sim_time": True}
+    assert {name: node.parameters[name] for name in expected} == expected
+    assert node.values_of("-r") == [
+        "__node:=depth_node",
+        "__ns:=/robot",
+        "image:=/cam/color/image_raw",
+        "depth/image:=/cam/depth/image_raw",
+    ]
+
+
 @pytest.mark.parametrize(
     ("source", "expected"), [("camera", "0"), ("/dev/video2", "/dev/video2"), ("demo", "demo"), ("3", "3")]
 )

@@ -1,4 +1,4 @@
-"""Compare the rviz configuration with the node: each display finds its topic, with a QoS that fits."""
+"""Compare the rviz configurations with the nodes: each display finds its topic, with a QoS that fits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 pytest.importorskip("rclpy")
+pytest.importorskip("tf2_ros")
 
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -15,12 +16,31 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from support.tiny_models import write_segmentation_model
 
+from yolov8_seg_ros.node.depth_node import DepthNode
 from yolov8_seg_ros.node.image_source import ImageSource
 from yolov8_seg_ros.node.seg_node import SegNode
 
-CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "seg.rviz").read_text())
-DISPLAYS = {display["Name"]: display for display in CONFIG["Visualization Manager"]["Displays"]}
-WINDOW_STATE = bytes.fromhex(CONFIG["Window Geometry"]["QMainWindow State"])
+FOLDER = Path(__file__).resolve().parents[2] / "config"
+CONFIGS = {name: yaml.safe_load((FOLDER / name).read_text()) for name in ("seg.rviz", "depth.rviz")}
+#: Of the window that shows images only.
+DISPLAYS = {display["Name"]: display for display in CONFIGS["seg.rviz"]["Visualization Manager"]["Displays"]}
+#: Of both windows, what has a topic.
+WITH_TOPIC = [
+    pytest.param(display, id=f"{name}-{display['Name']}")
+    for name, config in CONFIGS.items()
+    for display in config["Visualization Manager"]["Displays"]
+    if "Topic" in display
+]
+TYPES = {"Image": "sensor_msgs/msg/Image", "PointCloud2": "sensor_msgs/msg/PointCloud2"}
+TYPES["MarkerArray"] = "visualization_msgs/msg/MarkerArray"
+
+
+@pytest.fixture(params=CONFIGS.values(), ids=CONFIGS)
+def window(request):
+    """Return the geometry of each window."""
+    return request.param["Window Geometry"]
+
+
 ROS_ARGUMENTS = ["--ros-args", "-r", "__ns:=/robot", "-r", "image:=/cam/image"]
 
 
@@ -31,6 +51,8 @@ def rviz(ros, tmp_path):
     node = ros.add(SegNode(parameter_overrides=[model], cli_args=ROS_ARGUMENTS))
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     ros.add(ImageSource(lambda _: None, cli_args=ROS_ARGUMENTS))
+    depth_node = ros.add(DepthNode(cli_args=ROS_ARGUMENTS))
+    assert depth_node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     return ros.add(Node("rviz2", cli_args=ROS_ARGUMENTS))
 
 
@@ -44,17 +66,17 @@ def test_overlay_and_camera_are_shown():
         assert display["Enabled"]
 
 
-@pytest.mark.parametrize("name", DISPLAYS)
-def test_a_display_subscribes_once_it_has_read_its_qos(name):
+@pytest.mark.parametrize("display", WITH_TOPIC)
+def test_a_display_subscribes_once_it_has_read_its_qos(display):
     # rviz reads "Value: true" before the topic, and would subscribe with the default QoS first.
-    assert "Value" not in DISPLAYS[name]
+    assert "Value" not in display
 
 
-@pytest.mark.parametrize("name", DISPLAYS)
-def test_a_display_finds_a_publisher_that_fits(ros, rviz, name):
-    topic = DISPLAYS[name]["Topic"]
+@pytest.mark.parametrize("display", WITH_TOPIC)
+def test_a_display_finds_a_publisher_that_fits(ros, rviz, display):
+    topic = display["Topic"]
     (publisher,) = rviz.get_publishers_info_by_topic(rviz.resolve_topic_name(topic["Value"]))
-    assert publisher.topic_type == "sensor_msgs/msg/Image"
+    assert publisher.topic_type == TYPES[display["Class"].rpartition("/")[2]]
     asked = QoSProfile(
         depth=topic["Depth"],
         reliability=ReliabilityPolicy[topic["Reliability Policy"].upper().replace(" ", "_")],
@@ -68,21 +90,31 @@ def test_the_camera_is_shown_whatever_it_offers():
     assert DISPLAYS["Camera"]["Topic"]["Reliability Policy"] == "Best Effort"
 
 
-def test_each_pane_has_its_place_in_the_window():
-    geometry = CONFIG["Window Geometry"]
-    for name in (*DISPLAYS, "Displays"):
-        assert geometry[name] == {"collapsed": False}
-        assert name.encode("utf-16-be") in WINDOW_STATE
+def test_objects_and_their_points_are_shown():
+    displays = CONFIGS["depth.rviz"]["Visualization Manager"]["Displays"]
+    enabled = {display["Name"] for display in displays if display["Enabled"]}
+    assert enabled == {"Grid", "Cloud", "Objects", "Overlay"}
+    # Boxes and points lie in different frames.
+    transformer = CONFIGS["depth.rviz"]["Visualization Manager"]["Transformation"]["Current"]["Class"]
+    assert transformer == "rviz_default_plugins/TF"
 
 
-def test_no_pane_hides_another():
+def test_each_pane_has_its_place_in_the_window(window):
+    panes = [name for name, value in window.items() if isinstance(value, dict)]
+    assert {"Displays", "Overlay"} <= set(panes)
+    for name in panes:
+        assert window[name] == {"collapsed": False}
+        assert name.encode("utf-16-be") in bytes.fromhex(window["QMainWindow State"])
+
+
+def test_no_pane_hides_another(window):
     # Qt writes 0xfa before panes that share a place as tabs, 0xfc before those that are side by side. rviz unticks a
     # display whose tab is behind another one.
-    assert b"\xfc" in WINDOW_STATE
-    assert b"\xfa" not in WINDOW_STATE
+    state = bytes.fromhex(window["QMainWindow State"])
+    assert b"\xfc" in state
+    assert b"\xfa" not in state
 
 
-def test_the_window_fits_a_small_screen():
-    geometry = CONFIG["Window Geometry"]
-    assert geometry["X"] + geometry["Width"] <= 1280
-    assert geometry["Y"] + geometry["Height"] <= 720
+def test_the_window_fits_a_small_screen(window):
+    assert window["X"] + window["Width"] <= 1280
+    assert window["Y"] + window["Height"] <= 720

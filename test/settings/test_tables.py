@@ -10,13 +10,18 @@ import pytest
 from yolov8_seg_ros.backends.n6 import N6Options
 from yolov8_seg_ros.backends.npu import NpuOptions
 from yolov8_seg_ros.settings.tables import (
+    DEPTH_NODE_SETTINGS,
     IMAGE_SOURCE_SETTINGS,
     OLD_OPTIONS,
     OLD_PARAMETERS,
     SEG_NODE_SETTINGS,
 )
 
-TABLES = {"seg_node": SEG_NODE_SETTINGS, "image_source": IMAGE_SOURCE_SETTINGS}
+TABLES = {
+    "seg_node": SEG_NODE_SETTINGS,
+    "depth_node": DEPTH_NODE_SETTINGS,
+    "image_source": IMAGE_SOURCE_SETTINGS,
+}
 SETTINGS = [pytest.param(setting, id=f"{name}-{setting.name}") for name, table in TABLES.items() for setting in table]
 
 

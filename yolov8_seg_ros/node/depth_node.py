@@ -10,6 +10,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter as RclParameter
 
 from yolov8_seg_ros.errors import OptionError, UserError
+from yolov8_seg_ros.node.bond import Bond
 from yolov8_seg_ros.node.depth_health import PART
 from yolov8_seg_ros.node.depth_session import DepthSession
 from yolov8_seg_ros.node.health import ERROR, OK, DiagnosticsPublisher, Health
@@ -33,6 +34,7 @@ class DepthNode(LifecycleNode):
         super().__init__(NODE_NAME, **node_options)
         declare_parameters(self, DEPTH_NODE_SETTINGS, read_only=False)
         self._session: DepthSession | None = None
+        self._bond = Bond(self.get_name(), self.get_namespace(), self.context)
         self._failure = ""
         self.add_on_set_parameters_callback(self._check_changes)
         self._diagnostics = DiagnosticsPublisher(self, self._read_health)
@@ -60,11 +62,13 @@ class DepthNode(LifecycleNode):
         result = super().on_activate(state)
         if self._session is not None:
             self._session.listen(True)
+            self._bond.start()
             self.get_logger().info(f"listening to {', '.join(self._session.topics.values())}")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Leave messages alone."""
+        self._bond.stop()
         if self._session is not None:
             self._session.listen(False)
         return super().on_deactivate(state)
@@ -90,6 +94,7 @@ class DepthNode(LifecycleNode):
         super().destroy_node()
 
     def _close_session(self) -> None:
+        self._bond.stop()
         if self._session is not None:
             self._session.close()
             self._session = None
