@@ -44,14 +44,6 @@ def test_the_border_of_the_image_is_no_outline():
     assert (erode_labels(labels, 2) == labels).all()
 
 
-def test_a_thin_instance_is_left_as_it_is():
-    labels = np.zeros((12, 20), np.uint8)
-    labels[2:10, 2:10], labels[5, 12:18] = 1, 2
-    eroded = erode_labels(labels, 2)
-    assert np.count_nonzero(eroded == 1) == 16
-    assert np.count_nonzero(eroded == 2) == 6
-
-
 @pytest.mark.parametrize("invalid", [0.0, np.nan, np.inf, -np.inf, -1.0, 0.05, 11.0])
 def test_invalid_depths_are_left_out(invalid):
     depth = np.full(CAMERA.image_hw, 2.0, np.float32)

@@ -156,6 +156,16 @@ def test_an_object_without_depth_has_no_box(what):
     assert [box.label for box in boxes] == ([] if what == "none" else [2])
 
 
+def test_a_thin_object_has_a_box():
+    pole = Box((2.0, 0.0, 1.0), (0.01, 0.01, 1.5))
+    pose = camera_pose((0, 0, 1.0))
+    view = render(CAMERA, pose, [pole], REST)
+    points = Registration(CAMERA).label(view.labels, DepthImage(view.depth_m, 1.0), OPTIONS)
+    (box,) = measure_boxes(points, 1, OPTIONS, pose)
+    assert box.center_m == pytest.approx((2.0, 0.0, 1.0), abs=0.02)
+    assert box.size_m[2] == pytest.approx(1.5, rel=0.05)
+
+
 def test_no_instance_has_no_box():
     labels = np.zeros(CAMERA.image_hw, np.uint8)
     points = Registration(CAMERA).label(labels, DepthImage(np.ones(CAMERA.image_hw, np.float32), 1.0), OPTIONS)

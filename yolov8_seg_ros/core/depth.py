@@ -65,7 +65,7 @@ class LabelledPoints:
     Attributes:
         label: uint8 (n,), ascending: the value of the instance in the label image.
         xyz_m: float32 (3, n), in the colour camera's optical frame.
-        is_inner: bool (n,), False along the outline of a mask.
+        is_inner: bool (n,), False along the outline of a mask; a thin one may have no inner points.
         pixel: int32 (n,), flat index of the pixel of the colour image.
         cell: int32 (n,), flat index of the pixel of the depth image.
         grid_hw: height and width of the depth image.
@@ -103,7 +103,7 @@ def unit_of_encoding(encoding: str) -> float:
 def erode_labels(labels: NDArray[np.uint8], erosion_px: int) -> NDArray[np.uint8]:
     """Return a label image without the pixels nearer than `erosion_px` to another label or the background.
 
-    An instance that would vanish keeps all its pixels. The border of the image is no outline.
+    The border of the image is no outline. Thin instances vanish.
 
     Source: J. Serra, Image Analysis and Mathematical Morphology, 1982 (erosion of all labels at once).
     """
@@ -112,9 +112,6 @@ def erode_labels(labels: NDArray[np.uint8], erosion_px: int) -> NDArray[np.uint8
     kernel = np.ones((2 * erosion_px + 1,) * 2, np.uint8)
     is_inner = cv2.compare(cv2.erode(labels, kernel), cv2.dilate(labels, kernel), cv2.CMP_EQ)
     eroded: NDArray[Any] = cv2.bitwise_and(labels, is_inner)
-    has_vanished = (count_labels(labels) > 0) & (count_labels(eroded) == 0)
-    if has_vanished.any():
-        eroded = np.where(has_vanished[labels], labels, eroded)
     return eroded
 
 

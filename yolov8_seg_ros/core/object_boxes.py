@@ -21,6 +21,8 @@ from yolov8_seg_ros.core.depth_interval import object_interval
 _COARSE_RAD = np.radians(np.arange(-45.0, 45.0, 3.0))
 _FINE_RAD = np.radians(np.arange(-3.0, 3.01, 0.5))
 _MAX_YAW_POINTS = 256
+#: A covariance is that of about so many points.
+_COVARIANCE_POINTS = 1000
 #: Rectangles of at most this times the smallest area are compared by how close the points are to their sides.
 _SIMILAR_AREA = 1.05
 #: Where in its part of the points a sample is taken: irregular, so that samples do not line up in columns.
@@ -77,7 +79,7 @@ def measure_boxes(
     boxes = (
         _box(points, label, span, options, target, yaw_hints_rad)
         for label, span in enumerate(spans, start=1)
-        if span.stop - span.start >= options.min_points and points.is_inner[span].any()
+        if span.stop - span.start >= options.min_points
     )
     return [box for box in boxes if box.num_points >= options.min_points]
 
@@ -119,11 +121,13 @@ def _box(
     target: RigidTransform,
     yaw_hints_rad: Mapping[int, float] | None,
 ) -> ObjectBox:
-    depth_m = points.xyz_m[2, span]
-    low_m, high_m = object_interval(
-        depth_m, points.is_inner[span], options.mode_share, max(points.pixel_xy), options.erosion_px
-    )
-    xyz_m = target.apply(points.xyz_m[:, span][:, (depth_m >= low_m) & (depth_m <= high_m)])
+    depth_m, is_inner = points.xyz_m[2, span], points.is_inner[span]
+    if not is_inner.any():
+        # A thin object is all outline.
+        is_inner = np.ones_like(is_inner)
+    low_m, high_m = object_interval(depth_m, is_inner, options.mode_share, max(points.pixel_xy), options.erosion_px)
+    is_object = (depth_m >= low_m) & (depth_m <= high_m)
+    xyz_m = target.apply(np.compress(is_object, points.xyz_m[:, span], axis=1))
     yaw_rad, axes, own_m = 0.0, np.eye(3), xyz_m
     if yaw_hints_rad is not None:
         yaw_rad = _nearest_quarter(fit_yaw(xyz_m[:2]), yaw_hints_rad.get(label, 0.0))
@@ -131,13 +135,12 @@ def _box(
         own_m = axes.T.astype(np.float32) @ xyz_m
     margin_m = _margin_m(points, (low_m + high_m) / 2, axes.T @ target.rotation)
     lowest_m, highest_m = own_m.min(axis=1) - margin_m, own_m.max(axis=1) + margin_m
-    spread_m = xyz_m - xyz_m.mean(axis=1, keepdims=True)
     return ObjectBox(
         label=label,
         center_m=axes @ ((lowest_m + highest_m) / 2),
         size_m=highest_m - lowest_m,
         yaw_rad=yaw_rad,
-        covariance_m2=(spread_m @ spread_m.T).astype(np.float64) / xyz_m.shape[1],
+        covariance_m2=np.cov(xyz_m[:, :: 1 + xyz_m.shape[1] // _COVARIANCE_POINTS], dtype=np.float64),
         num_points=xyz_m.shape[1],
         valid_share=min(1.0, (span.stop - span.start) / max(1.0, float(points.mask_points[label]))),
         depth_interval_m=(low_m, high_m),
