@@ -87,7 +87,7 @@ class _Frame:
         message = Detection3DArray(header=_HEADER)
         for box in boxes:
             message.detections.append(
-                to_detection_3d(box, box.center_m, self._detections[box.label - 1], message.header)
+                to_detection_3d(box, np.zeros(3), self._detections[box.label - 1], message.header)
             )
         return points, on_objects(points, boxes)
 

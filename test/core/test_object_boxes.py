@@ -27,7 +27,7 @@ REST = (Plane((0, 0, -0.5)), Plane((6, 0, 0), (-1, 0, 0)))
 POSES = {
     f"{pitch} degrees, {name}": camera_pose((0, 0, 1.4 + 0.015 * pitch), pitch, *turned)
     for pitch in (0, 15, 30, 45)
-    for name, turned in (("level", (0, 0)), ("yawed", (-8, 0)), ("rolled", (0, 12)))
+    for name, turned in (("level", (0, 0)), ("yawed", (4, 0)), ("rolled", (0, 12)))
 }
 
 

@@ -100,7 +100,10 @@ def test_objects_are_where_they_are(ros, watcher, frame, registered, encoding):
         (result,) = detection.results
         assert result.hypothesis.class_id == ("person", "ball")[label - 1]
         assert result.hypothesis.score == pytest.approx(1 - 0.1 * label)
-        assert result.pose.pose == detection.bbox.center
+        surface_m = view.hits_m[view.labels == label]
+        surface_m = surface_m if frame else robot.pose.inverse().apply(surface_m.T).T
+        assert xyz(result.pose.pose.position) == pytest.approx(np.median(surface_m, axis=0), abs=0.05)
+        assert result.pose.pose.orientation == detection.bbox.center.orientation
         covariance = np.array(result.pose.covariance).reshape(6, 6)
         assert (np.diag(covariance)[:3] > 0).all()
         assert covariance[3:].sum() == 0

@@ -21,8 +21,8 @@ from yolov8_seg_ros.core.depth_interval import object_interval
 _COARSE_RAD = np.radians(np.arange(-45.0, 45.0, 3.0))
 _FINE_RAD = np.radians(np.arange(-3.0, 3.01, 0.5))
 _MAX_YAW_POINTS = 256
-#: A covariance is that of about so many points.
-_COVARIANCE_POINTS = 1000
+#: Median and covariance are those of about so many points.
+_STATISTICS_POINTS = 1000
 #: Rectangles of at most this times the smallest area are compared by how close the points are to their sides.
 _SIMILAR_AREA = 1.05
 #: Where in its part of the points a sample is taken: irregular, so that samples do not line up in columns.
@@ -37,6 +37,7 @@ class ObjectBox:
         label: the value of the instance in the label image.
         center_m: float64 (3,), centre of the box.
         size_m: float64 (3,), full lengths along the box's own axes.
+        surface_m: float64 (3,), median of the visible points: what a mask covers of the background moves it little.
         yaw_rad: by how much the box is turned about the z axis of its frame; 0 if it is aligned with the axes.
         covariance_m2: float64 (3, 3), of the points that were measured: how far the visible surface spreads.
         num_points: number of depths inside the mask that are the object's.
@@ -47,6 +48,7 @@ class ObjectBox:
     label: int
     center_m: NDArray[np.float64]
     size_m: NDArray[np.float64]
+    surface_m: NDArray[np.float64]
     yaw_rad: float
     covariance_m2: NDArray[np.float64]
     num_points: int
@@ -133,14 +135,16 @@ def _box(
         yaw_rad = _nearest_quarter(fit_yaw(xyz_m[:2]), yaw_hints_rad.get(label, 0.0))
         axes = _about_z(yaw_rad)
         own_m = axes.T.astype(np.float32) @ xyz_m
+    sampled_m = xyz_m[:, :: 1 + xyz_m.shape[1] // _STATISTICS_POINTS]
     margin_m = _margin_m(points, (low_m + high_m) / 2, axes.T @ target.rotation)
     lowest_m, highest_m = own_m.min(axis=1) - margin_m, own_m.max(axis=1) + margin_m
     return ObjectBox(
         label=label,
         center_m=axes @ ((lowest_m + highest_m) / 2),
         size_m=highest_m - lowest_m,
+        surface_m=np.median(sampled_m, axis=1).astype(np.float64),
         yaw_rad=yaw_rad,
-        covariance_m2=np.cov(xyz_m[:, :: 1 + xyz_m.shape[1] // _COVARIANCE_POINTS], dtype=np.float64),
+        covariance_m2=np.cov(sampled_m, dtype=np.float64),
         num_points=xyz_m.shape[1],
         valid_share=min(1.0, (span.stop - span.start) / max(1.0, float(points.mask_points[label]))),
         depth_interval_m=(low_m, high_m),

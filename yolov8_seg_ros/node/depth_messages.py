@@ -95,14 +95,21 @@ def parse_extrinsics(text: str) -> RigidTransform:
 
 
 def to_detection_3d(
-    box: ObjectBox, position_m: NDArray[np.float64], detection: Detection2D, header: Header
+    box: ObjectBox, shift_m: NDArray[np.float64], detection: Detection2D, header: Header
 ) -> Detection3D:
     """Return the message of a box; number, class and score are those of the detection.
 
-    The covariance of the position is that of the visible points, (x, y, z) of the 6x6 matrix of the pose.
+    The pose of its result is the median of the visible points, and the covariance is theirs: (x, y, z) of the 6x6
+    matrix.
+
+    Args:
+        box: of the object.
+        shift_m: float64 (3,), by how much it is moved, as its track is smoothed.
+        detection: of the object.
+        header: of the message.
     """
     message = Detection3D(header=header, id=detection.id)
-    message.bbox.center.position = to_point(position_m)
+    message.bbox.center.position = to_point(box.center_m + shift_m)
     message.bbox.center.orientation = Quaternion(z=math.sin(box.yaw_rad / 2), w=math.cos(box.yaw_rad / 2))
     x, y, z = box.size_m.tolist()
     message.bbox.size = Vector3(x=x, y=y, z=z)
@@ -110,7 +117,8 @@ def to_detection_3d(
     covariance[:3, :3] = box.covariance_m2
     for hypothesis in detection.results[:1]:
         result = ObjectHypothesisWithPose(hypothesis=hypothesis.hypothesis)
-        result.pose.pose = message.bbox.center
+        result.pose.pose.position = to_point(box.surface_m + shift_m)
+        result.pose.pose.orientation = message.bbox.center.orientation
         result.pose.covariance = covariance.ravel()
         message.results.append(result)
     return message

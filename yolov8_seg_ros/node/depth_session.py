@@ -297,8 +297,8 @@ class DepthSession:
         message, marked = Detection3DArray(header=header), []
         for box in found.boxes:
             detection, number = found.detections[box.label - 1], found.numbers[box.label - 1]
-            position_m, velocity_m_s = self._motion(box, number, stamp_s)
-            message.detections.append(to_detection_3d(box, position_m, detection, header))
+            shift_m, velocity_m_s = self._motion(box, number, stamp_s)
+            message.detections.append(to_detection_3d(box, shift_m, detection, header))
             marked.append(MarkedObject(number, message.detections[-1], velocity_m_s))
         self._tracks.forget_before(stamp_s)
         self._objects.publish(message)
@@ -308,10 +308,11 @@ class DepthSession:
     def _motion(
         self, box: ObjectBox, number: int, stamp_s: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return by how much smoothing moves an object, and its velocity."""
         if not self._settings["tracking.enabled"] or number >= _FIRST_WITHOUT_TRACK:
-            return box.center_m, None
-        motion = self._tracks.update(number, stamp_s, box.center_m, box.yaw_rad)
-        return motion.position_m, motion.velocity_m_s
+            return np.zeros(3), None
+        motion = self._tracks.update(number, stamp_s, box.surface_m, box.yaw_rad)
+        return motion.position_m - box.surface_m, motion.velocity_m_s
 
     def _publish_points(self, found: _Measured, taken_ns: int) -> None:
         wants_cloud = bool(self._cloud.get_subscription_count())
