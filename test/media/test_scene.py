@@ -12,6 +12,9 @@ from yolov8_seg_ros.media.scene import (
     SCENE_CLASSES,
     SPEED_RANGE,
     SyntheticScene,
+    edge_distance,
+    inradius,
+    outline,
     touching,
 )
 
@@ -144,3 +147,19 @@ def test_overlapping_counts_as_touching():
     masks[0, 5:25, 5:25] = True
     masks[1, 10:15, 10:15] = True
     assert touching(Instances.from_full_masks(masks, [0, 1], (40, 60))).all()
+
+
+@pytest.mark.parametrize("class_id", range(len(SCENE_CLASSES)), ids=SCENE_CLASSES)
+def test_the_outline_is_where_the_distance_is_0(class_id):
+    corners = outline(class_id, 3.0, angle_rad=0.4)
+    following = np.roll(corners, -1, axis=0)
+    for share in (0.0, 0.5, 0.9):
+        xs, ys = ((1 - share) * corners + share * following).astype(np.float32).T
+        assert edge_distance(class_id, 3.0, xs, ys, 0.4) == pytest.approx(0, abs=0.002)
+    area = np.sum(corners[:, 0] * following[:, 1] - following[:, 0] * corners[:, 1]) / 2
+    assert area == pytest.approx(np.pi * 9, rel=1e-3)
+
+
+@pytest.mark.parametrize("class_id", range(len(SCENE_CLASSES)), ids=SCENE_CLASSES)
+def test_a_side_lies_in_the_direction_asked_for(class_id):
+    assert outline(class_id, 3.0, -np.pi / 2)[:, 1].min() == pytest.approx(-inradius(class_id, 3.0))

@@ -20,6 +20,8 @@ from yolov8_seg_ros.media.backdrop import (
 SCENE_CLASSES = ("circle", "square", "triangle")
 #: Number of straight sides of each class; 0 is round.
 _SIDES = (0, 4, 3)
+#: Of the polygon that stands for a circle; a multiple of 4, so that it is as wide as high.
+_CIRCLE_CORNERS = 92
 
 #: A shape of which less than this is to be seen, of its whole area, is left out of the ground truth.
 MIN_VISIBLE_FRACTION = 0.3
@@ -36,7 +38,8 @@ NUM_SHAPES_RANGE = (2, 7)
 MIN_CONTRAST = 70.0
 #: Two shapes with a gap narrower than this touch each other.
 TOUCH_GAP_PX = 3
-_FILLS = ("plain", "gradient", "radial", "stripes")
+#: How a shape is painted.
+FILLS = ("plain", "gradient", "radial", "stripes")
 #: Hues this fraction of the circle apart stay distinct, however many there are.
 _GOLDEN_RATIO = 0.618
 
@@ -79,8 +82,7 @@ class _Shape:
 
     @property
     def circumradius_px(self) -> float:
-        sides = _SIDES[self.class_id]
-        return self.radius_px * (np.sqrt(2 * np.pi / (sides * np.sin(2 * np.pi / sides))) if sides else 1.0)
+        return circumradius(self.class_id, self.radius_px)
 
     def pose(self, index: int, image_hw: tuple[int, int]) -> _Pose:
         border = BORDER_RADII * self.radius_px
@@ -92,26 +94,11 @@ class _Shape:
 
     def distance(self, pose: _Pose, region: Region) -> FloatImage:
         """Return float32 (rows, columns): pixels from a pixel's centre to the edge, negative inside."""
-        ys, xs = _offsets(pose, region)
-        sides = _SIDES[self.class_id]
-        if not sides:
-            return np.hypot(xs, ys) - np.float32(self.radius_px)
-        normals = pose.angle_rad + 2 * np.pi * np.arange(sides) / sides
-        planes = [np.float32(np.cos(a)) * xs + np.float32(np.sin(a)) * ys for a in normals]
-        return np.maximum.reduce(planes) - np.float32(self.circumradius_px * np.cos(np.pi / sides))
+        return edge_distance(self.class_id, self.radius_px, *_offsets(pose, region), pose.angle_rad)
 
     def shade(self, pose: _Pose, region: Region, distance: FloatImage) -> FloatImage:
         """Return float32, 0 to 1: which part of the second colour a pixel has."""
-        if self.fill == "plain":
-            return np.zeros_like(distance)
-        if self.fill == "radial":
-            return np.clip(1 + distance / np.float32(self.radius_px), 0, 1)
-        ys, xs = _offsets(pose, region)
-        along = np.float32(np.cos(pose.angle_rad)) * xs + np.float32(np.sin(pose.angle_rad)) * ys
-        along /= np.float32(self.radius_px)
-        if self.fill == "gradient":
-            return np.clip(0.5 + 0.5 * along, 0, 1)
-        return np.clip(0.5 + 2 * np.sin(np.float32(2.5 * np.pi) * along), 0, 1)
+        return fill_shade(self.fill, self.radius_px, *_offsets(pose, region), pose.angle_rad, distance)
 
 
 class SyntheticScene:
@@ -216,8 +203,8 @@ class SyntheticScene:
             radius_px=rng.uniform(*RADIUS_RANGE) * short,
             start=_Pose(rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0, 2 * np.pi)),
             step=_Pose(speed * np.cos(heading), speed * np.sin(heading), rng.uniform(-MAX_SPIN_RAD, MAX_SPIN_RAD)),
-            colours=_shape_colours(rng, hue, self._backdrop.palette),
-            fill=str(rng.choice(_FILLS)),
+            colours=shape_colours(rng, hue, self._backdrop.palette),
+            fill=str(rng.choice(FILLS)),
         )
 
 
@@ -232,7 +219,74 @@ def touching(truth: Instances, gap_px: int = TOUCH_GAP_PX) -> NDArray[np.bool_]:
     return np.array([bool((occupied[near] > mask[near]).any()) for near, mask in zip(grown, masks, strict=True)])
 
 
-def _shape_colours(rng: np.random.Generator, hue: float, palette: FloatImage) -> FloatImage:
+def circumradius(class_id: int, radius: float) -> float:
+    """Return the distance of a shape's corners from its centre; `radius` is that of the circle of the same area."""
+    sides = _SIDES[class_id]
+    return radius * float(np.sqrt(2 * np.pi / (sides * np.sin(2 * np.pi / sides)))) if sides else radius
+
+
+def inradius(class_id: int, radius: float) -> float:
+    """Return the distance of a shape's sides from its centre; `radius` is that of the circle of the same area."""
+    sides = _SIDES[class_id]
+    return circumradius(class_id, radius) * float(np.cos(np.pi / sides)) if sides else radius
+
+
+def outline(class_id: int, radius: float, angle_rad: float) -> NDArray[np.float64]:
+    """Return the corners (n, 2) of a shape about (0, 0), of a circle those of a polygon.
+
+    Args:
+        class_id: index into `SCENE_CLASSES`.
+        radius: of the circle of the shape's area.
+        angle_rad: direction of the normal of one side, from x towards y.
+    """
+    sides, first = (_SIDES[class_id], 0.5) if _SIDES[class_id] else (_CIRCLE_CORNERS, 0.0)
+    angles = angle_rad + 2 * np.pi * (np.arange(sides) + first) / sides
+    return circumradius(class_id, radius) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def edge_distance(class_id: int, radius: float, xs: FloatImage, ys: FloatImage, angle_rad: float) -> FloatImage:
+    """Return float32: how far points are from the edge of a shape about (0, 0), negative inside.
+
+    Args:
+        class_id: index into `SCENE_CLASSES`.
+        radius: of the circle of the shape's area, in the unit of the points.
+        xs: of the points; broadcast with `ys`.
+        ys: of the points.
+        angle_rad: direction of the normal of one side, from x towards y.
+    """
+    sides = _SIDES[class_id]
+    if not sides:
+        return np.hypot(xs, ys) - np.float32(radius)
+    normals = angle_rad + 2 * np.pi * np.arange(sides) / sides
+    planes = [np.float32(np.cos(a)) * xs + np.float32(np.sin(a)) * ys for a in normals]
+    return np.maximum.reduce(planes) - np.float32(inradius(class_id, radius))
+
+
+def fill_shade(
+    fill: str, radius: float, xs: FloatImage, ys: FloatImage, angle_rad: float, distance: FloatImage
+) -> FloatImage:
+    """Return float32, 0 to 1: which part of a shape's second colour its points have.
+
+    Args:
+        fill: one of `FILLS`.
+        radius: of the circle of the shape's area, in the unit of the points.
+        xs: of the points; broadcast with `ys`.
+        ys: of the points.
+        angle_rad: direction in which stripes and gradients change, from x towards y.
+        distance: of the points from the edge, negative inside.
+    """
+    if fill == "plain":
+        return np.zeros_like(distance)
+    if fill == "radial":
+        return np.clip(1 + distance / np.float32(radius), 0, 1)
+    along = np.float32(np.cos(angle_rad)) * xs + np.float32(np.sin(angle_rad)) * ys
+    along /= np.float32(radius)
+    if fill == "gradient":
+        return np.clip(0.5 + 0.5 * along, 0, 1)
+    return np.clip(0.5 + 2 * np.sin(np.float32(2.5 * np.pi) * along), 0, 1)
+
+
+def shape_colours(rng: np.random.Generator, hue: float, palette: FloatImage) -> FloatImage:
     """Choose two related colours (2, 3) that stand out from a backdrop's palette."""
     candidates = [colour_bgr(hue, rng.uniform(0.4, 1.0), rng.uniform(0.45, 1.0)) for _ in range(8)]
     contrast = [float(np.linalg.norm(palette - c, axis=1).min()) for c in candidates]
@@ -242,11 +296,11 @@ def _shape_colours(rng: np.random.Generator, hue: float, palette: FloatImage) ->
 
 
 def _offsets(pose: _Pose, region: Region) -> tuple[FloatImage, FloatImage]:
-    """Return the pixel centres' offsets from the pose: float32 (rows, 1) down and (1, columns) to the right."""
+    """Return the pixel centres' offsets from the pose: float32 (1, columns) to the right and (rows, 1) down."""
     rows, columns = region
     ys = np.arange(rows.start, rows.stop, dtype=np.float32) + np.float32(0.5 - pose.y_px)
     xs = np.arange(columns.start, columns.stop, dtype=np.float32) + np.float32(0.5 - pose.x_px)
-    return ys[:, None], xs[None]
+    return xs[None], ys[:, None]
 
 
 def _bounce(position: float, low: float, high: float) -> float:
