@@ -34,7 +34,7 @@ from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from yolov8_seg_ros.choices import BACKENDS, DEMO, TRANSPORTS
+from yolov8_seg_ros.choices import BACKENDS, DEMO, SIM, TRANSPORTS
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 from yolov8_seg_ros.node.transport import OPT_OUT_VARIABLE, use_large_image_profile
 
@@ -62,7 +62,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "model",
         default_value="",
-        description="model file or name; empty: as in params_file, or with source:=demo the bundled one",
+        description="model file or name; empty: as in params_file, or with source:=demo and sim the bundled one",
     ),
     DeclareLaunchArgument(
         "backend",
@@ -108,7 +108,8 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "source",
         default_value="none",
-        description="what to publish on image_topic: none, camera, demo, an image, folder of images, video or rosbag",
+        description="what to publish on image_topic: none, camera, demo, sim (a simulated robot), or an image, "
+        "folder of images, video or rosbag",
     ),
     DeclareLaunchArgument(
         "depth_topic",
@@ -191,7 +192,7 @@ def _check_params_file(context: LaunchContext) -> None:
 
 def _segmentation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
-    if LaunchConfiguration("source").perform(context) == DEMO:
+    if LaunchConfiguration("source").perform(context) in (DEMO, SIM):
         given["model"] = given["model"] or SCENE_MODEL
     node = _node(
         context,

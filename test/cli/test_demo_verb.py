@@ -37,7 +37,7 @@ def view(name: str | None, grey: int = 90, detections: tuple[tuple[str, float], 
 
 
 def recorded(folder: Path, *views: View) -> Recorder:
-    with Recorder(folder, rate_hz=10, is_scene=False) as recorder:
+    with Recorder(folder, rate_hz=10, truth=None) as recorder:
         for one in views:
             recorder.show(one)
     recorder.write_page({"source": "a <folder>", "model": "tiny"})
@@ -111,3 +111,15 @@ def test_a_source_that_is_not_there_leaves_nothing(tmp_path):
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("yolov8_seg: error: the image source ended with exit code 1")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_simulated_robot_is_segmented_and_compared_with_its_ground_truth(tmp_path):
+    pytest.importorskip("tf2_msgs")
+    ended = run_demo("--source", "sim", "--frames", 5, "--output", tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
+    # On a busy machine the node leaves images out.
+    names = image_names(tmp_path / "out")
+    assert names
+    assert set(names) <= {f"sim_{index:06d}.jpg" for index in range(5)}
+    quality = re.search(r"mean mask IoU with the ground truth, objects that touch no other: (\d\.\d+)", ended.stdout)
+    assert float(quality[1]) > 0.9

@@ -99,7 +99,8 @@ def test_a_depth_topic_brings_the_depth_node(model):
 
 
 @pytest.mark.parametrize(
-    ("source", "expected"), [("camera", "0"), ("/dev/video2", "/dev/video2"), ("demo", "demo"), ("3", "3")]
+    ("source", "expected"),
+    [("camera", "0"), ("/dev/video2", "/dev/video2"), ("demo", "demo"), ("sim", "sim"), ("3", "3")],
 )
 def test_the_source_stays_a_text(source, expected):
     run = launch({"source": source, "autostart": "false"}, stop_after_start=2)
@@ -108,8 +109,13 @@ def test_the_source_stays_a_text(source, expected):
 
 @pytest.mark.parametrize(
     ("given", "model"),
-    [({"source": "demo"}, SCENE_MODEL), ({"source": "demo", "model": "fish"}, "fish"), ({"source": "0"}, "mine")],
-    ids=["scene", "scene but a model of one's own", "no scene"],
+    [
+        ({"source": "demo"}, SCENE_MODEL),
+        ({"source": "sim"}, SCENE_MODEL),
+        ({"source": "demo", "model": "fish"}, "fish"),
+        ({"source": "0"}, "mine"),
+    ],
+    ids=["scene", "simulated room", "scene but a model of one's own", "no scene"],
 )
 def test_the_scene_has_a_model_of_its_own(tmp_path, given, model):
     params_file = tmp_path / "my.yaml"

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from yolov8_seg_ros.choices import DEMO
+from yolov8_seg_ros.choices import DEMO, SIM
 from yolov8_seg_ros.cli.arguments import whole_number
 from yolov8_seg_ros.cli.output import add_output_argument, output_folder
+from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.media.rgbd_scene import RgbdScene
+from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.media.sources import is_camera
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, SCENE_MODEL
 
@@ -56,15 +59,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--model",
         metavar="FILE_OR_NAME",
-        help=f"path or name of a model (default: {SCENE_MODEL} for the scene, else {DEFAULT_MODEL})",
+        help=f"path or name of a model (default: {SCENE_MODEL} for {DEMO} and {SIM}, else {DEFAULT_MODEL})",
     )
-    parser.add_argument("--source", default=DEMO, help="demo, or an image, folder, video or camera (default: demo)")
+    parser.add_argument(
+        "--source",
+        default=DEMO,
+        help="demo, sim (a simulated robot), or an image, folder, video or camera (default: demo)",
+    )
     add_output_argument(parser, "demo_output")
     parser.add_argument(
         "--frames",
         type=whole_number(1),
         metavar="N",
-        help=f"at most so many images (default: {NUM_FRAMES} of the scene or a camera, all of other sources)",
+        help=f"at most so many images (default: {NUM_FRAMES} of sources without an end, all of others)",
     )
     parser.set_defaults(run=run)
 
@@ -80,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     namespace = f"/yolov8_seg_demo_{os.getpid()}"
     with output_folder(args.output):
-        with Recorder(args.output, RATE_HZ, is_scene=args.source == DEMO) as recorder:
+        with Recorder(args.output, RATE_HZ, _truth(args.source)) as recorder:
             has_names = not is_camera(args.source)
             with watching(f"{namespace}/yolov8_seg", recorder.show, has_names) as (viewer, watch):
                 _run_processes(args, namespace, viewer, recorder, watch)
@@ -118,11 +125,18 @@ def _watch_well(watch: Callable[[float], None], processes: Mapping[str, Process]
 
 
 def _model(args: argparse.Namespace) -> str:
-    return args.model or (SCENE_MODEL if args.source == DEMO else DEFAULT_MODEL)
+    return args.model or (SCENE_MODEL if args.source in (DEMO, SIM) else DEFAULT_MODEL)
+
+
+def _truth(source: str) -> Callable[[int], Instances] | None:
+    if source == SIM:
+        room = RgbdScene()
+        return lambda index: room.frame(index / RATE_HZ).truth
+    return SyntheticScene().truth if source == DEMO else None
 
 
 def _source_command(args: argparse.Namespace, namespace: str) -> list[str]:
-    endless = args.source == DEMO or is_camera(args.source)
+    endless = args.source in (DEMO, SIM) or is_camera(args.source)
     return _command(
         "image_source",
         namespace,

@@ -22,10 +22,11 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 
+from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.iou import best_iou
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.files import replacing
-from yolov8_seg_ros.media.scene import SCENE_CLASSES, SyntheticScene, touching
+from yolov8_seg_ros.media.scene import SCENE_CLASSES, touching
 from yolov8_seg_ros.media.writers import VideoFile, video_file, write_image
 from yolov8_seg_ros.node.image_source import frame_index
 from yolov8_seg_ros.node.viewer import View, Viewer
@@ -51,13 +52,13 @@ class Recorder:
     Args:
         folder: of the files.
         rate_hz: of the video, and of the source.
-        is_scene: whether the images are those of the built-in scene, so that the ground truth is known.
+        truth: returns the ground truth of a frame by its index, with `SCENE_CLASSES`; None where it is not known.
     """
 
-    def __init__(self, folder: Path, rate_hz: float, is_scene: bool) -> None:
+    def __init__(self, folder: Path, rate_hz: float, truth: Callable[[int], Instances] | None) -> None:
         self._folder = folder
         self._rate_hz = rate_hz
-        self._scene = SyntheticScene() if is_scene else None
+        self._truth = truth
         self._stack = ExitStack()
         self._video: VideoFile | None = None
         self._video_hw = (0, 0)
@@ -123,7 +124,7 @@ class Recorder:
         if not self._ious:
             return []
         mean = float(np.mean(self._ious))
-        return [f"mean mask IoU with the scene's ground truth, objects that touch no other: {mean:.3f}"]
+        return [f"mean mask IoU with the ground truth, objects that touch no other: {mean:.3f}"]
 
     def _unused_name(self, source_name: str) -> str:
         """Return the name of a frame's image; images of a folder may differ in their suffix only."""
@@ -140,9 +141,9 @@ class Recorder:
 
     def _compare(self, view: View, number: int) -> list[float]:
         """Return the IoU of each true object that touches no other; none where there is no ground truth to compare."""
-        if self._scene is None or view.reference is None or view.class_names != SCENE_CLASSES:
+        if self._truth is None or view.reference is None or view.class_names != SCENE_CLASSES:
             return []
-        truth = self._scene.truth(number)
+        truth = self._truth(number)
         names = [name for name, _ in view.detections]
         return [
             best_iou(

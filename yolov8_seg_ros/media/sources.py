@@ -15,13 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.choices import DEMO
+from yolov8_seg_ros.choices import DEMO, SIM
 from yolov8_seg_ros.commands import install_command
 from yolov8_seg_ros.core.image import PixelBuffer
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.errors import MediaError
 from yolov8_seg_ros.files import is_file, is_folder, user_path
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, is_image_file, read_image
+from yolov8_seg_ros.media.rgbd_scene import RgbdFrame, RgbdScene
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.text import clean_text
 
@@ -49,6 +50,7 @@ class MediaFrame:
         index: position in the source, from 0; a skipped image keeps its number.
         truth: the ground truth, where the source has it.
         time_s: seconds since the source's first frame, where the frames have times of their own.
+        rgbd: the state of the simulated robot; None for other sources.
     """
 
     image: NDArray[np.uint8]
@@ -56,6 +58,7 @@ class MediaFrame:
     index: int
     truth: Instances | None = None
     time_s: float | None = None
+    rgbd: RgbdFrame | None = None
 
 
 class Media(ABC):
@@ -176,6 +179,39 @@ class _Scene(Media):
         for index in itertools.count():
             frame = self._scene.frame(index)
             yield MediaFrame(frame.image, f"{DEMO}_{index:06d}", index, frame.truth)
+
+
+class SimulatedDrive(Media):
+    """The drive of a simulated robot, which has no end.
+
+    Args:
+        fps: images a second.
+        image_hw: as `RgbdScene` takes it, as are the others.
+        seed: which room.
+        depth_registered: whether depth and colour images have the same pixels.
+        depth_noise_m: of the depths.
+
+    Attributes:
+        scene: the room.
+
+    Raises:
+        MediaError: if an argument is out of its range.
+    """
+
+    def __init__(
+        self, fps: float, image_hw: tuple[int, int], seed: int, depth_registered: bool, depth_noise_m: float
+    ) -> None:
+        self.fps = fps
+        try:
+            self.scene = RgbdScene(image_hw, seed, depth_registered=depth_registered, depth_noise_m=depth_noise_m)
+        except ValueError as error:
+            raise MediaError(f"{SIM}: {error}") from error
+
+    def __iter__(self) -> Iterator[MediaFrame]:
+        assert self.fps is not None
+        for index in itertools.count():
+            frame = self.scene.frame(index / self.fps)
+            yield MediaFrame(frame.image, f"{SIM}_{index:06d}", index, frame.truth, rgbd=frame)
 
 
 class _Image(Media):

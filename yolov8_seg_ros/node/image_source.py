@@ -1,10 +1,12 @@
-"""Publish images, a video, a recording, a camera or the built-in scene as a camera driver does.
+"""Publish images, a video, a recording, a camera, the built-in scene or a simulated robot as a camera driver does.
 
 Topics, all relative; the other two follow where `image` is remapped, as with image_transport:
 
 - `image` (sensor_msgs/Image) and `image/compressed` (sensor_msgs/CompressedImage, JPEG), filled while subscribed to.
 - `image/time_reference` (sensor_msgs/TimeReference), not for cameras: tells for the stamp of an image which frame of
   the source it shows. `source` is the frame's name, `time_ref` its index / rate_hz. Kept for late subscribers.
+
+A simulated robot has more topics: see simulated_robot.py.
 
 Stamps are the node's clock at capture, so they say nothing of the content: whoever compares with a known truth looks
 the stamp up in `image/time_reference` and takes `frame_index` of it.
@@ -17,7 +19,7 @@ import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -31,11 +33,16 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image, TimeReference
 from std_msgs.msg import Header
 
+from yolov8_seg_ros.choices import SIM
 from yolov8_seg_ros.errors import MediaError, OptionError
-from yolov8_seg_ros.media.sources import Media, MediaFrame, open_media
+from yolov8_seg_ros.media.rgbd_scene import RATE_HZ
+from yolov8_seg_ros.media.sources import Media, MediaFrame, SimulatedDrive, open_media
 from yolov8_seg_ros.node.parameters import declare_parameters, print_help, read_parameters
 from yolov8_seg_ros.node.process import run_node
 from yolov8_seg_ros.settings.tables import IMAGE_SOURCE_SETTINGS
+
+if TYPE_CHECKING:
+    from yolov8_seg_ros.node.simulated_robot import SimulatedRobot
 
 #: How bgr8 becomes each encoding.
 _FROM_BGR = {
@@ -105,6 +112,7 @@ class ImageSource(Node):
         self._bridge = CvBridge()
         self._reported: set[str] = set()
         self._media = self._open()
+        self._robot = self._make_robot()
         self._frames = self._repeated()
         self._rate_hz = self._settings["rate_hz"] or self._media.fps or _DEFAULT_RATE_HZ
         self._image, self._compressed = self._advertise_images()
@@ -124,14 +132,33 @@ class ImageSource(Node):
         super().destroy_node()
 
     def _open(self) -> Media:
+        image_hw, seed = (self._settings["height"], self._settings["width"]), self._settings["seed"]
+        if self._settings["source"] == SIM:
+            return SimulatedDrive(
+                self._settings["rate_hz"] or RATE_HZ,
+                image_hw,
+                seed,
+                self._settings["depth_registered"],
+                self._settings["depth_noise_m"],
+            )
         return open_media(
             self._settings["source"],
-            image_hw=(self._settings["height"], self._settings["width"]),
-            seed=self._settings["seed"],
+            image_hw=image_hw,
+            seed=seed,
             max_rate_hz=self._settings["rate_hz"] or math.inf,
             topic=self._settings["topic"],
             on_skip=self._report_skipped,
         )
+
+    def _make_robot(self) -> SimulatedRobot | None:
+        if not isinstance(self._media, SimulatedDrive):
+            return None
+        try:
+            # Not every machine that publishes images has the message packages of transforms.
+            from yolov8_seg_ros.node.simulated_robot import SimulatedRobot
+        except ModuleNotFoundError as error:
+            raise OptionError(f"source: {SIM} needs the ROS package {error.name}, which is not installed") from error
+        return SimulatedRobot(self, self._media.scene, self._settings)
 
     def _report_skipped(self, error: MediaError) -> None:
         if str(error) not in self._reported:
@@ -210,6 +237,9 @@ class ImageSource(Node):
         if self._reference is not None:
             position = Time(nanoseconds=round(frame.index / self._rate_hz * 1e9))
             self._reference.publish(TimeReference(header=header, time_ref=position.to_msg(), source=frame.name))
+        if self._robot is not None and frame.rgbd is not None:
+            # Before the image: whoever receives it wants to know where the camera was.
+            self._robot.publish(frame.rgbd, header)
         if self._image is not None and self._image.get_subscription_count():
             self._image.publish(self._to_image(frame.image, header))
         if self._compressed is not None and self._compressed.get_subscription_count():
@@ -250,7 +280,7 @@ def frame_index(reference: TimeReference, rate_hz: float) -> int:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; return the process's exit code."""
-    summary = "Publish images, a video, a camera or the built-in scene as a camera's driver does."
+    summary = "Publish images, a video, a camera, the built-in scene or a simulated robot as a camera's driver does."
     if print_help(args, "image_source", summary, IMAGE_SOURCE_SETTINGS):
         return 0
     return run_node(ImageSource, (MediaError, OptionError), args, logger_name="image_source")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from yolov8_seg_ros.backends.n6 import N6_PROTOCOLS, N6Options
 from yolov8_seg_ros.backends.npu import NpuOptions
-from yolov8_seg_ros.choices import BACKENDS, DEMO, TRANSPORTS
+from yolov8_seg_ros.choices import BACKENDS, DEMO, SIM, TRANSPORTS
 from yolov8_seg_ros.core.depth import DepthOptions
 from yolov8_seg_ros.core.instances import MAX_LABELS
 from yolov8_seg_ros.core.options import DECODINGS, FITS, DetectionOptions, SegmenterOptions, TrackerOptions
@@ -23,6 +23,7 @@ IMAGE_RELIABILITIES = ("auto", "reliable", "best_effort")
 PIXEL_FORMATS = ("auto", "MJPG", "YUYV", "NV12", "UYVY", "BGR3")
 #: Encodings in which `image_source` publishes.
 SOURCE_ENCODINGS = ("bgr8", "rgb8", "bgra8", "rgba8", "mono8")
+DEPTH_ENCODINGS = ("16UC1", "32FC1")
 #: How the boxes of objects lie, and what colours the points of clouds.
 BOX_KINDS, CLOUD_COLORS = ("aligned", "yaw"), ("instance", "image")
 _DETECTION, _SEGMENTER, _TRACKER = DetectionOptions(), SegmenterOptions(), TrackerOptions()
@@ -384,13 +385,14 @@ IMAGE_SOURCE_SETTINGS = (
     Setting(
         "source",
         DEMO,
-        "What is published: demo, a camera (0, /dev/video0), or the path of an image, folder, video or rosbag.",
+        f"What is published: {DEMO}, {SIM} (a simulated robot), a camera (0, /dev/video0), or the path of an image, "
+        "folder, video or rosbag.",
     ),
     Setting("topic", "", "Of a rosbag, the topic of the images; empty: its only one."),
     Setting(
         "rate_hz",
         0.0,
-        "Images per second; 0: the source's own rate (of a rosbag: times), else 30.",
+        "Images per second; 0: the source's own rate (of a rosbag: times), else 30; of the simulated robot 15.",
         minimum=0.0,
         maximum=1000.0,
     ),
@@ -406,11 +408,29 @@ IMAGE_SOURCE_SETTINGS = (
     Setting(
         "height", 480, "Height of the scene's images, and the one requested of a camera.", minimum=32, maximum=16384
     ),
-    Setting("seed", 0, "Number of the scene: each shows other shapes.", minimum=0),
+    Setting("seed", 0, "Number of the scene or the room: each shows other shapes.", minimum=0),
     Setting("encoding", SOURCE_ENCODINGS[0], "Encoding of the raw images.", choices=SOURCE_ENCODINGS),
     Setting("transport", "both", "Which image topics are published.", choices=(*TRANSPORTS, "both")),
     Setting("jpeg_quality", 90, "Quality of the compressed images.", minimum=1, maximum=100),
     Setting("reliability", "reliable", "Reliability of the images' topics.", choices=("reliable", "best_effort")),
+    Setting(
+        "depth_encoding",
+        DEPTH_ENCODINGS[0],
+        "Of the simulated robot: encoding of the depth images; 16UC1: in millimetres; 32FC1: in metres.",
+        choices=DEPTH_ENCODINGS,
+    ),
+    Setting(
+        "depth_registered",
+        True,
+        "Of the simulated robot: whether depth and colour images have the same pixels; false: two cameras.",
+    ),
+    Setting(
+        "depth_noise_m",
+        0.0,
+        "Of the simulated robot: standard deviation of a depth of 1 m; it grows with the square of the depth.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
 )
 
 _DECODING = "set decoding, which decides about it"
