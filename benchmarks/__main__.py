@@ -10,7 +10,7 @@ from yolov8_seg_ros.model_files.store import SCENE_MODEL
 def main() -> int:
     """Run the benchmarks that need nothing but this package."""
     prepare_process()
-    from benchmarks import depth, node, overlap, stages, tracker
+    from benchmarks import depth, node, overlap, simulation, stages, tracker
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--model", default=SCENE_MODEL, help="path or name of a model (default: %(default)s)")
@@ -21,10 +21,9 @@ def main() -> int:
     for benchmark in (node, overlap):
         print(flush=True)
         benchmark.main([*model, "--image", args.image])
-    print(flush=True)
-    tracker.main([])
-    print(flush=True)
-    depth.main([])
+    for small in (tracker, depth, simulation):
+        print(flush=True)
+        small.main([])
     return 0
 
 
