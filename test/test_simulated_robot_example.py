@@ -23,4 +23,4 @@ def test_the_example_passes():
         command, env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN_ID)}, text=True, capture_output=True, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "1 passed" in ended.stdout
+    assert "2 passed" in ended.stdout
