@@ -141,18 +141,19 @@ int32_t seg_place(const struct seg_letterbox *letterbox, struct seg_instance *in
 /* ---------------------------------------------------------------------------------------------------------- drawing */
 
 /* Where the pixels of a bitmap lie on an axis of the grid: pixel i has its centre `start + i * step` cells behind the
- * centre of cell `first`. Of the grid, `count` cells are needed from there on. */
+ * centre of cell `first`. Of the cells whose logits are known, `count` are needed from there on. */
 struct axis {
     int32_t first, count;
     double start, step;
 };
 
 static struct axis axis_of(int32_t start_px, int32_t size_px, double scale, double pad_px, double cell_px,
-                           int32_t num_cells)
+                           int32_t first_known, int32_t num_known)
 {
     double step = scale / cell_px, start = ((start_px + 0.5) * scale + pad_px) / cell_px - 0.5;
-    double first = clamp(floor(start), 0, num_cells - 1);
-    double last = clamp(floor(start + (size_px - 1) * step) + 1, first, num_cells - 1);
+    double last_known = (double)first_known + num_known - 1;
+    double first = clamp(floor(start), first_known, last_known);
+    double last = clamp(floor(start + (size_px - 1) * step) + 1, first, last_known);
     return (struct axis){(int32_t)first, (int32_t)(last - first) + 1, start - first, step};
 }
 
@@ -164,6 +165,27 @@ static int32_t cell_before(const struct axis *axis, int32_t pixel, float *fracti
     int32_t cell = (int32_t)position;
     *fraction = (float)(position - cell);
     return cell;
+}
+
+/* The logits that the pixels of a bitmap need. */
+struct cells {
+    const float *logits;
+    int64_t row_step;
+    struct axis columns, rows;
+};
+
+/* Find where the pixels of a bitmap lie among the cells of a window; the logits are still to be set. */
+static struct cells cells_of(const struct seg_letterbox *letterbox, const struct seg_grid *grid,
+                             const struct seg_window *known, const struct seg_placement *placed)
+{
+    double cell_width_px = (double)grid->input_width_px / grid->columns;
+    double cell_height_px = (double)grid->input_height_px / grid->rows;
+    return (struct cells){
+        .columns = axis_of(placed->left_px, placed->width_px, letterbox->scale_x, letterbox->pad_x_px, cell_width_px,
+                           known->left, known->columns),
+        .rows = axis_of(placed->top_px, placed->height_px, letterbox->scale_y, letterbox->pad_y_px, cell_height_px,
+                        known->top, known->rows),
+    };
 }
 
 /* A row of cells, interpolated at the columns of a tile. */
@@ -179,14 +201,15 @@ struct tile {
     int32_t width_px;
 };
 
-static void widen(struct wide_row *wide, int32_t row, const float *cells, const struct tile *tile)
+static void widen(struct wide_row *wide, int32_t row, const struct cells *cells, const struct tile *tile)
 {
+    const float *logits = cells->logits + row * cells->row_step;
     if (wide->row == row)
         return;
     wide->row = row;
     for (int32_t x = 0; x < tile->width_px; x++) {
-        float here = cells[tile->cell[x]];
-        wide->logits[x] = here + (cells[tile->next[x]] - here) * tile->fraction[x];
+        float here = logits[tile->cell[x]];
+        wide->logits[x] = here + (logits[tile->next[x]] - here) * tile->fraction[x];
     }
 }
 
@@ -197,26 +220,26 @@ static void compare(const float *restrict upper, const float *restrict lower, fl
         bitmap[x] = upper[x] + (lower[x] - upper[x]) * fraction > mask_logit;
 }
 
-static void draw_tile(const float *cells, const struct axis *columns, const struct axis *rows, const struct tile *tile,
-                      float mask_logit, const struct seg_placement *placed, uint8_t *bitmap)
+static void draw_tile(const struct cells *cells, const struct tile *tile, float mask_logit,
+                      const struct seg_placement *placed, uint8_t *bitmap)
 {
     struct wide_row both[2];
     both[0].row = both[1].row = -1;
     for (int32_t y = 0; y < placed->height_px; y++) {
         float fraction;
-        int32_t row = cell_before(rows, y, &fraction), next = row + 1 < rows->count ? row + 1 : row;
+        int32_t row = cell_before(&cells->rows, y, &fraction), next = row + 1 < cells->rows.count ? row + 1 : row;
         /* A row of cells keeps its place for as long as it is needed. */
         struct wide_row *upper = &both[row % 2], *lower = &both[next % 2];
-        widen(upper, row, cells + (int64_t)row * columns->count, tile);
-        widen(lower, next, cells + (int64_t)next * columns->count, tile);
+        widen(upper, row, cells, tile);
+        widen(lower, next, cells, tile);
         compare(upper->logits, lower->logits, fraction, mask_logit, tile->width_px,
                 bitmap + (int64_t)y * placed->width_px);
     }
 }
 
-static void draw_mask(const float *cells, const struct axis *columns, const struct axis *rows, float mask_logit,
-                      const struct seg_placement *placed, uint8_t *bitmap)
+static void draw_mask(const struct cells *cells, float mask_logit, const struct seg_placement *placed, uint8_t *bitmap)
 {
+    const struct axis *columns = &cells->columns;
     struct tile tile;
     for (int32_t left = 0; left < placed->width_px; left += TILE_PX) {
         tile.width_px = placed->width_px - left < TILE_PX ? placed->width_px - left : TILE_PX;
@@ -224,7 +247,7 @@ static void draw_mask(const float *cells, const struct axis *columns, const stru
             tile.cell[x] = cell_before(columns, left + x, &tile.fraction[x]);
             tile.next[x] = tile.cell[x] + 1 < columns->count ? tile.cell[x] + 1 : tile.cell[x];
         }
-        draw_tile(cells, columns, rows, &tile, mask_logit, placed, bitmap + left);
+        draw_tile(cells, &tile, mask_logit, placed, bitmap + left);
     }
 }
 
@@ -233,21 +256,31 @@ void seg_draw_masks(struct seg_workspace *workspace, const void *const *outputs,
                     int32_t count, uint8_t *bitmaps)
 {
     const struct seg_model *model = &workspace->model;
-    double cell_width_px = (double)model->input_width_px / model->prototype_columns;
-    double cell_height_px = (double)model->input_height_px / model->prototype_rows;
+    const struct seg_grid grid = {model->input_width_px, model->input_height_px, model->prototype_columns,
+                                  model->prototype_rows};
+    const struct seg_window all = {0, 0, grid.columns, grid.rows};
     for (int32_t i = 0; i < count; i++) {
         const struct seg_placement *placed = &placements[i];
         if (placed->width_px == 0)
             continue;
-        struct axis columns = axis_of(placed->left_px, placed->width_px, letterbox->scale_x, letterbox->pad_x_px,
-                                      cell_width_px, model->prototype_columns);
-        struct axis rows = axis_of(placed->top_px, placed->height_px, letterbox->scale_y, letterbox->pad_y_px,
-                                   cell_height_px, model->prototype_rows);
-        struct seg_window window = {columns.first, rows.first, columns.count, rows.count};
+        struct cells cells = cells_of(letterbox, &grid, &all, placed);
+        struct seg_window window = {cells.columns.first, cells.rows.first, cells.columns.count, cells.rows.count};
         seg_mask_logits(workspace, outputs, instances[i].anchor, &window, workspace->logits);
-        draw_mask(workspace->logits, &columns, &rows, mask_logit, placed, bitmaps);
+        cells.logits = workspace->logits;
+        cells.row_step = window.columns;
+        draw_mask(&cells, mask_logit, placed, bitmaps);
         bitmaps += (int64_t)placed->width_px * placed->height_px;
     }
+}
+
+void seg_draw_window(const struct seg_letterbox *letterbox, const struct seg_grid *grid, float mask_logit,
+                     const struct seg_window *window, const float *logits, const struct seg_placement *placed,
+                     uint8_t *bitmap)
+{
+    struct cells cells = cells_of(letterbox, grid, window, placed);
+    cells.row_step = window->columns;
+    cells.logits = logits + (cells.rows.first - window->top) * cells.row_step + (cells.columns.first - window->left);
+    draw_mask(&cells, mask_logit, placed, bitmap);
 }
 
 /* --------------------------------------------------------------------------------------------------------- painting */

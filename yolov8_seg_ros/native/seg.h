@@ -10,6 +10,11 @@
  *   seg_paint                      bitmaps -> an image of numbers
  *   seg_resize                     an image -> another size, in RGB
  *
+ * Where outputs and image are on two machines, a mask travels between them packed:
+ *
+ *   seg_drawing_window, seg_mask_logits, seg_pack_mask   an instance -> bytes
+ *   seg_unpack_mask, seg_draw_window                     bytes -> the bitmap that seg_draw_masks would draw
+ *
  * Coordinates are continuous: pixel 0 spans 0.0 to 1.0. A box is left, top, right, bottom.
  * Built with -ffp-contract=off it computes the same bits on any machine.
  * Functions that return an int return 0 or a count, or one of enum seg_error. The caller owns all memory. Calls that use
@@ -34,9 +39,11 @@ enum seg_limit {
 };
 
 enum seg_error {
-    SEG_BAD_MODEL = -1,    /* a size, count or quantization out of its limits */
-    SEG_BAD_OPTIONS = -2,  /* a threshold outside 0 to 1, or a count below 1 */
-    SEG_BAD_WORKSPACE = -3 /* smaller than seg_workspace_size, or not aligned to 8 bytes */
+    SEG_BAD_MODEL = -1,     /* a size, count or quantization out of its limits */
+    SEG_BAD_OPTIONS = -2,   /* a threshold outside 0 to 1, or a count below 1 */
+    SEG_BAD_WORKSPACE = -3, /* smaller than seg_workspace_size, or not aligned to 8 bytes */
+    SEG_NO_ROOM = -4,       /* a packed mask is longer than its room */
+    SEG_BAD_MASK = -5       /* a packed mask does not fill its window exactly */
 };
 
 enum seg_type { SEG_INT8 = 0, SEG_UINT8 = 1, SEG_FLOAT32 = 2 };
@@ -101,6 +108,11 @@ struct seg_window {
     int32_t left, top, columns, rows;
 };
 
+/* The prototypes' grid, and the network's input that it covers. */
+struct seg_grid {
+    int32_t input_width_px, input_height_px, columns, rows; /* 1 or more */
+};
+
 /* The map from image to network pixels: network = image * scale + pad. */
 struct seg_letterbox {
     double scale_x, scale_y;     /* above 0 */
@@ -160,6 +172,28 @@ int32_t seg_place(const struct seg_letterbox *letterbox, struct seg_instance *in
 void seg_draw_masks(struct seg_workspace *workspace, const void *const *outputs, const struct seg_letterbox *letterbox,
                     float mask_logit, const struct seg_instance *instances, const struct seg_placement *placements,
                     int32_t count, uint8_t *bitmaps);
+
+/* Return the cells that the pixels of a box in network pixels need, at least one: those whose centres lie around the
+ * centres of the pixels. */
+struct seg_window seg_drawing_window(const struct seg_grid *grid, const float *xyxy_px);
+
+/* Draw the mask of one instance of which the logits in a window are known, as seg_draw_masks does. Where a pixel needs a
+ * cell outside the window, the nearest one in it counts.
+ * logits: columns * rows of the window, row by row. bitmap: width_px * height_px bytes of the placement. */
+void seg_draw_window(const struct seg_letterbox *letterbox, const struct seg_grid *grid, float mask_logit,
+                     const struct seg_window *window, const float *logits, const struct seg_placement *placed,
+                     uint8_t *bitmap);
+
+/* Pack the logits in a window into few bytes, with the logits of the cells at the contour, which alone decide how a mask
+ * is drawn, or with signs alone. Returns the bytes written, or SEG_NO_ROOM. docs/n6_bridge_protocol.md has the format.
+ * has_contour: 1 with logits, 0 with signs alone. packed: room for max_bytes. */
+int64_t seg_pack_mask(const struct seg_window *window, const float *logits, float mask_logit, int32_t has_contour,
+                      uint8_t *packed, int64_t max_bytes);
+
+/* Write logits that are drawn as those that were packed. Returns 0 or SEG_BAD_MASK; bytes from anywhere do no harm.
+ * window: of columns and rows of 1 or more. logits: room for columns * rows. */
+int32_t seg_unpack_mask(const uint8_t *packed, int64_t size_bytes, const struct seg_window *window, float mask_logit,
+                        float *logits);
 
 /* Where new pixels lie along one axis of an image: between an old one and the next. */
 struct seg_axis {
