@@ -17,7 +17,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check --no-input
 # A Python named by the caller remakes a .venv of another version; the default one is content with what is there.
 SWITCH := $(if $(filter file,$(origin PYTHON)),,--switch)
 
-PACKAGE_SOURCES := package.xml setup.py setup.cfg $(shell find yolov8_seg_ros config examples launch models resource -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
+PACKAGE_SOURCES := package.xml setup.py setup.cfg $(shell find yolov8_seg_ros config examples firmware launch models resource -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
 # A sourced ROS 2 would shadow what .venv holds.
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH

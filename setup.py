@@ -11,12 +11,19 @@ from setuptools.errors import CCompilerError, ExecError, PlatformError
 PACKAGE = "yolov8_seg_ros"
 SHARE = f"share/{PACKAGE}"
 NATIVE = Path(PACKAGE, "native")
-#: The module that cffi generates from seg.h: its types and functions, without an extension module.
-BINDING = "_seg"
+BRIDGE = Path("firmware", "n6_bridge")
+#: Of each library: the module, without an extension module, that cffi generates from its headers.
+BINDINGS = {
+    "libseg": ("_seg", [NATIVE / "seg.h"]),
+    "libn6board": (
+        "_n6board",
+        [NATIVE / "seg.h", BRIDGE / "core" / "model_description.h", BRIDGE / "host" / "n6_board.h"],
+    ),
+}
 
 
 class BuildNative(build_ext):
-    """Command that builds the C library plainly, so that it serves any Python, and the module that declares it."""
+    """Command that builds C libraries plainly, so that they serve any Python, and the modules that declare them."""
 
     def get_ext_filename(self, ext_name):
         """Return the library's path, without a tag of this Python's version."""
@@ -30,35 +37,44 @@ class BuildNative(build_ext):
             raise PlatformError(
                 f"the decoder needs a C compiler: run 'apt install gcc', build again ({error})"
             ) from error
-        write_binding(Path(self.get_ext_fullpath(ext.name)).with_name(f"{BINDING}.py"))
+        write_binding(Path(self.get_ext_fullpath(ext.name)))
 
     def copy_extensions_to_source(self):
-        """Copy the library into the checkout, and generate the module there."""
+        """Copy the libraries into the checkout, and generate the modules there."""
         super().copy_extensions_to_source()
-        write_binding(NATIVE / f"{BINDING}.py")
+        for library in BINDINGS:
+            write_binding(NATIVE / library)
 
 
-def write_binding(path):
-    """Write the module that declares what seg.h declares."""
+def write_binding(library):
+    """Write the module that declares what a library's headers declare, beside the library."""
     try:
         from cffi import FFI
     except ModuleNotFoundError as error:
         raise PlatformError("the build needs the Python package cffi: run 'apt install python3-cffi'") from error
     ffi = FFI()
-    # cffi has no preprocessor.
-    ffi.cdef(re.sub(r"^#.*$", "", (NATIVE / "seg.h").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    ffi.set_source(f"{PACKAGE}.native.{BINDING}", None)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ffi.emit_python_code(str(path))
+    module, headers = BINDINGS[library.stem]
+    for header in headers:
+        # cffi has no preprocessor.
+        ffi.cdef(re.sub(r"^#.*$", "", header.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    ffi.set_source(f"{PACKAGE}.native.{module}", None)
+    library.parent.mkdir(parents=True, exist_ok=True)
+    ffi.emit_python_code(str(library.with_name(f"{module}.py")))
 
 
-LIBRARY = Extension(
-    f"{PACKAGE}.native.libseg",
-    sources=sorted(map(str, NATIVE.glob("*.c"))),
-    depends=sorted(map(str, NATIVE.glob("*.h"))),
-    extra_compile_args=["-std=c99", "-O3", "-ffp-contract=off"],
-    libraries=["m"],
-)
+def library(name, folders):
+    """Return a C library of all sources in the folders."""
+    return Extension(
+        f"{PACKAGE}.native.{name}",
+        sources=sorted(str(path) for folder in folders for path in folder.glob("*.c")),
+        depends=sorted(str(path) for folder in folders for path in folder.glob("*.h")),
+        include_dirs=list(map(str, folders)),
+        extra_compile_args=["-std=c99", "-O3", "-ffp-contract=off"],
+        libraries=["m"],
+    )
+
+
+LIBRARIES = [library("libseg", [NATIVE]), library("libn6board", [NATIVE, BRIDGE / "core", BRIDGE / "host"])]
 
 setup(
     name=PACKAGE,
@@ -71,7 +87,7 @@ setup(
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={PACKAGE: ["py.typed", "cli/demo.html", "tools/evaluation/report.html", "tools/evaluation/chart.svg"]},
     cmdclass={"build_ext": BuildNative},
-    ext_modules=[LIBRARY],
+    ext_modules=LIBRARIES,
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (SHARE, ["package.xml"]),
