@@ -1,0 +1,28 @@
+"""Call functions of the firmware's core that n6_board.h does not show."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bridge_board import BOARD_LIBRARY
+from cffi import FFI
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CORE = CHECKOUT / "firmware" / "n6_bridge" / "core"
+HEADERS = (
+    CHECKOUT / "yolov8_seg_ros" / "native" / "seg.h",
+    *[CORE / f"{name}.h" for name in ("model_description", "protocol", "checksums", "receiver", "answers", "results")],
+)
+
+
+@lru_cache(maxsize=1)
+def core() -> tuple[Any, Any]:
+    """Return cffi's types and the library's functions."""
+    ffi = FFI()
+    for header in HEADERS:
+        text = re.sub(r"^(#|static const).*$", "", header.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        ffi.cdef(text)
+    return ffi, ffi.dlopen(str(BOARD_LIBRARY))
