@@ -27,6 +27,7 @@ NO_SESSION, UNSUPPORTED, BAD_LENGTH, BAD_VALUE, NOT_CONFIGURED, NO_CREDIT, DAMAG
 RGB, TENSOR, JPEG = 0, 1, 2
 CHUNK = 8192
 MAGIC = 0x4252364E
+SESSION = 4711
 
 Run = Callable[[NDArray[np.uint8]], Sequence[NDArray[Any]] | None]
 
@@ -95,6 +96,7 @@ class Board:
         self.lib: Any = self.ffi.dlopen(str(library))
         self.spec, self.run = spec, run
         self.now_us = 0
+        self.is_reading = True
         self.received = b""
         self.runs: list[int] = []
         self._keep = [self.ffi.new("char[]", name.encode()) for name in (*spec.class_names, "tiny", "test board")]
@@ -144,9 +146,8 @@ class Board:
     def work(self, runs: int = 1000) -> None:
         """Work until there is nothing left, the network `runs` times at most."""
         while True:
-            while self.lib.n6_board_poll(self._board, self.now_us & 0xFFFFFFFF):
-                self._take()
-            self._take()
+            while self.lib.n6_board_poll(self._board, self.now_us & 0xFFFFFFFF) or self._take():
+                pass
             slot = self.lib.n6_board_wanted_run(self._board)
             if slot < 0 or runs == 0:
                 return
@@ -180,10 +181,14 @@ class Board:
         found, self.received = decode_all(self.received)
         return found
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """Take what is on the line for the host; return whether there was anything."""
+        if not self.is_reading:
+            return False
         buffer = self.ffi.new("uint8_t[]", 1 << 16)
-        while (count := self.lib.n6_board_send(self._board, buffer, len(buffer))) > 0:
-            self.received += self.ffi.buffer(buffer, count)[:]
+        count = self.lib.n6_board_send(self._board, buffer, len(buffer))
+        self.received += self.ffi.buffer(buffer, count)[:]
+        return bool(count)
 
 
 def hello(session: int, version: int = 1, magic: int = MAGIC) -> Packet:
@@ -213,3 +218,32 @@ def configuration(
 def picture(frame: int, data: bytes, picture_format: int = TENSOR) -> bytes:
     """Return the payload of a PICTURE."""
     return struct.pack("<IB11x", frame, picture_format) + data
+
+
+class Session(Board):
+    """A board after HELLO and CONFIGURE; numbers the host's packets."""
+
+    def __init__(self, spec: ModelSpec, run: Any, settings: bytes | None = b"", **options: Any) -> None:
+        super().__init__(spec, run, **options)
+        assert self.result == 0
+        self.sequence = 0
+        self.session = SESSION
+        self.begin(SESSION)
+        if settings is not None:
+            self.request(CONFIGURE, settings or configuration())
+            assert [packet.type for packet in self.packets()] == [CONFIGURED]
+
+    def begin(self, session: int) -> None:
+        """Say HELLO."""
+        self.session, self.sequence = session, 0
+        self.send(hello(session))
+        assert [packet.type for packet in self.packets() if packet.session == session] == [WELCOME]
+
+    def next(self, kind: int, payload: bytes = b"") -> Packet:
+        """Return the host's next packet."""
+        self.sequence += 1
+        return Packet(kind, self.session, self.sequence & 0xFFFF, payload)
+
+    def request(self, kind: int, payload: bytes = b"") -> None:
+        """Send the host's next packet."""
+        self.send(self.next(kind, payload))

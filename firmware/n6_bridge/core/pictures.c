@@ -50,6 +50,13 @@ static int is_size_right(const struct n6_bridge *bridge, enum n6_format format, 
     return picture_bytes == (uint32_t)tensor_bytes(bridge);
 }
 
+static void free_receiving_slot(struct n6_bridge *bridge)
+{
+    if (bridge->receiving_slot != N6_NO_SLOT)
+        bridge->slots[bridge->receiving_slot].state = N6_FREE;
+    bridge->receiving_slot = N6_NO_SLOT;
+}
+
 /* Check a picture's head, which has come with the first chunk. */
 static void read_picture_head(struct n6_bridge *bridge, const struct n6_header *header)
 {
@@ -77,7 +84,7 @@ static void read_picture_head(struct n6_bridge *bridge, const struct n6_header *
         slot->picture_bytes = (int32_t)picture_bytes;
         return;
     }
-    n6_picture_is_broken(bridge);
+    free_receiving_slot(bridge);
 }
 
 static uint8_t *jpeg_of(const struct n6_bridge *bridge, int32_t slot)
@@ -112,8 +119,10 @@ void n6_picture_chunk(struct n6_bridge *bridge, const struct n6_event *event)
 
 void n6_picture_is_whole(struct n6_bridge *bridge)
 {
-    if (bridge->picture_error.code) {
-        n6_refuse_picture(bridge, bridge->picture_error);
+    struct n6_error error = bridge->picture_error;
+    bridge->picture_error.frame = 0;
+    if (error.code) {
+        n6_refuse_picture(bridge, error);
         return;
     }
     struct n6_slot *slot = &bridge->slots[bridge->receiving_slot];
@@ -124,9 +133,8 @@ void n6_picture_is_whole(struct n6_bridge *bridge)
 
 void n6_picture_is_broken(struct n6_bridge *bridge)
 {
-    if (bridge->receiving_slot != N6_NO_SLOT)
-        bridge->slots[bridge->receiving_slot].state = N6_FREE;
-    bridge->receiving_slot = N6_NO_SLOT;
+    bridge->picture_error.frame = 0;
+    free_receiving_slot(bridge);
 }
 
 /* ------------------------------------------------------------------------------------------------------ preparation */

@@ -35,6 +35,8 @@ struct n6_status n6_status_of(const struct n6_bridge *bridge)
     for (int32_t i = 0; i < N6_NUM_RESULTS; i++)
         if (bridge->results[i].state == N6_RESULT_READY)
             count_pending(&status.answered, bridge->results[i].frame);
+    /* A picture that is refused is answered when all of it has come. */
+    count_pending(&status.answered, bridge->picture_error.frame);
     for (int32_t i = 0; i < bridge->num_faults; i++)
         count_pending(&status.answered, bridge->faults[i].error.frame);
     return status;
@@ -79,6 +81,7 @@ void n6_forget_frames(struct n6_bridge *bridge)
             bridge->results[i].state = N6_RESULT_FREE;
     bridge->leaving_result = bridge->filling_result;
     bridge->num_faults = 0;
+    bridge->picture_error = (struct n6_error){0};
     bridge->receiving_slot = bridge->preparing_slot = bridge->decoding_slot = N6_NO_SLOT;
 }
 
