@@ -44,15 +44,21 @@ lint: tools ## run ruff, mypy and the import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-fuzz: build/decode_fuzzer ## let clang's libFuzzer search SECONDS long for outputs that break the decoder
-	@mkdir -p build/fuzz_corpus
-	@cd build && ./decode_fuzzer -max_total_time=$(SECONDS) -max_len=4096 fuzz_corpus >fuzz.log 2>&1 || { cat fuzz.log; exit 1; }
-	@grep '^Done' build/fuzz.log
+FUZZERS := decode_fuzzer bridge_fuzzer
+FUZZ_SECONDS = $(shell echo $$(( $(SECONDS) / $(words $(FUZZERS)) )))
+BRIDGE := firmware/n6_bridge
 
-build/decode_fuzzer: test/fuzz/decode_fuzzer.c $(wildcard yolov8_seg_ros/native/*.[ch])
+fuzz: $(FUZZERS:%=build/%) ## let clang's libFuzzer search SECONDS long for bytes that break decoder or bridge firmware
+	@cd build && for fuzzer in $(FUZZERS); do mkdir -p $${fuzzer}_corpus && \
+		./$$fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=4096 $${fuzzer}_corpus \
+			$$(ls -d ../test/fuzz/$${fuzzer}_seeds 2>/dev/null) >$$fuzzer.log 2>&1 || \
+		{ cat $$fuzzer.log; exit 1; }; echo "$$fuzzer: $$(grep '^Done' $$fuzzer.log)"; done
+
+build/bridge_fuzzer: $(wildcard $(BRIDGE)/core/*.[ch])
+$(FUZZERS:%=build/%): build/%: test/fuzz/%.c $(wildcard yolov8_seg_ros/native/*.[ch])
 	@mkdir -p build
 	clang -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-Iyolov8_seg_ros/native -o $@ $(filter %.c,$^) -lm
+		-Iyolov8_seg_ros/native -I$(BRIDGE)/core -o $@ $(filter %.c,$^) -lm
 
 soak: $(STAMPS)/package ## attack models, images, messages, parameters and life cycle for 40 minutes; SHARE=0.1: a tenth of it
 	YOLOV8_SEG_SOAK=$(SHARE) $(BIN)/python -m pytest -s test/adversarial

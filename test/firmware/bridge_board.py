@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.native import LIBRARY, model_fields, native
 
-BOARD_LIBRARY = LIBRARY.with_name("libn6board.so")
+#: Another build of it, for measurements and sanitizers.
+BOARD_LIBRARY = Path(os.environ.get("N6_BOARD_LIBRARY", LIBRARY.with_name("libn6board.so")))
 
 HELLO, DESCRIBE, CONFIGURE, PICTURE, PING = 0x01, 0x02, 0x03, 0x04, 0x05
 WELCOME, MODEL, CONFIGURED, RESULT, PONG, CREDIT, ERROR = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87

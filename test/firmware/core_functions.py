@@ -14,7 +14,19 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CORE = CHECKOUT / "firmware" / "n6_bridge" / "core"
 HEADERS = (
     CHECKOUT / "yolov8_seg_ros" / "native" / "seg.h",
-    *[CORE / f"{name}.h" for name in ("model_description", "protocol", "checksums", "receiver", "answers", "results")],
+    *[
+        CORE / f"{name}.h"
+        for name in (
+            "model_description",
+            "protocol",
+            "checksums",
+            "receiver",
+            "answers",
+            "results",
+            "jpeg_port",
+            "baseline_jpeg",
+        )
+    ],
 )
 
 
