@@ -15,12 +15,13 @@ static int is_of_session(const struct n6_bridge *bridge, const struct n6_header 
     return bridge->session != 0 && header->session == bridge->session;
 }
 
-/* Return whether a packet counts if it arrives whole: HELLO of a new session, or a new packet of this one. */
+/* Return whether a packet counts if it arrives whole: HELLO of a new session, or a new packet of this one, which has begun
+ * when WELCOME was said. */
 static int is_wanted(const struct n6_bridge *bridge, const struct n6_header *header)
 {
     if (header->type == N6_HELLO)
         return !is_of_session(bridge, header);
-    return is_of_session(bridge, header) && ahead_of(bridge, header) <= N6_MAX_AHEAD;
+    return is_of_session(bridge, header) && bridge->answer != N6_WELCOME && ahead_of(bridge, header) <= N6_MAX_AHEAD;
 }
 
 static struct n6_error error_about(const struct n6_header *header, enum n6_error_code code, uint32_t detail)
