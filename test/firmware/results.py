@@ -65,10 +65,10 @@ def _mask(packed: bytes, window: Any, mask_logit: float) -> tuple[tuple[int, ...
 
 
 def expected_instances(
-    spec: ModelSpec, outputs: Sequence[NDArray[Any]], options: DetectionOptions
+    spec: ModelSpec, outputs: Sequence[NDArray[Any]], options: DetectionOptions, max_candidates: int = 1000
 ) -> tuple[Decoder, NDArray[Any]]:
     """Return what the package's own decoder finds, in network pixels."""
-    decoder = Decoder(spec, 1000)
+    decoder = Decoder(spec, max_candidates)
     count = decoder.decode(outputs, options)
     return decoder, np.frombuffer(native().ffi.buffer(decoder._instances), native().instance, count).copy()
 
