@@ -285,11 +285,11 @@ static void check_payload(struct board *board, const uint8_t *header, const uint
     }
     /* Errors about HELLO and about other sessions are not counted. */
     int is_counted = type != N6_ERROR || released || answered || n6_get_u16(header + 6);
-    if (n6_get_u16(header + 4) != board->session || !is_counted)
+    /* What was on its way when the host opened its port anew is lost, perhaps WELCOME of another session. */
+    if (n6_get_u16(header + 4) != board->session || !is_counted || board->has_lost)
         return;
-    /* What was on its way when the host opened its port anew is lost. */
-    CHECK(n6_get_u16(header + 6) == board->next_sequence || board->has_lost);
-    board->next_sequence = (uint16_t)(n6_get_u16(header + 6) + 1);
+    CHECK(n6_get_u16(header + 6) == board->next_sequence);
+    board->next_sequence++;
     CHECK(released >= board->released && answered >= board->answered && answered <= released);
     board->released = released;
     board->answered = answered;
