@@ -26,7 +26,7 @@ unexport LD_LIBRARY_PATH RMW_IMPLEMENTATION ROS_DISTRO ROS_VERSION ROS_PYTHON_VE
 endif
 
 .NOTPARALLEL:
-.PHONY: help demo test lint docs fuzz soak bench venv export-env clean tools no_ros always
+.PHONY: help demo test lint docs fuzz firmware-test soak bench venv export-env clean tools no_ros always
 
 help: ## say what can be made (this text)
 	@echo 'Usage: make TARGET [DISTRO=jazzy] [PYTHON=python3.12] [MODEL=FILE] [SOURCE=IMAGE, FOLDER or VIDEO]'
@@ -59,6 +59,9 @@ $(FUZZERS:%=build/%): build/%: test/fuzz/%.c $(wildcard yolov8_seg_ros/native/*.
 	@mkdir -p build
 	clang -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-Iyolov8_seg_ros/native -I$(BRIDGE)/core -o $@ $(filter %.c,$^) -lm
+
+firmware-test: $(STAMPS)/package ## run the bridge firmware as Arm code in QEMU; print its flash, RAM and stack
+	$(BIN)/python -m pytest -q test/firmware/test_mps3.py test/firmware/test_dk.py
 
 soak: $(STAMPS)/package ## attack models, images, messages, parameters and life cycle for 40 minutes; SHARE=0.1: a tenth of it
 	YOLOV8_SEG_SOAK=$(SHARE) $(BIN)/python -m pytest -s test/adversarial
