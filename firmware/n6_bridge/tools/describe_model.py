@@ -3,8 +3,7 @@
     python firmware/n6_bridge/tools/describe_model.py model.tflite -o model.c
 
 The source defines `const struct n6_model_description n6_model`, and the number and sizes of the network's outputs:
-`n6_num_outputs`, `n6_output_bytes`. Outputs are in the file's order, of the raw head where the file has one
-(`yolov8_seg model raw`), since that is what the network is made of.
+`n6_num_outputs`, `n6_output_bytes`. Inputs and outputs are the file's, in its order.
 """
 
 from __future__ import annotations
@@ -88,8 +87,8 @@ def _text(text: str) -> str:
 
 
 def description_of(path: Path) -> tuple[TfliteBackend, str]:
-    """Return a model, opened with its raw head where it has one, and its description as C source."""
-    backend = TfliteBackend(path)
+    """Return a model, opened as the file has it, and its description as C source."""
+    backend = TfliteBackend(path, raw_head=False)
     return backend, source_of(backend.spec, path.stem, hashlib.sha256(path.read_bytes()).digest())
 
 
