@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from decoder_cases import SPECS, likely_outputs
 from numpy.typing import NDArray
+from support.decoder_cases import SPECS, likely_outputs
 
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.native import Decoder, native
@@ -53,7 +53,7 @@ def letterbox_fields(letterbox: Letterbox) -> Any:
 
 
 class Boards:
-    """What a board does with the instances of a decoder: compute each one's logits in its window."""
+    """A board with the instances of a decoder, which computes the logits in their windows."""
 
     def __init__(self, decoder: Decoder, spec: Any) -> None:
         self.decoder = decoder

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bridge_board import Session
-from decoder_cases import SPECS, likely_outputs
+from support.bridge_board import Session
+from support.decoder_cases import SPECS, likely_outputs
 
 from yolov8_seg_ros.core.model_spec import ModelSpec
 

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from core_functions import CHECKOUT, CORE
-from native_library import SOURCE_FOLDER, SOURCES, STRICT, build, build_shared, compiler
+from support.bridge_core import CHECKOUT, CORE
+from support.native_library import SOURCE_FOLDER, SOURCES, STRICT, build, build_shared, compiler
 
 HOST = CORE.parent / "host"
 CORE_SOURCES = sorted(CORE.glob("*.c"))

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from core_functions import CHECKOUT, CORE
-from decoder_cases import SPECS
-from native_library import SOURCE_FOLDER
+from support.bridge_core import CHECKOUT, CORE
+from support.decoder_cases import SPECS
+from support.native_library import SOURCE_FOLDER
 
 BOARD = CORE.parent / "stm32n6570_dk"
-DECLARATIONS = Path(__file__).with_name("dk_declarations")
+DECLARATIONS = CHECKOUT / "test" / "support" / "dk_declarations"
 FLAGS = [
     "-mcpu=cortex-m55",
     "-mthumb",

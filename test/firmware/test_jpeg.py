@@ -7,9 +7,9 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from bridge_board import CONFIGURE, JPEG, PICTURE, RESULT, Board, Packet, configuration, hello, picture
-from core_functions import decode_jpeg as decode
-from decoder_cases import likely_outputs
+from support.bridge_board import CONFIGURE, JPEG, PICTURE, RESULT, Board, Packet, configuration, hello, picture
+from support.bridge_core import decode_jpeg as decode
+from support.decoder_cases import likely_outputs
 
 DONE, DAMAGED, UNSUPPORTED, OTHER_SIZE = 1, -1, -2, -3
 SAMPLINGS = {

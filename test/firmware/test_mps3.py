@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from bridge_board import (
+from support.bridge_board import (
     CONFIGURE,
     CONFIGURED,
     DESCRIBE,
@@ -30,10 +30,10 @@ from bridge_board import (
     hello,
     picture,
 )
-from core_functions import CHECKOUT, decode_jpeg
-from decoder_cases import SPECS, likely_outputs
-from results import check_masks, expected_instances, read_result
-from shared_data import SHARED_FILES, shared_path
+from support.bridge_core import CHECKOUT, decode_jpeg
+from support.bridge_results import check_masks, expected_instances, read_result
+from support.decoder_cases import SPECS, likely_outputs
+from support.shared_data import SHARED_FILES, shared_path
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.image import ColorImage

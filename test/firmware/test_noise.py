@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 import pytest
-from bridge_board import (
+from support.bridge_board import (
     CONFIGURE,
     CONFIGURED,
     ERROR,
@@ -24,8 +24,8 @@ from bridge_board import (
     hello,
     picture,
 )
-from decoder_cases import SPECS, likely_outputs
-from results import check_masks, expected_instances, read_result
+from support.bridge_results import check_masks, expected_instances, read_result
+from support.decoder_cases import SPECS, likely_outputs
 
 from yolov8_seg_ros.core.options import DetectionOptions
 
@@ -109,7 +109,7 @@ class Host:
         return self.scenes[matches[0]]
 
     def begin(self):
-        """Say HELLO and CONFIGURE until both are answered."""
+        """Begin a session, until HELLO and CONFIGURE are answered."""
         for _ in range(5):
             self.session = self.session % 65535 + 1
             self.sequence = self.frame = 0

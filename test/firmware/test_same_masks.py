@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from bridge_board import CONFIGURE, PICTURE, RESULT, Board, Packet, configuration, hello, picture
-from results import read_result
-from shared_data import SHARED_FILES, shared_path
+from support.bridge_board import CONFIGURE, PICTURE, RESULT, Board, Packet, configuration, hello, picture
+from support.bridge_results import read_result
+from support.shared_data import SHARED_FILES, shared_path
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.image import ColorImage

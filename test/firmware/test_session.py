@@ -7,7 +7,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from bridge_board import (
+from support.bridge_board import (
     BAD_JPEG,
     BAD_LENGTH,
     BAD_VALUE,
@@ -39,8 +39,8 @@ from bridge_board import (
     hello,
     picture,
 )
-from decoder_cases import SPECS, likely_outputs
-from results import check_masks, expected_instances, read_result
+from support.bridge_results import check_masks, expected_instances, read_result
+from support.decoder_cases import SPECS, likely_outputs
 
 from yolov8_seg_ros.core.options import DetectionOptions
 from yolov8_seg_ros.core.preprocess import quantized_pixels

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bridge_board import Packet
-from core_functions import CHECKOUT, core
+from support.bridge_board import Packet
+from support.bridge_core import CHECKOUT, core
 
 FOLDER = CHECKOUT / "test" / "n6_bridge"
 VECTORS = json.loads((FOLDER / "vectors.json").read_text(encoding="utf-8"))

@@ -4,9 +4,9 @@
 #include <string.h>
 
 enum {
-    /* pid.codes' pair for private tests: the firmware is not a product. */
-    VENDOR_ID = 0x1209,
-    PRODUCT_ID = 0x0001,
+    /* There is no id of our own: a vendor that nobody is, as in TinyUSB's examples, and a product that none of them is. */
+    VENDOR_ID = 0xCAFE,
+    PRODUCT_ID = 0x4E36,
     RELEASE = 0x0100,
     CONFIGURATION_BYTES = TUD_CONFIG_DESC_LEN + TUD_CDC_DESC_LEN,
     NOTIFICATION_IN = 0x81,

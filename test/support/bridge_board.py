@@ -168,12 +168,12 @@ class Board:
         self.lib.n6_board_end_run(self._board, 0 if outputs is not None else -7)
 
     def pass_time(self, duration_us: int) -> None:
-        """Let time pass without bytes."""
+        """Advance time without bytes."""
         self.now_us += duration_us
         self.work(runs=0)
 
     def reopen(self) -> None:
-        """Let the host open its port anew."""
+        """Open the port anew, as a host does."""
         self.lib.n6_board_reopen(self._board)
         self.received = b""
         self.work(runs=0)
@@ -184,7 +184,7 @@ class Board:
         return found
 
     def _take(self) -> bool:
-        """Take what is on the line for the host; return whether there was anything."""
+        """Read what is on the line for the host; return whether there was anything."""
         if not self.is_reading:
             return False
         buffer = self.ffi.new("uint8_t[]", 1 << 16)
@@ -236,7 +236,7 @@ class Session(Board):
             assert [packet.type for packet in self.packets()] == [CONFIGURED]
 
     def begin(self, session: int) -> None:
-        """Say HELLO."""
+        """Begin a session with HELLO."""
         self.session, self.sequence = session, 0
         self.send(hello(session))
         assert [packet.type for packet in self.packets() if packet.session == session] == [WELCOME]

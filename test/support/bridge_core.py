@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bridge_board import BOARD_LIBRARY
 from cffi import FFI
 from numpy.typing import NDArray
+
+from support.bridge_board import BOARD_LIBRARY
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CORE = CHECKOUT / "firmware" / "n6_bridge" / "core"
