@@ -221,7 +221,7 @@ static int decode_unit(struct n6_baseline_jpeg *decoder)
         for (int32_t k = 0; k < component->columns * component->rows; k++) {
             if (!n6_jpeg_read_block(decoder, component, coefficients))
                 return 0;
-            n6_jpeg_transform(coefficients, decoder->samples[block++]);
+            n6_jpeg_transform(coefficients, decoder->samples + N6_JPEG_BLOCK * block++);
         }
     }
     n6_jpeg_write_unit(decoder, decoder->unit % decoder->unit_columns * 8 * decoder->components[0].columns,

@@ -12,7 +12,7 @@ enum {
     N6_JPEG_FAST_BITS = 8,     /* codes up to so long are looked up at once */
     N6_JPEG_MAX_CODE_BITS = 16,
     N6_JPEG_MAX_BLOCKS = 6,    /* of a minimum coded unit */
-    N6_JPEG_UNITS_A_STEP = 16  /* 16 units of 16x16 pixels take about 0.7 ms at 800 MHz */
+    N6_JPEG_UNITS_A_STEP = 8   /* 8 units of 16x16 pixels take about 400,000 instructions */
 };
 
 struct n6_huffman {
@@ -46,7 +46,7 @@ struct n6_baseline_jpeg {
     uint32_t bits; /* the next ones are the highest */
     int32_t num_bits;
     int32_t num_missing_bits; /* read behind the end of the data */
-    uint8_t samples[N6_JPEG_MAX_BLOCKS][N6_JPEG_BLOCK];
+    uint8_t samples[N6_JPEG_MAX_BLOCKS * N6_JPEG_BLOCK]; /* of a unit, block after block */
 };
 
 /* Return the port of a decoder, which must stay where it is. */

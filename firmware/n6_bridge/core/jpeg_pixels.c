@@ -9,34 +9,26 @@ enum {
     COLOR_BITS = 16
 };
 
-/* cos((2 x + 1) k pi / 16) / 2, for k = 0 divided by the root of 2, times 2^13: of even and odd k apart, x of 0 to 3. Of
- * x of 4 to 7 the even ones are mirrored, the odd ones mirrored and negative. */
-static const int16_t EVEN[4][4] = {
-    {2896, 2896, 2896, 2896},
-    {3784, 1567, -1567, -3784},
-    {2896, -2896, -2896, 2896},
-    {1567, -3784, 3784, -1567},
-};
-static const int16_t ODD[4][4] = {
-    {4017, 3406, 2276, 799},
-    {3406, -799, -4017, -2276},
-    {2276, -4017, 799, 3406},
-    {799, -2276, 3406, -4017},
-};
+/* C_k = cos(k pi / 16) / 2 times 2^13; C_4 serves k = 0 as well, which is divided by the root of 2. */
+enum { C1 = 4017, C2 = 3784, C3 = 3406, C4 = 2896, C5 = 2276, C6 = 1567, C7 = 799 };
 
-/* Transform eight numbers; `step` lies between them. */
-static void transform_line(const int32_t *in, int32_t *out, int32_t step, int32_t shift)
+/* Transform eight numbers that lie `step` apart: sum over k of in[k] C_k(x), cos((2 x + 1) k pi / 16) being even in x for
+ * even k and odd for odd k, so that outputs x and 7 - x share their sums. */
+static inline void transform_line(const int32_t *in, int32_t *out, int32_t step, int32_t shift)
 {
-    int32_t half = 1 << (shift - 1);
-    for (int32_t x = 0; x < SIDE / 2; x++) {
-        int32_t even = 0, odd = 0;
-        for (int32_t k = 0; k < 4; k++) {
-            even += in[2 * k * step] * EVEN[k][x];
-            odd += in[(2 * k + 1) * step] * ODD[k][x];
-        }
-        out[x * step] = (even + odd + half) >> shift;
-        out[(SIDE - 1 - x) * step] = (even - odd + half) >> shift;
-    }
+    int32_t half = 1 << (shift - 1), i1 = in[step], i3 = in[3 * step], i5 = in[5 * step], i7 = in[7 * step];
+    int32_t sum = C4 * (in[0] + in[4 * step]) + half, difference = C4 * (in[0] - in[4 * step]) + half;
+    int32_t outer = C2 * in[2 * step] + C6 * in[6 * step], inner = C6 * in[2 * step] - C2 * in[6 * step];
+    int32_t odd0 = C1 * i1 + C3 * i3 + C5 * i5 + C7 * i7, odd1 = C3 * i1 - C7 * i3 - C1 * i5 - C5 * i7;
+    int32_t odd2 = C5 * i1 - C1 * i3 + C7 * i5 + C3 * i7, odd3 = C7 * i1 - C5 * i3 + C3 * i5 - C1 * i7;
+    out[0] = (sum + outer + odd0) >> shift;
+    out[7 * step] = (sum + outer - odd0) >> shift;
+    out[step] = (difference + inner + odd1) >> shift;
+    out[6 * step] = (difference + inner - odd1) >> shift;
+    out[2 * step] = (difference - inner + odd2) >> shift;
+    out[5 * step] = (difference - inner - odd2) >> shift;
+    out[3 * step] = (sum - outer + odd3) >> shift;
+    out[4 * step] = (sum - outer - odd3) >> shift;
 }
 
 static uint8_t limited(int32_t value)
@@ -70,18 +62,20 @@ void n6_jpeg_write_unit(const struct n6_baseline_jpeg *decoder, int32_t left_px,
 {
     const struct n6_jpeg_component *luma = &decoder->components[0];
     int32_t columns = luma->columns, rows = luma->rows, chroma = columns * rows;
+    /* A block has 8 columns and rows, a component 1 or 2 blocks: shifts instead of divisions. */
+    int32_t shift_x = columns - 1, shift_y = rows - 1;
     int32_t width_px = decoder->width_px - left_px < SIDE * columns ? decoder->width_px - left_px : SIDE * columns;
     int32_t height_px = decoder->height_px - top_px < SIDE * rows ? decoder->height_px - top_px : SIDE * rows;
     for (int32_t y = 0; y < height_px; y++) {
         uint8_t *rgb = decoder->rgb + ((top_px + y) * decoder->width_px + left_px) * 3;
+        const uint8_t *samples = decoder->samples + (y >> 3) * columns * N6_JPEG_BLOCK + (y & 7) * SIDE;
+        const uint8_t *cb = decoder->samples + chroma * N6_JPEG_BLOCK + (y >> shift_y) * SIDE, *cr = cb + N6_JPEG_BLOCK;
         for (int32_t x = 0; x < width_px; x++, rgb += 3) {
-            int32_t block = y / SIDE * columns + x / SIDE, place = y / rows * SIDE + x / columns;
-            int32_t sample = decoder->samples[block][y % SIDE * SIDE + x % SIDE];
+            int32_t sample = samples[(x >> 3) * N6_JPEG_BLOCK + (x & 7)];
             if (decoder->num_components == 1)
-                write_color(sample, 0, 0, rgb);
+                rgb[0] = rgb[1] = rgb[2] = (uint8_t)sample;
             else
-                write_color(sample, decoder->samples[chroma][place] - 128, decoder->samples[chroma + 1][place] - 128,
-                            rgb);
+                write_color(sample, cb[x >> shift_x] - 128, cr[x >> shift_x] - 128, rgb);
         }
     }
 }
