@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.bridge_results import LocalDecoder
 from support.decoder_cases import SPECS, likely_outputs
 
 from yolov8_seg_ros.core.letterbox import Letterbox
@@ -52,24 +53,6 @@ def letterbox_fields(letterbox: Letterbox) -> Any:
     )
 
 
-class Boards:
-    """A board with the instances of a decoder, which computes the logits in their windows."""
-
-    def __init__(self, decoder: Decoder, spec: Any) -> None:
-        self.decoder = decoder
-        rows, columns = spec.prototypes.shape[1:3]
-        self.grid = native().ffi.new("struct seg_grid *", (*spec.input_hw[::-1], columns, rows))
-
-    def window_and_logits(self, instance: Any) -> tuple[Any, Logits]:
-        lib, ffi = native().lib, native().ffi
-        found = ffi.new("struct seg_window *")
-        found[0] = lib.seg_drawing_window(self.grid, ffi.new("float[4]", instance["xyxy_px"].tolist()))
-        logits = np.empty((found.rows, found.columns), np.float32)
-        workspace, outputs = self.decoder._workspace, self.decoder._outputs
-        lib.seg_mask_logits(workspace, outputs, int(instance["anchor"]), found, floats(logits))
-        return found, logits
-
-
 @pytest.mark.parametrize(
     ("name", "image_hw", "threshold", "options"),
     [
@@ -94,17 +77,19 @@ def test_contours_are_drawn_as_all_logits_are(name, image_hw, threshold, options
         DetectionOptions(mask_threshold=threshold, **options),
         Letterbox.fit(image_hw, spec.input_hw, fit),
     )
-    decoder = Decoder(spec)
-    placed, placements = decoder.place(decoder.decode(likely_outputs(spec, rng), detection), letterbox)
+    decoder, outputs = Decoder(spec), likely_outputs(spec, rng)
+    board = LocalDecoder(spec, outputs)
+    placed, placements = decoder.place(decoder.decode(outputs, detection), letterbox)
     assert len(placed) > 0
     mask_logit = (
         float(np.float32(np.log(threshold / (1 - threshold)))) if 0 < threshold < 1 else np.inf * (threshold - 0.5)
     )
-    board, lib, ffi = Boards(decoder, spec), native().lib, native().ffi
+    lib, ffi = native().lib, native().ffi
     for instance, placement, (expected, _) in zip(
         placed, placements, decoder.draw_masks(placements, threshold), strict=True
     ):
-        found, logits = board.window_and_logits(instance)
+        place, logits = board.window_and_logits(instance)
+        found = ffi.new("struct seg_window *", place)
         packed = pack(logits, mask_logit, True)
         unpacked = unpack(packed, found.columns, found.rows, mask_logit)
         np.testing.assert_array_equal(unpacked > mask_logit, logits > mask_logit)

@@ -31,7 +31,7 @@ from support.bridge_board import (
     picture,
 )
 from support.bridge_core import CHECKOUT, decode_jpeg
-from support.bridge_results import check_masks, expected_instances, read_result
+from support.bridge_results import LocalDecoder, check_masks, read_result
 from support.decoder_cases import SPECS, likely_outputs
 from support.shared_data import SHARED_FILES, shared_path
 
@@ -157,11 +157,12 @@ def check(machine, frame, data, kind, spec, outputs):
     packet = machine.ask(PICTURE, picture(frame, data, kind), RESULT)
     assert packet.type == RESULT, packet
     result = read_result(packet.payload)
-    decoder, expected = expected_instances(spec, outputs, OPTIONS, MAX_CANDIDATES)
+    decoder = LocalDecoder(spec, outputs, MAX_CANDIDATES)
+    expected = decoder.decode(OPTIONS)
     assert len(expected) > 0
     for name in ("xyxy_px", "score", "class_id"):
         np.testing.assert_array_equal(result.records[name], expected[name])
-    check_masks(result, spec, decoder, expected)
+    check_masks(result, decoder, expected)
     assert result.frame == frame
 
 

@@ -24,7 +24,7 @@ from support.bridge_board import (
     hello,
     picture,
 )
-from support.bridge_results import check_masks, expected_instances, read_result
+from support.bridge_results import LocalDecoder, check_masks, read_result
 from support.decoder_cases import SPECS, likely_outputs
 
 from yolov8_seg_ros.core.options import DetectionOptions
@@ -90,7 +90,8 @@ class Host:
     def __init__(self, rng):
         self.spec, self.rng = SPECS["raw-int8-channels-first"](), rng
         self.scenes = [likely_outputs(self.spec, rng) for _ in range(NUM_SCENES)]
-        self.expected = [expected_instances(self.spec, outputs, OPTIONS) for outputs in self.scenes]
+        decoders = [LocalDecoder(self.spec, outputs) for outputs in self.scenes]
+        self.expected = [(decoder, decoder.decode(OPTIONS)) for decoder in decoders]
         self.images = [rng.integers(0, 256, (*self.spec.input_hw, 3), dtype=np.uint8) for _ in range(NUM_SCENES)]
         self.session = self.sequence = self.frame = 0
         self.scene_of_frame = {}
@@ -149,7 +150,7 @@ class Host:
         decoder, expected = self.expected[self.scene_of_frame[result.frame]]
         np.testing.assert_array_equal(result.records["xyxy_px"], expected["xyxy_px"])
         np.testing.assert_array_equal(result.records["class_id"], expected["class_id"])
-        check_masks(result, self.spec, decoder, expected)
+        check_masks(result, decoder, expected)
         self.delivered.append((self.session, result.frame))
 
     def must_deliver(self):

@@ -39,7 +39,7 @@ from support.bridge_board import (
     hello,
     picture,
 )
-from support.bridge_results import check_masks, expected_instances, read_result
+from support.bridge_results import LocalDecoder, check_masks, read_result
 from support.decoder_cases import SPECS, likely_outputs
 
 from yolov8_seg_ros.core.options import DetectionOptions
@@ -285,9 +285,8 @@ def test_a_result_is_that_of_the_decoder(open_session, spec, image, masks, optio
     (result,) = (read_result(p.payload, options.get("mask_logit", 0.5)) for p in board.packets() if p.type == RESULT)
     switches = options.get("switches", 6)
     wanted = (*range(8), 79) if "classes" in options else None
-    decoder, expected = expected_instances(
-        spec,
-        board.outputs,
+    decoder = LocalDecoder(spec, board.outputs)
+    expected = decoder.decode(
         DetectionOptions(
             score_threshold=np.float32(options.get("score", 0.1)).item(),
             iou_threshold=np.float32(options.get("iou", 0.7)).item(),
@@ -302,7 +301,7 @@ def test_a_result_is_that_of_the_decoder(open_session, spec, image, masks, optio
     for name in ("xyxy_px", "score", "class_id"):
         np.testing.assert_array_equal(result.records[name], expected[name])
     assert [mask is None for mask in result.masks] == [masks == 0] * len(expected)
-    check_masks(result, spec, decoder, expected, options.get("mask_logit", 0.5))
+    check_masks(result, decoder, expected, options.get("mask_logit", 0.5))
     assert (result.frame, result.configuration, result.flags) == (1, 7, 0)
 
 
@@ -317,12 +316,12 @@ def test_other_models(name, rng):
     board.work()
     packets = board.packets()
     (result,) = results(packets)
-    decoder, expected = expected_instances(
-        spec, outputs, DetectionOptions(score_threshold=np.float32(0.1).item(), max_instances=20,
-                                        iou_threshold=np.float32(0.7).item())
-    )  # fmt: skip
+    decoder = LocalDecoder(spec, outputs)
+    expected = decoder.decode(
+        DetectionOptions(score_threshold=np.float32(0.1).item(), iou_threshold=np.float32(0.7).item(), max_instances=20)
+    )
     np.testing.assert_array_equal(result.records["xyxy_px"], expected["xyxy_px"])
-    check_masks(result, spec, decoder, expected)
+    check_masks(result, decoder, expected)
     model = next(packet for packet in packets if packet.type == MODEL)
     assert model.payload[13] == spec.box_bins
     levels = [level for _, *level in struct.iter_unpack("<HHHH", model.payload[64 : 64 + 8 * len(spec.levels)])]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.native import Decoder, native
+from yolov8_seg_ros.core.native import model_fields, native
 from yolov8_seg_ros.core.options import DetectionOptions
 
 RECORD = np.dtype(
@@ -64,32 +64,57 @@ def _mask(packed: bytes, window: Any, mask_logit: float) -> tuple[tuple[int, ...
     return place, logits
 
 
-def expected_instances(
-    spec: ModelSpec, outputs: Sequence[NDArray[Any]], options: DetectionOptions, max_candidates: int = 1000
-) -> tuple[Decoder, NDArray[Any]]:
-    """Return what the package's own decoder finds, in network pixels."""
-    decoder = Decoder(spec, max_candidates)
-    count = decoder.decode(outputs, options)
-    return decoder, np.frombuffer(native().ffi.buffer(decoder._instances), native().instance, count).copy()
+class LocalDecoder:
+    """The functions of seg.h for the outputs of one image, as a board calls them.
+
+    Args:
+        spec: of the model.
+        outputs: of the network.
+        max_candidates: so many boxes are compared with each other.
+    """
+
+    def __init__(self, spec: ModelSpec, outputs: Sequence[NDArray[Any]], max_candidates: int = 1000) -> None:
+        seg = self._seg = native()
+        self._spec = spec
+        self._held = [np.ascontiguousarray(output) for output in outputs]
+        self._outputs = seg.ffi.new("void *[]", [seg.address(output) for output in self._held])
+        model = seg.ffi.new("struct seg_model *", model_fields(spec, seg.types))
+        size = seg.lib.seg_workspace_size(model, max_candidates)
+        self._memory = np.zeros(-(-size // 8), np.uint64)
+        self._workspace = seg.ffi.cast("struct seg_workspace *", seg.address(self._memory))
+        assert seg.lib.seg_init(self._workspace, size, model, max_candidates) == 0
+        rows, columns = spec.prototypes.shape[1:3]
+        self.grid = seg.ffi.new("struct seg_grid *", (*spec.input_hw[::-1], columns, rows))
+
+    def decode(self, options: DetectionOptions) -> NDArray[Any]:
+        """Return the instances in network pixels."""
+        seg = self._seg
+        classes = range(len(self._spec.class_names)) if options.classes is None else options.classes
+        wanted = np.zeros(len(self._spec.class_names), np.uint8)
+        wanted[list(classes)] = 1
+        fields = {name: getattr(options, name) for name in ("score_threshold", "iou_threshold", "max_instances")}
+        fields |= {name: getattr(options, name) for name in ("agnostic_nms", "multi_label", "vote_boxes")}
+        settings = seg.ffi.new("struct seg_options *", {**fields, "is_class_wanted": seg.address(wanted)})
+        instances = np.zeros(options.max_instances, seg.instance)
+        target = seg.ffi.cast("struct seg_instance *", seg.address(instances))
+        return instances[: seg.lib.seg_decode(self._workspace, self._outputs, settings, target)]
+
+    def window_and_logits(self, instance: Any) -> tuple[tuple[int, ...], NDArray[np.float32]]:
+        """Return the window that an instance is drawn in, and its logits there."""
+        seg = self._seg
+        window = seg.ffi.new("struct seg_window *")
+        window[0] = seg.lib.seg_drawing_window(self.grid, seg.ffi.new("float[4]", instance["xyxy_px"].tolist()))
+        logits = np.empty((window.rows, window.columns), np.float32)
+        pointer = seg.ffi.cast("float *", seg.address(logits))
+        seg.lib.seg_mask_logits(self._workspace, self._outputs, int(instance["anchor"]), window, pointer)
+        return (window.left, window.top, window.columns, window.rows), logits
 
 
-def check_masks(
-    result: Result, spec: ModelSpec, decoder: Decoder, instances: NDArray[Any], mask_logit: float = 0.5
-) -> None:
+def check_masks(result: Result, decoder: LocalDecoder, instances: NDArray[Any], mask_logit: float = 0.5) -> None:
     """Compare the sides of all cells, and that the windows are those of the boxes."""
-    seg = native()
-    rows, columns = spec.prototypes.shape[1:3]
-    grid = seg.ffi.new("struct seg_grid *", (*spec.input_hw[::-1], columns, rows))
     for mask, instance in zip(result.masks, instances, strict=True):
         if mask is None:
             continue
-        place, logits = mask
-        window = seg.ffi.new("struct seg_window *")
-        window[0] = seg.lib.seg_drawing_window(grid, seg.ffi.new("float[4]", instance["xyxy_px"].tolist()))
-        assert place == (window.left, window.top, window.columns, window.rows)
-        expected = np.empty_like(logits)
-        seg.lib.seg_mask_logits(
-            decoder._workspace, decoder._outputs, int(instance["anchor"]), window,
-            seg.ffi.cast("float *", seg.address(expected)),
-        )  # fmt: skip
-        np.testing.assert_array_equal(logits > mask_logit, expected > mask_logit)
+        window, logits = decoder.window_and_logits(instance)
+        assert mask[0] == window
+        np.testing.assert_array_equal(mask[1] > mask_logit, logits > mask_logit)
