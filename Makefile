@@ -54,7 +54,7 @@ fuzz: $(FUZZERS:%=build/%) ## let clang's libFuzzer search SECONDS long for byte
 			$$(ls -d ../test/fuzz/$${fuzzer}_seeds 2>/dev/null) >$$fuzzer.log 2>&1 || \
 		{ cat $$fuzzer.log; exit 1; }; echo "$$fuzzer: $$(grep '^Done' $$fuzzer.log)"; done
 
-build/bridge_fuzzer: $(wildcard $(BRIDGE)/core/*.[ch])
+build/bridge_fuzzer: $(wildcard $(BRIDGE)/core/*.[ch]) test/fuzz/fuzzed_board.h
 $(FUZZERS:%=build/%): build/%: test/fuzz/%.c $(wildcard yolov8_seg_ros/native/*.[ch])
 	@mkdir -p build
 	clang -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \

@@ -18,7 +18,7 @@ HOST = CORE.parent / "host"
 CORE_SOURCES = sorted(CORE.glob("*.c"))
 INCLUDES = tuple(f"-I{folder}" for folder in (SOURCE_FOLDER, CORE, HOST))
 ALLOWED_CALLS = {"memcpy", "memset", "memmove", "memcmp", "rint"}
-TESTS = ("test_vectors.py", "test_session.py", "test_jpeg.py", "test_noise.py")
+TESTS = ("test_vectors.py", "test_session.py", "test_frames.py", "test_flow.py", "test_jpeg.py", "test_noise.py")
 LEAST_LINES, LEAST_BRANCHES = 0.95, 0.90
 
 
@@ -67,6 +67,8 @@ def test_no_byte_beyond_its_memory(tmp_path):
         tmp_path,
         "test_vectors.py",
         "test_session.py",
+        "test_frames.py",
+        "test_flow.py",
         "test_jpeg.py",
         LD_PRELOAD=str(sanitizer),
         ASAN_OPTIONS="detect_leaks=0",

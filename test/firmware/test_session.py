@@ -1,4 +1,4 @@
-"""Test what a board does with what a host says."""
+"""Test what a board does with sessions and requests, and which setups it refuses."""
 
 from __future__ import annotations
 
@@ -8,29 +8,21 @@ from importlib import import_module
 import numpy as np
 import pytest
 from support.bridge_board import (
-    BAD_JPEG,
     BAD_LENGTH,
     BAD_VALUE,
     CONFIGURE,
     CONFIGURED,
     CREDIT,
-    DAMAGED,
     DESCRIBE,
-    ERROR,
     HELLO,
-    JPEG,
     MODEL,
-    NETWORK_FAILED,
-    NO_CREDIT,
     NO_SESSION,
     NOT_CONFIGURED,
     PICTURE,
     PING,
     PONG,
     RESULT,
-    RGB,
     SESSION,
-    TENSOR,
     UNSUPPORTED,
     WELCOME,
     Board,
@@ -39,25 +31,10 @@ from support.bridge_board import (
     hello,
     picture,
 )
-from support.bridge_results import LocalDecoder, check_masks, read_result
-from support.decoder_cases import SPECS, likely_outputs
+from support.bridge_results import errors, results
+from support.decoder_cases import SPECS
 
-from yolov8_seg_ros.core.options import DetectionOptions
-from yolov8_seg_ros.core.preprocess import quantized_pixels
-
-
-def errors(packets):
-    """Return code, request type, sequence, frame and detail of each packet but CREDIT, which must be errors."""
-    packets = [packet for packet in packets if packet.type != CREDIT]
-    assert all(packet.type == ERROR for packet in packets), packets
-    return [struct.unpack_from("<HBxHxxII", packet.payload, 8) for packet in packets]
-
-
-def results(packets):
-    return [read_result(packet.payload) for packet in packets if packet.type == RESULT]
-
-
-# ----------------------------------------------------------------------------------------------------------- sessions
+# ------------------------------------------------------------------------------------------------------------ sessions
 
 
 def test_welcome(spec):
@@ -149,7 +126,7 @@ def test_hello_drops_results_that_wait(open_session, image):
     assert [packet.status for packet in board.packets()] == [(0, 0)]
 
 
-# ----------------------------------------------------------------------------------------------------------- requests
+# ------------------------------------------------------------------------------------------------------------ requests
 
 
 @pytest.mark.parametrize(
@@ -263,356 +240,7 @@ def test_a_configuration_waits_for_the_result_at_hand(open_session, image):
     assert all(mask is None for mask in second.masks)
 
 
-# ----------------------------------------------------------------------------------------------------------- pictures
-
-
-@pytest.mark.parametrize("masks", [0, 1, 2], ids=["boxes", "signs", "contours"])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"score": 0.02, "iou": 0.5, "mask_logit": 0.0},
-        {"switches": 0, "max_instances": 3},
-        {"switches": 1},
-        {"num_classes": 80, "classes": b"\xff" + bytes(8) + b"\x80"},
-    ],
-    ids=["usual", "many", "single-label", "agnostic", "classes"],
-)
-def test_a_result_is_that_of_the_decoder(open_session, spec, image, masks, options):
-    board = open_session(configuration(masks=masks, **options))
-    board.request(PICTURE, picture(1, image))
-    board.work()
-    (result,) = (read_result(p.payload, options.get("mask_logit", 0.5)) for p in board.packets() if p.type == RESULT)
-    switches = options.get("switches", 6)
-    wanted = (*range(8), 79) if "classes" in options else None
-    decoder = LocalDecoder(spec, board.outputs)
-    expected = decoder.decode(
-        DetectionOptions(
-            score_threshold=np.float32(options.get("score", 0.1)).item(),
-            iou_threshold=np.float32(options.get("iou", 0.7)).item(),
-            max_instances=options.get("max_instances", 20),
-            classes=wanted,
-            agnostic_nms=bool(switches & 1),
-            multi_label=bool(switches & 2),
-            vote_boxes=bool(switches & 4),
-        ),
-    )
-    assert len(expected) > 0
-    for name in ("xyxy_px", "score", "class_id"):
-        np.testing.assert_array_equal(result.records[name], expected[name])
-    assert [mask is None for mask in result.masks] == [masks == 0] * len(expected)
-    check_masks(result, decoder, expected, options.get("mask_logit", 0.5))
-    assert (result.frame, result.configuration, result.flags) == (1, 7, 0)
-
-
-@pytest.mark.parametrize("name", ["raw-uint8-anchors-first", "raw-float", "decoded-int8", "decoded-three-outputs"])
-def test_other_models(name, rng):
-    spec = SPECS[name]()
-    outputs = likely_outputs(spec, rng)
-    board = Board(spec, lambda image: outputs)
-    height, width = spec.input_hw
-    board.send(hello(1), Packet(CONFIGURE, 1, 1, configuration()), Packet(DESCRIBE, 1, 2))
-    board.send(Packet(PICTURE, 1, 3, picture(1, bytes(height * width * 3))))
-    board.work()
-    packets = board.packets()
-    (result,) = results(packets)
-    decoder = LocalDecoder(spec, outputs)
-    expected = decoder.decode(
-        DetectionOptions(score_threshold=np.float32(0.1).item(), iou_threshold=np.float32(0.7).item(), max_instances=20)
-    )
-    np.testing.assert_array_equal(result.records["xyxy_px"], expected["xyxy_px"])
-    check_masks(result, decoder, expected)
-    model = next(packet for packet in packets if packet.type == MODEL)
-    assert model.payload[13] == spec.box_bins
-    levels = [level for _, *level in struct.iter_unpack("<HHHH", model.payload[64 : 64 + 8 * len(spec.levels)])]
-    assert levels == [[*level.grid_hw[::-1], 0] if spec.is_raw else [0, 0, 0] for level in spec.levels]
-
-
-@pytest.mark.parametrize("kind", [RGB, TENSOR], ids=["rgb", "tensor"])
-def test_what_the_network_sees(open_session, spec, image, kind):
-    seen = []
-    outputs = []
-
-    def run(data):
-        seen.append(data.tobytes())
-        return outputs[0]
-
-    board = open_session(run=run)
-    outputs.append(board.outputs)
-    board.request(PICTURE, picture(1, image, kind))
-    board.work()
-    stored = quantized_pixels(spec.input.quant)[np.frombuffer(image, np.uint8)].tobytes() if kind == RGB else image
-    assert seen == [stored]
-
-
-@pytest.mark.parametrize(
-    ("change", "code", "detail"),
-    [
-        (lambda data: data[:-1], BAD_LENGTH, -1),
-        (lambda data: data[:16], BAD_LENGTH, None),
-        (lambda data: data[:15], BAD_LENGTH, 15),
-        (lambda data: b"", BAD_LENGTH, 0),
-        (lambda data: data[:4] + b"\3" + data[5:], BAD_VALUE, 4),
-        (lambda data: data[:5] + b"\1" + data[6:], BAD_VALUE, 5),
-        (lambda data: data[:7] + b"\1" + data[8:], BAD_VALUE, 5),
-        (lambda data: data[:9] + b"\1" + data[10:], BAD_VALUE, 8),
-        (lambda data: data[:15] + b"\1" + data[16:], BAD_VALUE, 12),
-        (lambda data: bytes(4) + data[4:], BAD_VALUE, 0),
-        (lambda data: data[:4] + b"\2" + data[5:], BAD_LENGTH, None),
-    ],
-    ids=["short", "head", "half-a-head", "empty", "format", "reserved-5", "reserved-7", "reserved-9", "reserved-15",
-         "frame-0", "jpeg-too-long"],
-)  # fmt: skip
-def test_a_bad_picture(open_session, image, change, code, detail):
-    board, data = open_session(max_jpeg_bytes=100), change(picture(1, image))
-    board.request(PICTURE, data)
-    (found,) = errors(board.packets())
-    expected_frame = 0 if len(data) < 16 or data[:4] == bytes(4) else 1
-    expected_detail = len(data) if detail in (None, -1) else detail
-    assert found == (code, PICTURE, board.sequence, expected_frame, expected_detail)
-    assert board.runs == []
-    board.request(PICTURE, picture(2, image))
-    board.work()
-    assert [result.frame for result in results(board.packets())] == [2]
-
-
-def test_a_jpeg_for_a_board_without_decoder(open_session):
-    board = open_session(max_jpeg_bytes=0)
-    board.request(PICTURE, picture(1, b"\xff\xd8", JPEG))
-    assert errors(board.packets()) == [(BAD_VALUE, PICTURE, board.sequence, 1, 4)]
-
-
-def test_an_undecodable_jpeg(open_session, image):
-    board = open_session()
-    board.request(PICTURE, picture(1, b"\xff\xd8\xff\xd9", JPEG))
-    assert errors(board.packets()) == [(BAD_JPEG, PICTURE, board.sequence, 1, 1)]
-    board.request(PICTURE, picture(2, image))
-    board.work()
-    assert [result.frame for result in results(board.packets())] == [2]
-
-
-def test_an_old_frame_number(open_session, image):
-    board = open_session()
-    board.request(PICTURE, picture(5, image))
-    board.request(PICTURE, picture(5, image))
-    board.request(PICTURE, picture(4, image))
-    board.work()
-    found = [packet for packet in board.packets() if packet.type == ERROR]
-    assert [error[0::3] for error in errors(found)] == [(BAD_VALUE, 0)] * 2
-    assert [packet.status[1] for packet in found] == [4, 4]
-
-
-def test_a_network_that_fails(open_session, image):
-    board = open_session(run=lambda data: None)
-    board.request(PICTURE, picture(1, image))
-    board.request(PICTURE, picture(2, image))
-    board.work()
-    assert [error[0::3] + error[4:] for error in errors(board.packets())] == [
-        (NETWORK_FAILED, 1, 7),
-        (NETWORK_FAILED, 2, 7),
-    ]
-
-
-# ------------------------------------------------------------------------------------------------------------- credit
-
-
-def test_two_pictures_are_in_flight(open_session, image):
-    board = open_session()
-    board.request(PICTURE, picture(1, image))
-    board.request(PICTURE, picture(2, image))
-    board.request(PICTURE, picture(3, image))
-    assert errors(board.packets()) == [(NO_CREDIT, PICTURE, board.sequence, 3, 2)]
-    board.work(runs=1)
-    packets = board.packets()
-    assert [(packet.type, packet.status) for packet in packets] == [(CREDIT, (1, 0)), (RESULT, (1, 1))]
-    board.request(PICTURE, picture(4, image))
-    board.work()
-    packets = board.packets()
-    assert [result.frame for result in results(packets)] == [2, 4]
-    assert packets[-1].status == (4, 4)
-    assert len(set(board.runs)) == 2
-
-
-@pytest.mark.parametrize("num_slots", [1, 2, 5])
-def test_many_pictures_with_credit_alone(open_session, image, num_slots):
-    board = open_session(num_slots=num_slots)
-    sent = released = 0
-    frames = []
-    while len(frames) < 20:
-        while sent < 20 and sent + 1 - released <= num_slots:
-            sent += 1
-            board.request(PICTURE, picture(sent, image))
-        board.work(runs=1)
-        for packet in board.packets():
-            assert packet.type in (CREDIT, RESULT)
-            released = max(released, packet.status[0])
-            frames += [result.frame for result in results([packet])]
-    assert frames == list(range(1, 21))
-
-
-def test_a_lost_picture_is_counted(open_session, image):
-    board = open_session()
-    lost = board.next(PICTURE, picture(1, image))
-    assert lost
-    board.request(PING, struct.pack("<I", 1))
-    (packet,) = board.packets()
-    assert (packet.type, packet.status) == (PONG, (1, 1))
-    board.request(PING, struct.pack("<I", 0))
-    assert [packet.status for packet in board.packets()] == [(1, 1)]
-
-
-def test_results_wait_for_a_slow_host(open_session, image):
-    """Two results wait for the line; the third picture is decoded when one of them has left."""
-    board = open_session(line_bytes=10)
-    board.is_reading = False
-    for frame in (1, 2):
-        data = board.next(PICTURE, picture(frame, image)).encode()
-        while data:
-            data = data[board.lib.n6_board_receive(board._board, data, len(data)) :]
-            board.work()
-    board.work()
-    assert len(board.runs) == 2
-    board.is_reading = True
-    board.work()
-    assert [result.frame for result in results(board.packets())] == [1, 2]
-
-
-# -------------------------------------------------------------------------------------------------------------- times
-
-
-def test_times(open_session, image):
-    board = open_session()
-    first, second = image[:5000], image[5000:]
-    data = board.next(PICTURE, picture(1, image)).encode()
-    assert len(first + second) < len(data)
-    board.send(data[:5000])
-    board.now_us += 12_000
-    board.send(data[5000:])
-    board.now_us += 31_570
-    board.work()
-    (result,) = results(board.packets())
-    assert result.times == (12_000, 0, 0, 31_570, 0)
-
-
-def test_time_that_wraps(open_session, image):
-    board = open_session()
-    board.now_us = (1 << 32) - 10
-    board.request(PICTURE, picture(1, image))
-    board.now_us += 50
-    board.work()
-    (result,) = results(board.packets())
-    assert result.times[3] == 50
-
-
-# ------------------------------------------------------------------------------------------------------------- damage
-
-
-def test_a_damaged_picture_is_said_at_once(open_session, image):
-    board = open_session()
-    data = bytearray(board.next(PICTURE, picture(1, image)).encode())
-    data[-100] ^= 1
-    board.send(bytes(data))
-    assert errors(board.packets()) == [(DAMAGED, PICTURE, board.sequence, 1, 16384)]
-    assert board.runs == []
-
-
-def test_a_picture_whose_number_is_damaged(open_session, image):
-    board = open_session()
-    data = bytearray(board.next(PICTURE, picture(1, image)).encode())
-    data[14] ^= 1
-    board.send(bytes(data))
-    assert errors(board.packets()) == [(DAMAGED, PICTURE, board.sequence, 0, 0)]
-
-
-def test_damage_of_what_is_not_wanted_is_not_said(open_session, image):
-    board = open_session()
-    for packet in (hello(3), Packet(PICTURE, 99, 1, picture(1, image))):
-        data = bytearray(packet.encode())
-        data[-1] ^= 1
-        board.send(bytes(data))
-        board.pass_time(60_000)
-    assert board.packets() == []
-
-
-def test_a_picture_cut_off(open_session, image):
-    board = open_session()
-    data = board.next(PICTURE, picture(1, image)).encode()
-    board.send(data[:9000])
-    board.pass_time(49_000)
-    assert board.packets() == []
-    board.pass_time(1000)
-    assert errors(board.packets()) == [(DAMAGED, PICTURE, board.sequence, 1, 8192)]
-    board.request(PICTURE, picture(2, image))
-    board.work()
-    assert [result.frame for result in results(board.packets())] == [2]
-
-
-def test_repeated_and_overtaken_packets_are_ignored(open_session, image):
-    board = open_session()
-    first, second = board.next(PICTURE, picture(1, image)), board.next(PICTURE, picture(2, image))
-    board.send(second, first, second)
-    board.work()
-    packets = board.packets()
-    assert [result.frame for result in results(packets)] == [2]
-    assert {packet.type for packet in packets} == {CREDIT, RESULT}
-    assert packets[-1].status == (2, 2)
-
-
-@pytest.mark.parametrize(("ahead", "is_taken"), [(0, True), (1023, True), (1024, False), (65535, False)])
-def test_how_far_ahead(open_session, ahead, is_taken):
-    board = open_session()
-    board.sequence += ahead
-    board.request(PING, bytes(4))
-    assert len(board.packets()) == is_taken
-
-
-def test_the_sequence_wraps(open_session):
-    board = open_session()
-    board.sequence = 1
-    for _ in range(70):
-        board.sequence += 1000
-        board.request(PING, bytes(4))
-    assert len(board.packets()) == 70
-
-
-def test_many_errors(open_session):
-    """The oldest are dropped, when they come faster than they leave."""
-    board = open_session(line_bytes=600)
-    board.is_reading = False
-    for kind in range(0x40, 0x60):
-        board.request(kind)
-    board.is_reading = True
-    board.work()
-    kinds = [error[1] for error in errors(board.packets())]
-    assert kinds[-4:] == [0x5C, 0x5D, 0x5E, 0x5F]
-    assert 4 < len(kinds) < 32
-
-
-def test_a_host_that_opens_its_port_anew(open_session, image):
-    board = open_session()
-    data = board.next(PICTURE, picture(1, image)).encode()
-    board.send(data[:9000])
-    board.reopen()
-    board.begin(12)
-    board.request(CONFIGURE, configuration())
-    board.request(PICTURE, picture(1, image))
-    board.work()
-    assert [result.frame for result in results(board.packets())] == [1]
-
-
-def test_a_host_that_opens_its_port_amid_a_result(open_session, image):
-    board = open_session(line_bytes=64)
-    board.is_reading = False
-    data = board.next(PICTURE, picture(1, image)).encode()
-    while data:
-        data = data[board.lib.n6_board_receive(board._board, data, len(data)) :]
-        board.work()
-    board.is_reading = True
-    board.reopen()
-    board.begin(12)
-
-
-# -------------------------------------------------------------------------------------------------------------- setup
+# --------------------------------------------------------------------------------------------------------------- setup
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from support.bridge_board import CREDIT, ERROR, RESULT, Packet
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.native import model_fields, native
 from yolov8_seg_ros.core.options import DetectionOptions
@@ -62,6 +63,18 @@ def _mask(packed: bytes, window: Any, mask_logit: float) -> tuple[tuple[int, ...
         == 0
     )
     return place, logits
+
+
+def errors(packets: Sequence[Packet]) -> list[tuple[int, ...]]:
+    """Return code, request type, sequence, frame and detail of each packet but CREDIT, which must be errors."""
+    packets = [packet for packet in packets if packet.type != CREDIT]
+    assert all(packet.type == ERROR for packet in packets), packets
+    return [struct.unpack_from("<HBxHxxII", packet.payload, 8) for packet in packets]
+
+
+def results(packets: Sequence[Packet]) -> list[Result]:
+    """Return the results among packets."""
+    return [read_result(packet.payload) for packet in packets if packet.type == RESULT]
 
 
 class LocalDecoder:
