@@ -21,8 +21,8 @@ from vision_msgs.msg import Detection2D, Detection3DArray, LabelInfo, ObjectHypo
 from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform
 from yolov8_seg_ros.core.depth import DepthImage, DepthOptions, Registration
 from yolov8_seg_ros.core.object_boxes import measure_boxes, on_objects
-from yolov8_seg_ros.node.depth_messages import to_detection_3d
-from yolov8_seg_ros.node.object_clouds import LabelTable, Nav2Layer, object_cloud
+from yolov8_seg_ros.node.depth.depth_messages import to_detection_3d
+from yolov8_seg_ros.node.depth.object_clouds import LabelTable, Nav2Layer, object_cloud
 
 IMAGE_HW = (480, 640)
 OBJECT_COUNTS = (1, 5, 10, 30)

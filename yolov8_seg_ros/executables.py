@@ -36,7 +36,7 @@ def seg_node() -> int:
 
 def depth_node() -> int:
     """Run the depth node; give its exit code."""
-    return _run_node("yolov8_seg_ros.node.depth_node")
+    return _run_node("yolov8_seg_ros.node.depth.depth_node")
 
 
 def image_source() -> int:

@@ -26,7 +26,7 @@ from support.depth_scene import Box, Sphere, camera_pose, render
 from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import Marker, MarkerArray
 
-from yolov8_seg_ros.node.depth_node import DepthNode
+from yolov8_seg_ros.node.depth.depth_node import DepthNode
 
 PERSON = (Box((2.6, 0.5, 0.85), (0.4, 0.5, 1.7), np.radians(-20)), "person", "1")
 BALL = (Sphere((2.2, -0.4, 0.9), 0.3), "ball", "2")

@@ -74,7 +74,7 @@ def class_of(detection):
 
 
 class Sighting(NamedTuple):
-    """What was found of a visible object in one image; without an id where it was lost."""
+    """The measurement of a visible object in one image; without an id where it was lost."""
 
     distance_m: float
     error_m: float
@@ -133,7 +133,7 @@ def test_objects_are_where_they_are_all_along_the_drive(ros, cameras):
     }
     with (
         process("node.seg_node", *parameters(model=SCENE_MODEL, **TRACKING)),
-        process("node.depth_node", *parameters(target_frame="world", **TRACKING, **depth)),
+        process("node.depth.depth_node", *parameters(target_frame="world", **TRACKING, **depth)),
         process("node.image_source", *parameters(**source)) as camera,
     ):
         ros.until(lambda: camera.poll() is not None, "the end of the drive", 3 * DRIVE_S)

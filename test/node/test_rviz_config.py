@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from support.tiny_models import write_segmentation_model
 
-from yolov8_seg_ros.node.depth_node import DepthNode
+from yolov8_seg_ros.node.depth.depth_node import DepthNode
 from yolov8_seg_ros.node.image_source import ImageSource
 from yolov8_seg_ros.node.seg_node import SegNode
 

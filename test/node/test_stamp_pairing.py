@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yolov8_seg_ros.node.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, StampPairing
+from yolov8_seg_ros.node.depth.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, StampPairing
 
 MS = 1_000_000
 KINDS = {"d": DETECTIONS, "i": INSTANCES, "z": DEPTH}

@@ -1,4 +1,4 @@
-"""What Nav2's semantic segmentation layer makes of its topics, by the rules of its source.
+"""Compute what Nav2's semantic segmentation layer makes of its topics, by the rules of its source.
 
 The rules were read in kiwicampus/semantic_segmentation_layer at commit a70cf6ec8a44d0903209b6f433d9f8c40dbca0db
 (branch rolling), src/segmentation_buffer.cpp and src/semantic_segmentation_layer.cpp. Nothing of it is copied.

@@ -20,8 +20,8 @@ from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypo
 
 from support.depth_scene import Plane, Shape, camera_pose, render
 from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform
-from yolov8_seg_ros.node.depth_messages import as_bytes
-from yolov8_seg_ros.node.depth_node import DepthNode
+from yolov8_seg_ros.node.depth.depth_messages import as_bytes
+from yolov8_seg_ros.node.depth.depth_node import DepthNode
 
 CAMERA = PinholeCamera((240, 320), (262.5, 262.5), (159.5, 119.5))
 DEPTH_CAMERA = PinholeCamera((200, 320), (210.0, 210.0), (160.1, 99.0))

@@ -65,7 +65,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class View:
-    """What a camera sees: depth in metres (0 where nothing is), and labels, k for the k-th object, 0 for the rest."""
+    """An image of a camera: depth in metres (0 where nothing is), and labels, k for the k-th object, 0 for the rest."""
 
     depth_m: NDArray[np.float32]
     labels: NDArray[np.uint8]

@@ -163,7 +163,7 @@ def pixel_rays(camera: PinholeCamera) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class ProjectionTable:
-    """Where points of a camera's frame are in its distorted image, looked up instead of computed for each point.
+    """A table of where points of a camera's frame are in its distorted image, looked up, not computed each time.
 
     Attributes:
         focal_xy_px: focal lengths of the table in cells.

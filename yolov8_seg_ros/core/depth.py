@@ -26,7 +26,7 @@ _HIDING_STEPS = 2
 
 @dataclass(frozen=True)
 class DepthOptions:
-    """How depths of instances are chosen.
+    """Options of how depths of instances are chosen.
 
     Attributes:
         min_depth_m: nearer depths are left out.
@@ -121,7 +121,7 @@ def count_labels(labels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 class Registration:
-    """Where the pixels of a depth image are in the colour image, for one pair of cameras.
+    """A table of where the pixels of a depth image are in the colour image, for one pair of cameras.
 
     Args:
         color_camera: of the images that were segmented.

@@ -17,6 +17,7 @@ from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import OptionError, one_line
+from yolov8_seg_ros.node.bond import Bond
 from yolov8_seg_ros.node.engine import Engine, WarmUp
 from yolov8_seg_ros.node.health import ERROR, OK, BackendHealth, DiagnosticsPublisher, Health, StreamHealth, merged
 from yolov8_seg_ros.node.managed_node import ManagedNode, reported
@@ -72,6 +73,8 @@ class SegNode(ManagedNode):
         self._state, self._is_active, self._is_enabled = "unconfigured", False, True
         self._backend_health: BackendHealth | None = None
         self._stream_health: tuple[StreamHealth, ...] = ()
+        # Heartbeats for Nav2's lifecycle manager.
+        self._bond = Bond(self.get_name(), self.get_namespace(), self.context)
         self.add_on_set_parameters_callback(self._check_changes)
         self.add_post_set_parameters_callback(self._apply_changes)
         self.create_service(SetBool, "~/set_enabled", self._set_enabled)
@@ -96,11 +99,13 @@ class SegNode(ManagedNode):
         self._is_active = True
         self._publish_label_info()
         self._listen()
+        self._bond.start()
         return result
 
     @reported
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Leave images alone; the model stays loaded."""
+        self._bond.stop()
         self._is_active = False
         self._listen()
         return super().on_deactivate(state)
@@ -176,6 +181,7 @@ class SegNode(ManagedNode):
     def _close(self) -> None:
         """Release all that configure made: first the inputs, then the engine, last the outputs."""
         self._is_active = False
+        self._bond.stop()
         for stream in self.streams:
             stream.stop()
         if self._engine is not None:

@@ -17,7 +17,7 @@ _MIN_POSITIONS = 3
 
 @dataclass(frozen=True)
 class Motion:
-    """Where an object is and how it moves.
+    """The position of an object, and how it moves.
 
     Attributes:
         position_m: float64 (3,), as measured, or smoothed.
@@ -37,7 +37,7 @@ class _Track:
 
 
 class ObjectTracks:
-    """What is known of the objects seen of late, by the number of their track.
+    """The history of the objects seen of late, by the number of their track.
 
     Args:
         window_s: a velocity is that of so many seconds.
@@ -59,7 +59,7 @@ class ObjectTracks:
         return 0.0 if track is None else track.yaw_rad
 
     def update(self, number: int, stamp_s: float, position_m: NDArray[np.float64], yaw_rad: float) -> Motion:
-        """Take in where an object is now; return how it moves.
+        """Add where an object is now; return how it moves.
 
         Velocity is the slope of the straight line through the positions of the last seconds. The smoothed position
         follows the measured one with a time constant, whatever the rate is.

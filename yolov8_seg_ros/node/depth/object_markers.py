@@ -13,7 +13,7 @@ from vision_msgs.msg import Detection3D
 from visualization_msgs.msg import Marker, MarkerArray
 
 from yolov8_seg_ros.media.overlay import instance_color_bgr
-from yolov8_seg_ros.node.depth_messages import to_point
+from yolov8_seg_ros.node.depth.depth_messages import to_point
 
 _BOX_OPACITY = 0.4
 _TEXT_HEIGHT_M = 0.12

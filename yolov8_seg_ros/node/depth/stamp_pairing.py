@@ -15,7 +15,7 @@ DETECTIONS, INSTANCES, DEPTH = "detections", "instances", "depth"
 
 @dataclass(frozen=True)
 class PairedFrame:
-    """What belongs to one colour image.
+    """The messages of one colour image.
 
     Attributes:
         stamp_ns: of the colour image.
@@ -34,7 +34,7 @@ class PairedFrame:
 
 @dataclass
 class PairingCounts:
-    """What has happened so far.
+    """Counts of what has happened so far.
 
     Attributes:
         detections: received.

@@ -14,7 +14,7 @@ from vision_msgs.msg import Detection2D, LabelInfo, VisionClass
 from yolov8_seg_ros.core.depth import LabelledPoints
 from yolov8_seg_ros.core.semantic_grid import semantic_grid
 from yolov8_seg_ros.media.overlay import instance_color_bgr
-from yolov8_seg_ros.node.depth_messages import to_cloud, to_gray_image
+from yolov8_seg_ros.node.depth.depth_messages import to_cloud, to_gray_image
 
 #: A point of the dense cloud; `rgb` is what PCL and rviz take for a colour, 0x00RRGGBB in the bits of a float.
 CLOUD_POINT = np.dtype(
@@ -35,7 +35,7 @@ _MAX_VALUE = 255
 
 @dataclass(frozen=True)
 class LabelTable:
-    """What the values of a label image stand for, each array of 256 elements.
+    """A table of what the values of a label image stand for, each array of 256 elements.
 
     Attributes:
         number: uint32, of the track or the detection.
@@ -108,7 +108,7 @@ def _rgb(
 
 
 class Nav2Layer:
-    """What the costmap layer `semantic_segmentation_layer` reads of one segmentation.
+    """The topics that the costmap layer `semantic_segmentation_layer` reads of one segmentation.
 
     Args:
         classes: names of the classes that the costmap knows; empty: all.

@@ -22,8 +22,8 @@ from yolov8_seg_ros.core.depth import DepthOptions, LabelledPoints, Registration
 from yolov8_seg_ros.core.object_boxes import ObjectBox, measure_boxes, on_objects
 from yolov8_seg_ros.errors import CalibrationError, DepthError, ImageError, UserError
 from yolov8_seg_ros.node.conversions import image_from_msg, stamp_ns
-from yolov8_seg_ros.node.depth_health import DepthCounts
-from yolov8_seg_ros.node.depth_messages import (
+from yolov8_seg_ros.node.depth.depth_health import DepthCounts
+from yolov8_seg_ros.node.depth.depth_messages import (
     camera_from_msg,
     depth_from_msg,
     info_topic,
@@ -32,12 +32,12 @@ from yolov8_seg_ros.node.depth_messages import (
     to_detection_3d,
     track_number,
 )
-from yolov8_seg_ros.node.following_subscription import FollowingSubscription
-from yolov8_seg_ros.node.frame_lookup import FrameError, FrameLookup
-from yolov8_seg_ros.node.object_clouds import LabelTable, Nav2Layer, object_cloud
-from yolov8_seg_ros.node.object_markers import MarkedObject, ObjectMarkers
-from yolov8_seg_ros.node.object_tracks import ObjectTracks
-from yolov8_seg_ros.node.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairedFrame, StampPairing
+from yolov8_seg_ros.node.depth.following_subscription import FollowingSubscription
+from yolov8_seg_ros.node.depth.frame_lookup import FrameError, FrameLookup
+from yolov8_seg_ros.node.depth.object_clouds import LabelTable, Nav2Layer, object_cloud
+from yolov8_seg_ros.node.depth.object_markers import MarkedObject, ObjectMarkers
+from yolov8_seg_ros.node.depth.object_tracks import ObjectTracks
+from yolov8_seg_ros.node.depth.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairedFrame, StampPairing
 from yolov8_seg_ros.node.steady_timer import create_steady_timer
 
 IMAGE_TOPIC, DEPTH_TOPIC = "image", "depth/image"
@@ -55,7 +55,7 @@ _COMPLAINT_PERIOD_S = 5.0
 
 @dataclass(frozen=True)
 class _Measured:
-    """What was found in one frame."""
+    """The objects of one frame."""
 
     header: Header
     detections: Sequence[Detection2D]
@@ -121,7 +121,7 @@ class DepthSession:
             self._publishers += [*self._nav2_images, self._nav2_info]
 
     def listen(self, enabled: bool) -> None:
-        """Take messages, or leave them."""
+        """Subscribe to the messages, or unsubscribe."""
         for subscription in self._subscriptions:
             subscription.close()
         self._subscriptions = []

@@ -1,4 +1,4 @@
-"""Look up where frames are at the time of an image, and say what is wrong where that is not known."""
+"""Find where frames are at the time of an image, or what is wrong where that is not known."""
 
 from __future__ import annotations
 

@@ -6,14 +6,15 @@ import sys
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RclParameter
 
-from yolov8_seg_ros.errors import OptionError, UserError
+from yolov8_seg_ros.errors import OptionError
 from yolov8_seg_ros.node.bond import Bond
-from yolov8_seg_ros.node.depth_health import PART
-from yolov8_seg_ros.node.depth_session import DepthSession
+from yolov8_seg_ros.node.depth.depth_health import PART
+from yolov8_seg_ros.node.depth.depth_session import DepthSession
 from yolov8_seg_ros.node.health import ERROR, OK, DiagnosticsPublisher, Health
+from yolov8_seg_ros.node.managed_node import ManagedNode, reported
 from yolov8_seg_ros.node.parameters import checked_changes, declare_parameters, print_help, read_parameters
 from yolov8_seg_ros.node.process import Ending, run_node
 from yolov8_seg_ros.settings.tables import DEPTH_NODE_SETTINGS
@@ -21,7 +22,7 @@ from yolov8_seg_ros.settings.tables import DEPTH_NODE_SETTINGS
 NODE_NAME = "depth_node"
 
 
-class DepthNode(LifecycleNode):
+class DepthNode(ManagedNode):
     """Place objects in space while active.
 
     configure checks the parameters, activate subscribes, deactivate unsubscribes, cleanup releases the topics.
@@ -35,28 +36,24 @@ class DepthNode(LifecycleNode):
         declare_parameters(self, DEPTH_NODE_SETTINGS, read_only=False)
         self._session: DepthSession | None = None
         self._bond = Bond(self.get_name(), self.get_namespace(), self.context)
-        self._failure = ""
         self.add_on_set_parameters_callback(self._check_changes)
         self._diagnostics = DiagnosticsPublisher(self, self._read_health)
 
-    @property
-    def autostart(self) -> bool:
-        """Return whether the node is to configure and activate itself."""
-        return bool(self.get_parameter("autostart").value)
-
+    @reported
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the parameters and advertise the topics; a failure says why and leaves nothing behind."""
         try:
             settings = read_parameters(self, DEPTH_NODE_SETTINGS)
             _check_together(settings)
             self._session = DepthSession(self, settings)
-        except UserError as error:
-            self._failure = str(error)
-            self.get_logger().error(f"cannot configure: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the node can be set right and tried again
+            self._close_session()
+            self.fail(error, "configure")
             return TransitionCallbackReturn.FAILURE
-        self._failure = ""
+        self.failure = ""
         return TransitionCallbackReturn.SUCCESS
 
+    @reported
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Publish and listen."""
         result = super().on_activate(state)
@@ -66,6 +63,7 @@ class DepthNode(LifecycleNode):
             self.get_logger().info(f"listening to {', '.join(self._session.topics.values())}")
         return result
 
+    @reported
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Leave messages alone."""
         self._bond.stop()
@@ -73,16 +71,19 @@ class DepthNode(LifecycleNode):
             self._session.listen(False)
         return super().on_deactivate(state)
 
+    @reported
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the topics."""
         self._close_session()
         return TransitionCallbackReturn.SUCCESS
 
+    @reported
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the topics."""
         self._close_session()
         return TransitionCallbackReturn.SUCCESS
 
+    @reported
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the topics, so that the node can be configured again."""
         self._close_session()
@@ -107,10 +108,10 @@ class DepthNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _read_health(self) -> list[Health]:
+        if self.failure:
+            return [Health(ERROR, self.failure, part=PART)]
         if self._session is not None:
             return [self._session.counts.health(self._session.topics)]
-        if self._failure:
-            return [Health(ERROR, f"cannot configure: {self._failure}", part=PART)]
         return [Health(OK, "unconfigured", part=PART)]
 
 
@@ -126,16 +127,12 @@ def _check_together(settings: dict[str, Any]) -> None:
 def make_node(ending: Ending) -> DepthNode:
     """Make the node and, with `autostart`, bring it up; a transition that fails ends the process."""
     node = DepthNode()
-    if node.autostart:
-        for transition in (node.trigger_configure, node.trigger_activate):
-            if transition() != TransitionCallbackReturn.SUCCESS:
-                ending(1)
-                break
+    node.bring_up(ending)
     return node
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node; give the process's exit code."""
+    """Run the node; return the process's exit code."""
     summary = "Place the objects that yolov8_seg detects in space, by a depth camera: the lifecycle node depth_node."
     if print_help(args, NODE_NAME, summary, DEPTH_NODE_SETTINGS):
         return 0

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from yolov8_seg_ros.errors import CalibrationError, DepthError, UserError
-from yolov8_seg_ros.node.frame_lookup import FrameError
+from yolov8_seg_ros.node.depth.frame_lookup import FrameError
+from yolov8_seg_ros.node.depth.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairingCounts
 from yolov8_seg_ros.node.health import ERROR, OK, WARN, Health, Rate
-from yolov8_seg_ros.node.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairingCounts
 
 #: What is read is silent if nothing came for so long.
 _SILENCE_S = 2.0
@@ -50,7 +50,7 @@ class DepthCounts:
         self._told: dict[str, int] = {}
 
     def seen(self, kind: str) -> None:
-        """Take note of a message."""
+        """Count a message."""
         self._last_seen_s[kind] = time.monotonic()
 
     def fail(self, error: UserError) -> None:
