@@ -18,6 +18,7 @@ from support.fakes import (
 from support.tiny_models import default_head, default_prototypes, default_raw_head
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
+from yolov8_seg_ros.core import segmenter as segmenter_module
 from yolov8_seg_ros.core.image import ColorImage, ColorOrder
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.model_spec import ModelSpec
@@ -108,6 +109,19 @@ def test_boxes_and_scores_do_not_depend_on_whether_masks_are_asked_for():
     with_masks, without = (segmenter.segment(blank(48, 64), masks) for masks in (True, False))
     np.testing.assert_array_equal(with_masks.xyxy, without.xyxy)
     np.testing.assert_array_equal(with_masks.score, without.score)
+
+
+@pytest.mark.parametrize("masks", [True, False], ids=["with-masks", "without-masks"])
+@pytest.mark.parametrize(("room_for", "kept"), [(2.0, 2), (1.9, 1), (0.9, 0)], ids=["both", "one", "none"])
+def test_the_best_masks_that_fit_into_memory_are_kept(monkeypatch, masks, room_for, kept):
+    spec = make_spec()
+    head = default_head(len(spec.class_names), spec.num_coefficients, spec.input_hw)
+    head[:, 0] = head[:, -1]
+    head[4:6, 0] = 0.5, 0
+    backend = FakeBackend(spec, stored_outputs(spec, head, default_prototypes(spec.num_coefficients, spec.input_hw)))
+    # Both boxes are the middle half of the image.
+    monkeypatch.setattr(segmenter_module, "MAX_MASKS_BYTES", int(room_for * 320 * 320))
+    assert Segmenter(backend).segment(blank(640, 640), masks).class_id.tolist() == [1, 0][:kept]
 
 
 def test_without_masks():

@@ -20,6 +20,9 @@ from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
 from yolov8_seg_ros.core.preprocess import Preprocessor
 from yolov8_seg_ros.core.quantization import Tensor
 
+#: The masks of an image have a byte a pixel of each box: 255 boxes as large as a 4K image would take 2 GiB.
+MAX_MASKS_BYTES = 1 << 30
+
 
 @dataclass(frozen=True)
 class StageTimes:
@@ -127,7 +130,10 @@ class Segmenter:
         frame.times = StageTimes(frame.times.preprocess_ms, _ms_since(started))
 
     def postprocess(self, frame: Frame, masks: bool = True) -> Instances:
-        """Find the instances in the frame's outputs; they are the frame's, too."""
+        """Find the instances in the frame's outputs; they are the frame's, too.
+
+        The worst ones are left out where masks of all would take more than `MAX_MASKS_BYTES`.
+        """
         started = time.perf_counter()
         frame.instances = self._decode(frame, masks)
         times = frame.times
@@ -139,6 +145,9 @@ class Segmenter:
         detection = self.options.detection
         count = self._decoder.decode(frame.outputs, detection)
         instances, placements = self._decoder.place(count, frame.letterbox)
+        # With or without masks, so that what is found does not depend on who looks at them.
+        fitting = _number_that_fits(placements)
+        instances, placements = instances[:fitting], placements[:fitting]
         bitmaps = self._decoder.draw_masks(placements, detection.mask_threshold) if masks else None
         return Instances(
             image_hw=frame.letterbox.image_hw,
@@ -147,6 +156,12 @@ class Segmenter:
             class_id=instances["class_id"].astype(np.int64),
             masks=None if bitmaps is None else tuple(BoxMask(origin, bitmap) for bitmap, origin in bitmaps),
         )
+
+
+def _number_that_fits(placements: NDArray[Any]) -> int:
+    """Return how many of the best instances have masks that fit into the memory for them."""
+    areas_px = placements["width_px"].astype(np.int64) * placements["height_px"]
+    return int(np.searchsorted(np.cumsum(areas_px), MAX_MASKS_BYTES, side="right"))
 
 
 def _ms_since(started: float) -> float:
