@@ -11,6 +11,7 @@ from support.tiny_models import write_segmentation_model
 from yolov8_seg_ros.backends import first_opening
 from yolov8_seg_ros.backends.first_opening import check_opening
 from yolov8_seg_ros.backends.open_backend import open_backend
+from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.errors import BackendError, ModelError, RunInterruptedError
 from yolov8_seg_ros.model_files.store import BUNDLED_SHA256, PUBLISHED_MODELS, SCENE_MODEL, find_model
 
@@ -20,6 +21,8 @@ PROGRAMS = {
     "abort": "import os\nos.abort()",
     "hang": "import time\ntime.sleep(600)",
     "error": "raise OSError('no memory for it')",
+    "refused": "import sys\nwith open(sys.argv[1] + '.log', 'a') as log: log.write(sys.argv[2] + ' ')\n"
+    "print('the model cannot be loaded: nothing fits')\nsys.exit(3)",
     "counted": "import sys\nwith open(sys.argv[1] + '.log', 'a') as log: log.write(sys.argv[2] + ' ')",
 }
 
@@ -86,6 +89,32 @@ def test_another_content_is_checked_again(runs, model):
     write_segmentation_model(model, num_classes=3)
     check_opening(model)
     assert Path(f"{model}.log").read_text() == "raw raw "
+
+
+def test_what_the_runtime_refuses_is_not_opened_again(runs, model):
+    runs("refused")
+    for _ in range(2):
+        with pytest.raises(ModelError, match=r"^the model cannot be loaded: nothing fits$"):
+            check_opening(model)
+    assert Path(f"{model}.log").read_text() == "raw raw "
+
+
+def test_what_only_an_npu_may_run_is_left_to_it(runs, model):
+    runs("refused")
+    check_opening(model, on_cpu=False)
+    check_opening(model, on_cpu=False)
+    assert Path(f"{model}.log").read_text() == "raw raw "
+
+
+def test_a_model_that_the_runtime_refuses_is_told_as_by_itself(tmp_path):
+    path = tmp_path / "refused.tflite"
+    content = write_segmentation_model(path).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError) as by_itself, TfliteBackend(path):
+        pass
+    with pytest.raises(ModelError) as by_child:
+        open_backend(str(path))
+    assert str(by_child.value) == str(by_itself.value)
 
 
 def test_nothing_is_remembered_of_a_crash(runs, model):

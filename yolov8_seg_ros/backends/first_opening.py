@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO
 
+from yolov8_seg_ros.backends.open_once import REFUSED
 from yolov8_seg_ros.backends.tflite import load_runtime, read_tflite
 from yolov8_seg_ros.commands import tool_command
 from yolov8_seg_ros.errors import BackendError, ModelError, RunInterruptedError, one_line
@@ -31,17 +32,20 @@ _ROOT = Path(__file__).resolve().parents[2]
 _KNOWN = frozenset({BUNDLED_SHA256, *(model.sha256 for model in PUBLISHED_MODELS)})
 
 
-def check_opening(path: Path, raw_head: bool = True, stop: Callable[[], bool] = lambda: False) -> None:
-    """Check that a .tflite file can be opened and run without a crash; whatever else is wrong is left to the opening.
+def check_opening(
+    path: Path, raw_head: bool = True, stop: Callable[[], bool] = lambda: False, on_cpu: bool = True
+) -> None:
+    """Check that a .tflite file can be opened and run without a crash.
 
     Args:
         path: of the file.
         raw_head: whether a decoded head is cut off, as `TfliteBackend` takes it.
+        on_cpu: whether the CPU must be able to open it; what only an NPU runs is left to the NPU.
         stop: the check is broken off as soon as this returns True.
 
     Raises:
-        ModelError: if the file cannot be read, is no .tflite file, crashes the runtime, hangs it, or bears the name of
-            a published file and is another one.
+        ModelError: if the file cannot be read, is no .tflite file, crashes the runtime, hangs it, is refused by it, or
+            bears the name of a published file and is another one.
         BackendError: if no runtime is installed, or the check cannot be made.
         RunInterruptedError: if it was broken off.
     """
@@ -50,8 +54,8 @@ def check_opening(path: Path, raw_head: bool = True, stop: Callable[[], bool] = 
     if digest in _KNOWN:
         return
     mark = cache_folder() / "opened" / _key(digest, raw_head)
-    if not mark.exists():
-        _open_in_child(path, raw_head, stop)
+    # What was refused once may crash the next time, when there is more memory: it is not opened here.
+    if not mark.exists() and _opens_in_child(path, raw_head, stop, on_cpu):
         # Where nothing can be kept, each start checks.
         with suppress(OSError):
             mark.parent.mkdir(parents=True, exist_ok=True)
@@ -81,9 +85,9 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _open_in_child(path: Path, raw_head: bool, stop: Callable[[], bool]) -> None:
+def _opens_in_child(path: Path, raw_head: bool, stop: Callable[[], bool], on_cpu: bool) -> bool:
     paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", PROGRAM, str(path.absolute()), "raw" if raw_head else "published"]
+    command = [sys.executable, "-m", PROGRAM, str(path), "raw" if raw_head else "published"]
     with tempfile.TemporaryFile() as output:
         child = subprocess.Popen(
             command,
@@ -104,8 +108,11 @@ def _open_in_child(path: Path, raw_head: bool, stop: Callable[[], bool]) -> None
                 f"{path}: the model crashes the runtime that opens it ({_signal_name(-exit_code)}): the file is "
                 "damaged or made to do harm; export or download it again"
             )
-        if exit_code > 0:
+        if exit_code == REFUSED and on_cpu:
+            raise ModelError(_last_line(output))
+        if exit_code not in (0, REFUSED):
             raise BackendError(f"{path}: it cannot be checked whether the model opens: {_last_line(output)}")
+        return exit_code == 0
 
 
 def _wait(child: subprocess.Popen[bytes], path: Path, stop: Callable[[], bool]) -> int:

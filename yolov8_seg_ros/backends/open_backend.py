@@ -63,10 +63,11 @@ def open_backend(
     path, npu = find_model(model), npu or NpuOptions()
     if path.suffix == COMPILED_SUFFIX:
         return _open_compiled(path, backend, names)
-    check_opening(path, raw_head, stop)
+    has_npu = backend == "npu" or (backend == "auto" and is_file(npu.library))
+    check_opening(path, raw_head, stop, on_cpu=not has_npu)
     if backend == "cpu":
         return TfliteBackend(path, num_threads, names, raw_head)
-    if backend == "auto" and not is_file(npu.library):
+    if not has_npu:
         reason = f"auto chose cpu: there is no NPU delegate at {npu.library}"
         return TfliteBackend(path, num_threads, names, raw_head, reason=reason)
     log(f"loading {path} with the NPU delegate {npu.library}")

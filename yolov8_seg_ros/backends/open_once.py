@@ -6,21 +6,38 @@ import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.errors import UserError
+from yolov8_seg_ros.backends.tflite import first_that_opens, load_runtime, new_interpreter, read_model
+from yolov8_seg_ros.errors import ModelError
+
+#: The exit code where the runtime refuses the model; the reason is the last line of the output.
+REFUSED = 3
 
 
-def main() -> None:
-    """Open the file that the first argument names, with the head that the second one says, and run it."""
+def main() -> int:
+    """Open the file that the first argument names, with the head that the second one says; return the exit code."""
     # A crash is expected here, and its memory of no use.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # What can be told is told when the model is opened for use.
-    with suppress(UserError), TfliteBackend(Path(sys.argv[1]), 1, raw_head=sys.argv[2] == "raw") as backend:
-        backend.run(np.zeros(backend.spec.input.shape, backend.spec.input.quant.dtype))
+    runtime, models = load_runtime(), read_model(Path(sys.argv[1]), sys.argv[2] == "raw")
+    try:
+        _, interpreter = first_that_opens(models, lambda model: new_interpreter(runtime, model, 1))
+    except ModelError as error:
+        print(error, flush=True)
+        return REFUSED
+    # A network that opens and does not run can still be described.
+    with suppress(RuntimeError, ValueError):
+        _run(interpreter)
+    return 0
+
+
+def _run(interpreter: Any) -> None:
+    for details in interpreter.get_input_details():
+        interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
+    interpreter.invoke()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
