@@ -35,8 +35,9 @@ help: ## say what can be made (this text)
 demo: $(STAMPS)/package ## run image source, node and viewer as processes; write annotated images to OUTPUT
 	$(BIN)/yolov8_seg demo $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--source '$(SOURCE)') --output '$(OUTPUT)'
 
+# Many tests wait for processes: three at a time keep two processors busy. The tests of a file share what they set up.
 test: lint $(STAMPS)/package ## run what CI runs: linters, type checker, all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: tools ## run ruff, mypy and the import rules
 	$(BIN)/ruff check

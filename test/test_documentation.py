@@ -70,7 +70,7 @@ def test_topics_are_documented():
 
 def test_topics_of_the_depth_node_are_documented():
     node = CHECKOUT / "yolov8_seg_ros" / "node"
-    published = set(re.findall(r'"(~/[\w/]+)"', (node / "depth_session.py").read_text()))
+    published = set(re.findall(r'"(~/[\w/]+)"', (node / "depth" / "depth_session.py").read_text()))
     rows = table(CHECKOUT / "docs" / "depth.md", "depth topic")
     documented = {topic.strip().strip("`") for row in rows for topic in row[0].split(",")}
     assert published == {topic for topic in documented if topic.startswith("~/")}

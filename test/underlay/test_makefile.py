@@ -38,7 +38,20 @@ def test_sourced_ros_can_be_overruled() -> None:
 def test_help_lists_every_public_target() -> None:
     listed = {line.split()[0] for line in make("help").stdout.splitlines()[1:]}
 
-    assert listed == {"help", "demo", "test", "lint", "bench", "venv", "export-env", "fuzz", "soak", "docs", "clean"}
+    assert listed == {
+        "help",
+        "demo",
+        "test",
+        "lint",
+        "bench",
+        "venv",
+        "export-env",
+        "fuzz",
+        "firmware-test",
+        "soak",
+        "docs",
+        "clean",
+    }
 
 
 def test_names_with_spaces_reach_the_demo_whole() -> None:
