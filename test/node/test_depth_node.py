@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,7 @@ from support.depth_robot import (
     make_depth_node,
 )
 from support.depth_scene import Box, Sphere, camera_pose, render
+from support.ros_harness import DEADLINE_S, parameters, process
 from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -355,6 +358,28 @@ def test_parameters_that_make_no_sense_are_refused(ros, watcher, parameters, lin
     node = ros.add(DepthNode(parameter_overrides=overrides))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     ros.until(lambda: any(line in status.message for status in watcher.status), f"'{line}'")
+
+
+def test_it_runs_as_a_process_and_ends_quietly(ros, watcher):
+    robot = ros.add(Robot())
+    arguments = parameters(target_frame=WORLD_FRAME)
+    with process("node.depth_node", *arguments) as running:
+        ros.until(robot.is_heard, "the topics to be matched")
+        ros.until(lambda: watcher.count_publishers("depth_node/objects"), "the results to be matched")
+        stamp = robot.show(SCENE)
+        ros.until(lambda: watcher.objects, "objects")
+        running.send_signal(signal.SIGINT)
+        output, _ = running.communicate(timeout=DEADLINE_S)
+    assert watcher.objects[0].header.stamp == stamp.to_msg()
+    assert running.returncode == 0
+    assert "Traceback" not in output
+
+
+def test_it_refuses_wrong_parameters_as_a_process():
+    with process("node.depth_node", *parameters(boxes="yaw")) as running:
+        output, _ = running.communicate(timeout=DEADLINE_S)
+    assert running.returncode == 1
+    assert "boxes: yaw needs a target_frame" in output
 
 
 def test_the_life_cycle_can_be_gone_through_twice(ros, watcher):

@@ -49,7 +49,7 @@ def object_interval(
     """
     inner_m = depth_m[is_inner]
     sampled_m = inner_m[:: 1 + len(inner_m) // _MEDIAN_SAMPLES]
-    median_m = float(np.median(sampled_m))
+    median_m = _median(sampled_m)
     bin_m = max(_BIN_SIGMAS * _noise_m(median_m), _STEEPEST * pixel * median_m)
     nearest_m = float(depth_m.min())
     bins = np.minimum((depth_m - np.float32(nearest_m)) * np.float32(1 / bin_m), _MAX_BINS - 1).astype(np.intp)
@@ -63,7 +63,7 @@ def object_interval(
     low_m, high_m = _gate(of_group_m)
     is_gated = (edges_m[1:] > low_m) & (edges_m[:-1] < high_m)
     share = np.where(is_gated, _DENSE_SHARE, max(_DENSE_SHARE, _DENSE_SHARE_PER_M * bin_m))
-    first = min(int((np.median(of_group_m) - nearest_m) / bin_m), group[1] - 1)
+    first = min(int((_median(of_group_m) - nearest_m) / bin_m), group[1] - 1)
     start, stop = _grown((first, first + 1), inner_counts > share * len(inner_m), group)
     growth = math.ceil(outline_px * _STEEPEST * pixel * median_m / bin_m)
     start, stop = _grown((start, stop), counts > share * len(depth_m), (start - growth, stop + growth))
@@ -73,10 +73,16 @@ def object_interval(
 
 def _gate(depth_m: NDArray[np.float32]) -> tuple[float, float]:
     """Return the depths three standard deviations from the median, by the median absolute deviation."""
-    median_m = float(np.median(depth_m))
-    deviation_m = _MAD_TO_SIGMA * float(np.median(np.abs(depth_m - median_m)))
+    median_m = _median(depth_m)
+    deviation_m = _MAD_TO_SIGMA * _median(np.abs(depth_m - median_m))
     reach_m = 3 * max(deviation_m, _noise_m(median_m))
     return median_m - reach_m, median_m + reach_m
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """Return the upper median; NumPy's own takes five times as long for a few hundred values."""
+    middle = len(values) // 2
+    return float(np.partition(values, middle)[middle])
 
 
 def _noise_m(depth_m: float) -> float:

@@ -136,15 +136,16 @@ def _box(
         axes = _about_z(yaw_rad)
         own_m = axes.T.astype(np.float32) @ xyz_m
     sampled_m = xyz_m[:, :: 1 + xyz_m.shape[1] // _STATISTICS_POINTS]
+    spread_m, middle = sampled_m - sampled_m.mean(axis=1, keepdims=True), sampled_m.shape[1] // 2
     margin_m = _margin_m(points, (low_m + high_m) / 2, axes.T @ target.rotation)
     lowest_m, highest_m = own_m.min(axis=1) - margin_m, own_m.max(axis=1) + margin_m
     return ObjectBox(
         label=label,
         center_m=axes @ ((lowest_m + highest_m) / 2),
         size_m=highest_m - lowest_m,
-        surface_m=np.median(sampled_m, axis=1).astype(np.float64),
+        surface_m=np.partition(sampled_m, middle, axis=1)[:, middle].astype(np.float64),
         yaw_rad=yaw_rad,
-        covariance_m2=np.cov(sampled_m, dtype=np.float64),
+        covariance_m2=(spread_m @ spread_m.T).astype(np.float64) / sampled_m.shape[1],
         num_points=xyz_m.shape[1],
         valid_share=min(1.0, (span.stop - span.start) / max(1.0, float(points.mask_points[label]))),
         depth_interval_m=(low_m, high_m),
