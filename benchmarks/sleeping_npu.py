@@ -17,7 +17,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from benchmarks.images import benchmark_image
 from yolov8_seg_ros.backends.open_backend import open_backend
-from yolov8_seg_ros.core.backend import Backend, BackendInfo
+from yolov8_seg_ros.core.backend import BackendInfo, TensorBackend
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.core.segmenter import Segmenter
@@ -31,7 +31,7 @@ DEVICE_MS = 19.84
 _PR_SET_TIMERSLACK = 29
 
 
-class SleepingNpu(Backend):
+class SleepingNpu(TensorBackend):
     """Backend that sleeps, with the interpreter's lock released, and returns the network's outputs of one image."""
 
     def __init__(self, model: str, image: ColorImage, device_ms: float, is_accelerator: bool) -> None:
@@ -74,7 +74,7 @@ def main() -> int:
     use_large_image_profile()
     image = benchmark_image(args.image)
 
-    def opened(**_settings: Any) -> Backend:
+    def opened(**_settings: Any) -> TensorBackend:
         return SleepingNpu(args.model, image, DEVICE_MS, is_accelerator=not args.no_overlap)
 
     def node(ending: Ending) -> LifecycleNode:

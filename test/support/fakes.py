@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.backend import Backend, BackendInfo
+from yolov8_seg_ros.core.backend import BackendInfo, DetectingBackend, TensorBackend
 from yolov8_seg_ros.core.model_spec import (
     HEAD_PARTS,
     PROTOTYPE_STRIDE_PX,
@@ -17,6 +17,9 @@ from yolov8_seg_ros.core.model_spec import (
     TensorSpec,
     anchor_count,
 )
+from yolov8_seg_ros.core.network_instances import NetworkInstances
+from yolov8_seg_ros.core.network_spec import NetworkSpec
+from yolov8_seg_ros.core.options import DetectionOptions
 from yolov8_seg_ros.core.quantization import QuantParams
 
 INT8 = QuantParams(np.dtype("int8"), 0.02, -64)
@@ -133,7 +136,26 @@ def raw_outputs(
     return outputs
 
 
-class FakeBackend(Backend):
+class FakeDetectingBackend(DetectingBackend):
+    """A backend that finds the same instances each time and records what it is asked for."""
+
+    info = BackendInfo("constants")
+
+    def __init__(self, spec: NetworkSpec, found: NetworkInstances) -> None:
+        self.spec = spec
+        self.requests: list[tuple[DetectionOptions, bool]] = []
+        self._found = found
+
+    def detect(self, network_input: NDArray[Any], options: DetectionOptions, masks: bool) -> NetworkInstances:
+        """Record the request; return the instances."""
+        self.requests.append((options, masks))
+        return self._found
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class FakeBackend(TensorBackend):
     """A backend that returns the same outputs each time and records its inputs."""
 
     info = BackendInfo("constants")

@@ -28,7 +28,7 @@ from yolov8_seg_ros.backends.tflite import (
     read_model,
     runtime_message,
 )
-from yolov8_seg_ros.core.backend import Backend, BackendInfo
+from yolov8_seg_ros.core.backend import BackendInfo, TensorBackend
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError, NoDelegatedOpsError
 from yolov8_seg_ros.files import user_path
@@ -70,7 +70,7 @@ class NpuOptions:
         return dict(_key_and_value(pair) for pair in self.options.split(",") if pair.strip())
 
 
-class NpuBackend(Backend):
+class NpuBackend(TensorBackend):
     """A network run by an NPU; what its delegate leaves is run by the CPU.
 
     It is run once here, so that what fails fails now, and the compiled graph can be kept.

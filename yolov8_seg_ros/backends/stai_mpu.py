@@ -13,7 +13,7 @@ import numpy as np
 
 from yolov8_seg_ros.backends.sidecar import SideCar, read_side_car
 from yolov8_seg_ros.backends.tflite import runtime_message
-from yolov8_seg_ros.core.backend import Backend, BackendInfo
+from yolov8_seg_ros.core.backend import BackendInfo, TensorBackend
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError
@@ -28,7 +28,7 @@ _AFFINE, _FIXED_POINT = "staticAffine", "dynamicFixedPoint"
 _RUNTIME_ERRORS = (RuntimeError, ValueError, TypeError, OSError)
 
 
-class StaiMpuBackend(Backend):
+class StaiMpuBackend(TensorBackend):
     """A compiled graph run by the NPU. It is run once here, so that what fails fails now.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 
 from yolov8_seg_ros.backends.worker_threads import WorkerThreads, running_threads
 from yolov8_seg_ros.commands import install_command
-from yolov8_seg_ros.core.backend import Backend, BackendInfo
+from yolov8_seg_ros.core.backend import BackendInfo, TensorBackend
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError, NoDecodedHeadError, one_line
@@ -106,7 +106,7 @@ class TfliteNetwork:
         self._interpreter = None
 
 
-class TfliteBackend(Backend):
+class TfliteBackend(TensorBackend):
     """A network run by LiteRT or TensorFlow Lite on the CPU.
 
     Args:

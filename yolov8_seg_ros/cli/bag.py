@@ -28,7 +28,7 @@ from yolov8_seg_ros.cli.arguments import (
 from yolov8_seg_ros.cli.output import folder, print_table, stage_times
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import MAX_LABELS, Instances
-from yolov8_seg_ros.core.model_spec import ModelSpec
+from yolov8_seg_ros.core.network_spec import NetworkSpec
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import CommandError, one_line
@@ -263,7 +263,7 @@ def _check_outputs(recording: Path, output: Path, args: argparse.Namespace) -> N
     check_is_free(output, args.force)
 
 
-def _check_labels(args: argparse.Namespace, spec: ModelSpec) -> None:
+def _check_labels(args: argparse.Namespace, spec: NetworkSpec) -> None:
     if "instances" in args.write and args.max_instances > MAX_LABELS:
         raise CommandError(f"--max-instances {args.max_instances}: an image of instances numbers {MAX_LABELS} at most")
     if "semantic" in args.write and len(spec.class_names) >= MAX_LABELS:

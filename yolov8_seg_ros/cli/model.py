@@ -11,6 +11,7 @@ from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.cli.arguments import add_settings
 from yolov8_seg_ros.cli.output import print_table
 from yolov8_seg_ros.commands import tool_command
+from yolov8_seg_ros.core.backend import TensorBackend
 from yolov8_seg_ros.core.model_spec import HEAD_PARTS, STRIDES_PX, HeadPart, Level, ModelSpec
 from yolov8_seg_ros.errors import CommandError, ModelError, NoDecodedHeadError
 from yolov8_seg_ros.files import replacing
@@ -105,6 +106,7 @@ def run_info(args: argparse.Namespace) -> int:
     """Print a model's description."""
     path = find_model(args.model)
     with open_backend(str(path), "cpu", num_threads=1, class_names_file=args.class_names_file) as backend:
+        assert isinstance(backend, TensorBackend)
         rows = [("file", f"{path}  ({path.stat().st_size} bytes)"), *describe(backend.spec)]
     print_table(rows, of_text=True)
     return 0

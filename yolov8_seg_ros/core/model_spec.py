@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
+from yolov8_seg_ros.core.network_spec import NetworkSpec, names_or_numbers
+from yolov8_seg_ros.core.network_spec import TensorSpec as TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
-from yolov8_seg_ros.errors import ModelError, OptionError
-from yolov8_seg_ros.text import numbered_class
+from yolov8_seg_ros.errors import ModelError
 
 #: Downsampling of the detection heads; each element of a head's map is an anchor.
 STRIDES_PX = (8, 16, 32)
@@ -21,28 +22,6 @@ USUAL_BOX_BINS = 16
 #: What a head consists of, in the order of its channels, or of its outputs where each part is an output.
 HEAD_PARTS = ("boxes", "scores", "coefficients")
 TENSOR_TYPES = ("int8", "uint8", "float32")
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """One input or output of a model.
-
-    Attributes:
-        name: as the file has it.
-        shape: as the file has it, batch included.
-        quant: type and quantization.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    quant: QuantParams
-
-    def __str__(self) -> str:
-        size = "x".join(map(str, self.shape))
-        text = f"{self.name}  {self.quant.dtype.name}  {size}"
-        if self.quant.is_float:
-            return text
-        return f"{text}  scale {self.quant.scale:.7g}, zero point {self.quant.zero_point}"
 
 
 @dataclass(frozen=True)
@@ -108,29 +87,18 @@ class Level:
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """A YOLOv8-seg network as its user needs to know it.
+class ModelSpec(NetworkSpec):
+    """A YOLOv8-seg network whose outputs are decoded here.
 
     Attributes:
-        input: RGB, 1 x height x width x 3, real range 0 to 1.
         outputs: in the order in which a backend returns them.
         levels: of a raw head one a stride, finest first; of a decoded head one.
         prototypes_index: which output holds the prototypes, 1 x height / 4 x width / 4 x count.
-        class_names: a name for each class, by index.
-        names_given: False where the model has no names, so that they are numbered.
     """
 
-    input: TensorSpec
     outputs: tuple[TensorSpec, ...]
     levels: tuple[Level, ...]
     prototypes_index: int
-    class_names: tuple[str, ...]
-    names_given: bool
-
-    @property
-    def input_hw(self) -> tuple[int, int]:
-        """Return height and width of the network's input, in pixels."""
-        return self.input.shape[1], self.input.shape[2]
 
     @property
     def is_raw(self) -> bool:
@@ -190,24 +158,9 @@ class ModelSpec:
             outputs=tuple(outputs),
             levels=levels,
             prototypes_index=prototypes_index,
-            class_names=_names_or_numbers(levels[0].scores.num_channels, class_names),
+            class_names=names_or_numbers(levels[0].scores.num_channels, class_names),
             names_given=class_names is not None,
         )
-
-    def class_indices(self, names: Sequence[str]) -> tuple[int, ...]:
-        """Return the indices of classes called by name or by number.
-
-        Raises:
-            OptionError: for a class that the model does not have.
-        """
-        return tuple(self._class_index(name) for name in names)
-
-    def _class_index(self, name: str) -> int:
-        if name in self.class_names:
-            return self.class_names.index(name)
-        if name.isdecimal() and int(name) < len(self.class_names):
-            return int(name)
-        raise OptionError(f"class '{name}' is not one of the model's: {', '.join(self.class_names)}")
 
 
 def anchor_count(input_hw: tuple[int, int]) -> int:
@@ -380,14 +333,6 @@ class _Heads:
             )
         # Of those that are preferred equally, `max` returns the first: the order of the outputs.
         return max(fitting, key=preference)
-
-
-def _names_or_numbers(num_classes: int, names: Sequence[str] | None) -> tuple[str, ...]:
-    if names is None:
-        return tuple(numbered_class(index) for index in range(num_classes))
-    if len(names) != num_classes:
-        raise ModelError(f"{len(names)} class names for a model of {num_classes} classes: give one name a class")
-    return tuple(names)
 
 
 def _listed(items: Iterable[object]) -> str:

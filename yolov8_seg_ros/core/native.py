@@ -58,6 +58,10 @@ class Native:
             return self.ffi.cast(self._pointer, self.ffi.from_buffer(array))
         return self.ffi.cast(self._pointer, array.__array_interface__["data"][0])
 
+    def pointer(self, kind: str, array: NDArray[Any]) -> Any:
+        """Return a pointer of that C type to an array's first element; the array must outlive it."""
+        return self.ffi.cast(kind, array.__array_interface__["data"][0])
+
     def _dtype(self, name: str) -> np.dtype[Any]:
         """Return the NumPy type of a structure of numbers and arrays of numbers."""
         fields = self.ffi.typeof(name).fields
@@ -152,7 +156,8 @@ class Decoder:
             they change with the next image.
         """
         if letterbox is not self._fitted:
-            self._set_letterbox(letterbox)
+            self._letterbox[0] = letterbox_fields(letterbox)
+            self._fitted = letterbox
         count = self._lib.seg_place(self._letterbox, self._instances_pointer, count, self._placements_pointer)
         return self._instances[:count], self._placements[:count]
 
@@ -169,7 +174,7 @@ class Decoder:
             self._workspace,
             self._outputs,
             self._letterbox,
-            _logit(mask_threshold),
+            logit(mask_threshold),
             self._instances_pointer,
             self._placements_pointer,
             len(widths),
@@ -231,12 +236,6 @@ class Decoder:
         self._placements_pointer = self._native.address(self._placements)
         self._detection = options
 
-    def _set_letterbox(self, letterbox: Letterbox) -> None:
-        target = self._letterbox
-        (target.scale_x, target.scale_y), (target.pad_x_px, target.pad_y_px) = letterbox.scale_xy, letterbox.pad_xy
-        target.image_height_px, target.image_width_px = letterbox.image_hw
-        self._fitted = letterbox
-
 
 def paint(image: NDArray[np.uint8], stamps: Sequence[Stamp], values: Sequence[int]) -> None:
     """Paint a value where a bitmap is set; later bitmaps end on top.
@@ -261,11 +260,25 @@ def paint(image: NDArray[np.uint8], stamps: Sequence[Stamp], values: Sequence[in
     seg.lib.seg_paint(seg.address(image), image.strides[0], array, len(structs))
 
 
-def _logit(probability: float) -> float:
+def logit(probability: float) -> float:
     """Return the logit of a probability, 0 to 1."""
     if not 0 < probability < 1:
         return math.inf if probability > 0 else -math.inf
     return math.log(probability / (1 - probability))
+
+
+def letterbox_fields(letterbox: Letterbox) -> dict[str, Any]:
+    """Return the fields of `struct seg_letterbox`."""
+    (scale_x, scale_y), (pad_x_px, pad_y_px) = letterbox.scale_xy, letterbox.pad_xy
+    height_px, width_px = letterbox.image_hw
+    return {
+        "scale_x": scale_x,
+        "scale_y": scale_y,
+        "pad_x_px": pad_x_px,
+        "pad_y_px": pad_y_px,
+        "image_width_px": width_px,
+        "image_height_px": height_px,
+    }
 
 
 def require_inside(image_hw: tuple[int, ...], origin_xy: tuple[int, int], bitmap_hw: tuple[int, ...]) -> None:

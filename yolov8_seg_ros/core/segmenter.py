@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.backend import Backend
+from yolov8_seg_ros.core.backend import Backend, DetectingBackend, TensorBackend
 from yolov8_seg_ros.core.image import ColorImage, PixelBuffer
 from yolov8_seg_ros.core.instances import BoxMask, Instances
 from yolov8_seg_ros.core.letterbox import Letterbox
-from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.native import Decoder
+from yolov8_seg_ros.core.network_instances import NetworkInstances
+from yolov8_seg_ros.core.network_spec import NetworkSpec
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
 from yolov8_seg_ros.core.preprocess import Preprocessor
 from yolov8_seg_ros.core.quantization import Tensor
@@ -40,7 +41,8 @@ class Frame:
     Attributes:
         network_input: quantized, 1 x height x width x 3 in RGB; written by `preprocess`.
         letterbox: how the image was fitted into it; None before the first image.
-        outputs: quantized; written by `infer`.
+        outputs: quantized; written by `infer` where the backend returns them.
+        detected: in network pixels; written by `infer` where the backend decodes.
         instances: written by `postprocess`.
         times: of the stages.
         image: the image itself.
@@ -51,6 +53,7 @@ class Frame:
     network_input: Tensor
     letterbox: Letterbox | None = None
     outputs: Sequence[Tensor] = ()
+    detected: NetworkInstances | None = None
     instances: Instances | None = None
     times: StageTimes = StageTimes()
     image: ColorImage | None = None
@@ -62,7 +65,7 @@ class Segmenter:
     """Segmenter of images with one backend.
 
     `segment` runs the three stages in a row. An engine may call them apart, on several frames, so that they overlap;
-    each stage is used by one thread at a time.
+    each stage is used by one thread at a time, `infer` by as many as the backend's `frames_in_flight` says.
 
     Args:
         backend: what runs the network; the caller keeps and closes it.
@@ -76,12 +79,12 @@ class Segmenter:
         self._preprocessor = Preprocessor(
             spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding
         )
-        self._decoder = Decoder(spec)
+        self._decoder = Decoder(backend.spec) if isinstance(backend, TensorBackend) else None
         self._frame = self.new_frame()
 
     @property
-    def spec(self) -> ModelSpec:
-        """Return what the backend's tensors mean."""
+    def spec(self) -> NetworkSpec:
+        """Return what goes into the backend's network, and its classes."""
         return self._backend.spec
 
     @property
@@ -102,7 +105,7 @@ class Segmenter:
         """
         frame = self._frame
         self.preprocess(frame, image if isinstance(image, ColorImage) else ColorImage(image))
-        self.infer(frame)
+        self.infer(frame, masks)
         return self.postprocess(frame, masks)
 
     def new_frame(self) -> Frame:
@@ -119,29 +122,45 @@ class Segmenter:
         self._preprocessor.write(image, frame.letterbox, frame.network_input)
         frame.times = StageTimes(preprocess_ms=_ms_since(started))
 
-    def infer(self, frame: Frame) -> None:
+    def infer(self, frame: Frame, masks: bool = True) -> None:
         """Run the network on the frame's input.
+
+        Args:
+            frame: that was preprocessed.
+            masks: whether `postprocess` may be asked for masks; a backend that decodes leaves them out otherwise.
 
         Raises:
             BackendError: if the backend fails.
         """
         started = time.perf_counter()
-        frame.outputs = self._backend.run(frame.network_input)
+        if isinstance(self._backend, DetectingBackend):
+            frame.detected = self._backend.detect(frame.network_input, self.options.detection, masks)
+        else:
+            assert isinstance(self._backend, TensorBackend)
+            frame.outputs = self._backend.run(frame.network_input)
         frame.times = StageTimes(frame.times.preprocess_ms, _ms_since(started))
 
     def postprocess(self, frame: Frame, masks: bool = True) -> Instances:
-        """Find the instances in the frame's outputs; they are the frame's, too.
+        """Return the frame's instances, in image pixels; they are kept in the frame, too.
 
         The worst ones are left out where masks of all would take more than `MAX_MASKS_BYTES`.
+
+        Raises:
+            ValueError: if masks are asked for that `infer` left out.
         """
         started = time.perf_counter()
-        frame.instances = self._decode(frame, masks)
+        assert frame.letterbox is not None
+        if frame.detected is None:
+            frame.instances = self._decode(frame, masks)
+        else:
+            frame.instances = frame.detected.in_image(frame.letterbox, masks)
         times = frame.times
         frame.times = StageTimes(times.preprocess_ms, times.inference_ms, _ms_since(started))
         return frame.instances
 
     def _decode(self, frame: Frame, masks: bool) -> Instances:
         assert frame.letterbox is not None
+        assert self._decoder is not None
         detection = self.options.detection
         count = self._decoder.decode(frame.outputs, detection)
         instances, placements = self._decoder.place(count, frame.letterbox)

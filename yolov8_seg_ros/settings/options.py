@@ -12,7 +12,7 @@ from typing import Any
 
 from yolov8_seg_ros.backends.n6 import N6Options
 from yolov8_seg_ros.backends.npu import NpuOptions
-from yolov8_seg_ros.core.model_spec import ModelSpec
+from yolov8_seg_ros.core.network_spec import NetworkSpec
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions, TrackerOptions
 from yolov8_seg_ros.errors import OptionError
 from yolov8_seg_ros.settings.tables import SEG_NODE_SETTINGS
@@ -57,7 +57,7 @@ def n6_options(settings: Mapping[str, Any]) -> N6Options:
     return N6Options(**_with_prefix(settings, "n6."))
 
 
-def segmenter_options(settings: Mapping[str, Any], spec: ModelSpec) -> SegmenterOptions:
+def segmenter_options(settings: Mapping[str, Any], spec: NetworkSpec) -> SegmenterOptions:
     """Return how images are segmented: as `decoding` says, with each field that has a setting of its name.
 
     Raises:
@@ -68,7 +68,7 @@ def segmenter_options(settings: Mapping[str, Any], spec: ModelSpec) -> Segmenter
     return replace(options, **_given(settings, SegmenterOptions), detection=replace(options.detection, **given))
 
 
-def detection_options(settings: Mapping[str, Any], spec: ModelSpec) -> DetectionOptions:
+def detection_options(settings: Mapping[str, Any], spec: NetworkSpec) -> DetectionOptions:
     """Return which instances are kept.
 
     Raises:
@@ -111,7 +111,7 @@ def _given(settings: Mapping[str, Any], options: type[Any]) -> dict[str, Any]:
     return {name: settings[name] for name in names if settings.get(name) is not None}
 
 
-def _class_indices(classes: str | list[str], spec: ModelSpec) -> tuple[int, ...] | None:
+def _class_indices(classes: str | list[str], spec: NetworkSpec) -> tuple[int, ...] | None:
     """Return the indices of classes; None for all, where no class is named."""
     names = _names(classes)
     try:

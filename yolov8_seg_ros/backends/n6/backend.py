@@ -18,7 +18,7 @@ from yolov8_seg_ros.backends.n6.board import (
 )
 from yolov8_seg_ros.backends.n6.serial_port import SerialPort, Stop, never
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.backend import Backend, BackendInfo
+from yolov8_seg_ros.core.backend import BackendInfo, TensorBackend
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError
@@ -63,7 +63,7 @@ def _read_spec(path: Path, class_names: Sequence[str] | None, raw_head: bool) ->
         return reader.spec
 
 
-class N6Backend(Backend):
+class N6Backend(TensorBackend):
     """A network run by an STM32N6.
 
     Runs fail at once while the board is lost; `fault` says why and since when.

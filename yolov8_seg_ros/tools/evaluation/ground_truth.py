@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle_codec
 
-from yolov8_seg_ros.core.model_spec import ModelSpec
+from yolov8_seg_ros.core.network_spec import NetworkSpec
 from yolov8_seg_ros.errors import EvaluationError
 from yolov8_seg_ros.media.coco import compress, image_ids
 from yolov8_seg_ros.text import numbered_class
@@ -94,7 +94,7 @@ def read_yolo(path: Path, split: str) -> GroundTruth:
     return GroundTruth(dataset.description.path, dict(enumerate(dataset.class_names)), used, images, _notes(labelled))
 
 
-def match_classes(truth: GroundTruth, spec: ModelSpec, chosen: Collection[int] | None = None) -> dict[int, int]:
+def match_classes(truth: GroundTruth, spec: NetworkSpec, chosen: Collection[int] | None = None) -> dict[int, int]:
     """Return the category id by class index of the model, for the classes that both have.
 
     Classes are matched by name, whatever their capitals; by number where one side has no names.
@@ -175,7 +175,7 @@ def _notes(images: Iterable[LabelledImage]) -> tuple[str, ...]:
     return (f"{lost} of {len(lines)} label lines cannot be used: 'yolov8_seg dataset check' reports which",)
 
 
-def _by_name(truth: GroundTruth, spec: ModelSpec) -> dict[int, int]:
+def _by_name(truth: GroundTruth, spec: NetworkSpec) -> dict[int, int]:
     ids = sorted(truth.class_names)
     names = [_plain(truth.class_names[category]) for category in ids]
     known = [_plain(name) for name in spec.class_names]
@@ -187,7 +187,7 @@ def _by_name(truth: GroundTruth, spec: ModelSpec) -> dict[int, int]:
     return {known.index(name): category for category, name in zip(ids, names, strict=True) if name in known}
 
 
-def _by_number(truth: GroundTruth, spec: ModelSpec) -> dict[int, int]:
+def _by_number(truth: GroundTruth, spec: NetworkSpec) -> dict[int, int]:
     if len(truth.class_names) != len(spec.class_names):
         nameless = "the data set" if spec.names_given else "the model"
         raise EvaluationError(
