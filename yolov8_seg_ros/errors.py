@@ -84,6 +84,10 @@ class LinkError(BackendError):
     """A serial line that does not carry the protocol: it has to be opened anew."""
 
 
+class LostFrameError(BackendError):
+    """A frame that was lost or damaged on the line; the board is there, and the next frame may be sent."""
+
+
 class BoardError(BackendError):
     """A board that answers in the protocol, but refuses."""
 

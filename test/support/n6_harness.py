@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from support.fakes import INT8, make_spec
 from support.n6_lines import FaultyMemoryLine, FaultyPtyLine, MemoryLine, MemoryPort
-from yolov8_seg_ros.backends.n6.serial_port import SerialPort, Stop, never
+from yolov8_seg_ros.backends.n6.port import Stop, never
+from yolov8_seg_ros.backends.n6.serial_port import SerialPort
 from yolov8_seg_ros.backends.n6.simulator.board import SimulatedBoard
 from yolov8_seg_ros.backends.n6.simulator.line import LineClosed
 from yolov8_seg_ros.backends.n6.simulator.network import SimulatedNetwork

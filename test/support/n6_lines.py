@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from yolov8_seg_ros.backends.n6.serial_port import Stop, never
+from yolov8_seg_ros.backends.n6.port import Stop, never
 from yolov8_seg_ros.backends.n6.simulator.line import LineClosed, PtyLine
 from yolov8_seg_ros.errors import LinkError, RunInterruptedError
 

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from yolov8_seg_ros.backends.n6 import N6Options
-from yolov8_seg_ros.backends.n6.board import BoardProtocol, Connection, ReconnectingBoard, connect
-from yolov8_seg_ros.backends.n6.serial_port import never
+from yolov8_seg_ros.backends.n6.board import BoardProtocol, ReconnectingBoard, TensorConnection, connect
+from yolov8_seg_ros.backends.n6.port import never
 from yolov8_seg_ros.errors import BackendError, BoardError, LinkError, RunInterruptedError
 
 DEADLINE_S = 30.0
@@ -23,7 +23,7 @@ class FakePort:
         self.is_closed = True
 
 
-class FakeConnection(Connection):
+class FakeConnection(TensorConnection):
     def device_name(self):
         return "fake"
 
@@ -69,7 +69,7 @@ def open_port(ports):
 )
 def test_other_baud_rates_are_tried(requested, tried, ports, open_port):
     with pytest.raises(LinkError, match="; ".join(f"x deaf at {baud_rate}" for baud_rate in tried)):
-        connect(N6Options("port", requested), [FakeProtocol("x")], open_port=open_port)
+        connect(N6Options("port", requested), [FakeProtocol("x")], opener=open_port)
     assert [port.baud_rate for port in ports] == tried
     assert all(port.is_closed for port in ports)
 
@@ -83,9 +83,9 @@ def test_the_protocol_is_found_out_unless_it_is_named(protocol, error, ports, op
     options = N6Options("port", protocol=protocol)
     if error:
         with pytest.raises(LinkError, match=error):
-            connect(options, protocols, open_port=open_port)
+            connect(options, protocols, opener=open_port)
     else:
-        connection = connect(options, protocols, open_port=open_port)
+        connection = connect(options, protocols, opener=open_port)
         assert connection.port.baud_rate == 115200
         assert [port.is_closed for port in ports] == [True, False]
 
@@ -93,7 +93,7 @@ def test_the_protocol_is_found_out_unless_it_is_named(protocol, error, ports, op
 @pytest.mark.parametrize("error", [BoardError("too old"), RunInterruptedError("stopped")], ids=["refusal", "stop"])
 def test_a_board_that_answers_and_refuses_is_not_tried_again(error, ports, open_port):
     with pytest.raises(type(error), match=str(error)):
-        connect(N6Options("port"), [FakeProtocol("x", error=error)], open_port=open_port)
+        connect(N6Options("port"), [FakeProtocol("x", error=error)], opener=open_port)
     assert [port.is_closed for port in ports] == [True]
 
 

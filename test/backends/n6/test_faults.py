@@ -63,7 +63,7 @@ def open_on(logged):
             [StedgeaiProtocol(limits)],
             log=logged.append,
             pauses_s=SHORT_PAUSES_S,
-            open_port=board.open_port,
+            opener=board.open_port,
         )
         opened.append(backend)
         return backend

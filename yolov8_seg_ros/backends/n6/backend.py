@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Generic
 
 from yolov8_seg_ros.backends.n6 import N6Options
 from yolov8_seg_ros.backends.n6.board import (
     PAUSES_S,
     BoardNetwork,
     BoardProtocol,
-    Connection,
+    ConnectionT,
     ReconnectingBoard,
+    TensorConnection,
     connect,
 )
-from yolov8_seg_ros.backends.n6.serial_port import SerialPort, Stop, never
-from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core.backend import BackendInfo, TensorBackend
+from yolov8_seg_ros.backends.n6.port import Port, Stop, never
+from yolov8_seg_ros.backends.n6.serial_port import open_port
+from yolov8_seg_ros.backends.tflite import TfliteBackend, read_model
+from yolov8_seg_ros.core.backend import Backend, BackendInfo, TensorBackend
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError
@@ -33,12 +38,14 @@ class WantedModel:
     Attributes:
         title: of the model, for messages.
         specs: what its tensors may be: those of the file as it is, or with its raw head; empty: any YOLOv8-seg model.
-        class_names: a name for each class, since the board knows none; None: numbered names.
+        class_names: a name for each class, since the board may know none; None: the board's, or numbered names.
+        sha256s: of the file as it is, and with its raw head.
     """
 
     title: str = ""
     specs: tuple[ModelSpec, ...] = ()
     class_names: Sequence[str] | None = None
+    sha256s: tuple[bytes, ...] = ()
 
 
 def wanted_model(path: Path | None, class_names: Sequence[str] | None) -> WantedModel:
@@ -55,7 +62,8 @@ def wanted_model(path: Path | None, class_names: Sequence[str] | None) -> Wanted
     if path is None:
         return WantedModel(class_names=class_names)
     specs = tuple(_read_spec(path, class_names, raw_head) for raw_head in (False, True))
-    return WantedModel(str(path), specs, specs[0].class_names if specs[0].names_given else None)
+    names = specs[0].class_names if specs[0].names_given else None
+    return WantedModel(str(path), specs, names, tuple(sha256(form.content).digest() for form in read_model(path)))
 
 
 def _read_spec(path: Path, class_names: Sequence[str] | None, raw_head: bool) -> ModelSpec:
@@ -63,7 +71,7 @@ def _read_spec(path: Path, class_names: Sequence[str] | None, raw_head: bool) ->
         return reader.spec
 
 
-class N6Backend(TensorBackend):
+class BoardBackend(Backend, Generic[ConnectionT]):
     """A network run by an STM32N6.
 
     Runs fail at once while the board is lost; `fault` says why and since when.
@@ -75,7 +83,7 @@ class N6Backend(TensorBackend):
         stop: transfers end as soon as this returns True.
         log: called with a line for the log when a lost board is back; from another thread.
         pauses_s: before a lost board is tried again, and the longest one: pauses double.
-        open_port: opens a port of this path and baud rate.
+        opener: opens a port of this path and baud rate.
 
     Raises:
         BackendError: if there is no board, or it does not work.
@@ -86,30 +94,30 @@ class N6Backend(TensorBackend):
         self,
         options: N6Options,
         wanted: WantedModel,
-        protocols: Sequence[BoardProtocol[Connection]],
+        protocols: Sequence[BoardProtocol[ConnectionT]],
         *,
         stop: Stop = never,
         log: Callable[[str], object] = lambda line: None,
         pauses_s: tuple[float, float] = PAUSES_S,
-        open_port: Callable[[str, int, Stop], SerialPort] = SerialPort,
+        opener: Callable[[str, int, Stop], Port] = open_port,
     ) -> None:
         self._options = options
         self._wanted = wanted
         self._protocols = protocols
-        self._open_port = open_port
-        self._opened: tuple[ModelSpec, BackendInfo] | None = None
+        self._opener = opener
+        self._first_info: BackendInfo | None = None
         self._board = ReconnectingBoard(self._open, stop, self._set_fault, log, pauses_s)
-        assert self._opened is not None
-        self.spec, self.info = self._opened
+        assert self._first_info is not None
+        self.info = self._first_info
 
-    def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
-        """Run the network on one quantized input; return its quantized outputs, the caller's own.
+    @abstractmethod
+    def _choose_network(self, connection: ConnectionT) -> BackendInfo:
+        """Check that the wanted network is on the board, set `spec`, and return what the backend is.
 
         Raises:
-            BackendError: if there is no board, or it fails.
-            RunInterruptedError: if `pause` was called, or the board is not yet back in step after that.
+            BackendError: if the board does not work.
+            ModelError: if it is not, or another one than when the backend was opened.
         """
-        return self._board.call(lambda connection: connection.run(self._network, [network_input]).outputs)
 
     def pause(self) -> None:
         """End a transfer at once; runs fail until `resume`. May be called from any thread."""
@@ -126,27 +134,45 @@ class N6Backend(TensorBackend):
     def _set_fault(self, fault: str) -> None:
         self.fault = fault
 
-    def _open(self, stop: Stop) -> Connection:
-        connection = connect(self._options, self._protocols, stop, self._open_port)
+    def _open(self, stop: Stop) -> ConnectionT:
+        connection = connect(self._options, self._protocols, stop, self._opener)
         try:
-            self._choose_network(connection)
+            info = self._choose_network(connection)
+            self._first_info = self._first_info or info
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _choose_network(self, connection: Connection) -> None:
+
+class N6Backend(BoardBackend[TensorConnection], TensorBackend):
+    """A network run by an STM32N6 that sends its outputs. For arguments and errors see `BoardBackend`."""
+
+    _opened_spec: ModelSpec | None = None
+
+    def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
+        """Run the network on one quantized input; return its quantized outputs, the caller's own.
+
+        Raises:
+            BackendError: if there is no board, or it fails.
+            RunInterruptedError: if `pause` was called, or the board is not yet back in step after that.
+        """
+        return self._board.call(lambda connection: connection.run(self._network, [network_input]).outputs)
+
+    def _choose_network(self, connection: TensorConnection) -> BackendInfo:
         device_name = connection.device_name()
         network, spec = choose_network(connection.networks(), self._wanted)
-        if self._opened is None:
-            port = connection.port
-            description = (
-                f"{device_name} on {port.path} at {port.baud_rate} baud, network '{network.name}', {network.runtime}"
-            )
-            self._opened = spec, BackendInfo(description, needs_warm_up=False)
-        elif self._opened[0] != spec:
-            raise ModelError(f"the board now has another network, '{network.name}'; clean up and configure the node")
+        if self._opened_spec not in (None, spec):
+            raise ModelError(another_network(network.name))
         self._network = network
+        self.spec = self._opened_spec = spec
+        description = f"{device_name} on {connection.port}, network '{network.name}', {network.runtime}"
+        return BackendInfo(description, needs_warm_up=False)
+
+
+def another_network(name: str) -> str:
+    """Return what is wrong with a board that has another network than before."""
+    return f"the board now has another network, '{name}'; clean up and configure the node"
 
 
 def choose_network(networks: Sequence[BoardNetwork], wanted: WantedModel) -> tuple[BoardNetwork, ModelSpec]:

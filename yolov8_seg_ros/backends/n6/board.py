@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from yolov8_seg_ros.backends.n6 import N6_PROTOCOLS, N6Options
-from yolov8_seg_ros.backends.n6.serial_port import SerialPort, Stop, find_port, never
+from yolov8_seg_ros.backends.n6.port import TCP_SCHEME, Port, Stop, never
+from yolov8_seg_ros.backends.n6.serial_port import find_port, open_port
 from yolov8_seg_ros.core.model_spec import TensorSpec
 from yolov8_seg_ros.core.quantization import Tensor
-from yolov8_seg_ros.errors import BackendError, LinkError, ModelError, RunInterruptedError, one_line
+from yolov8_seg_ros.errors import BackendError, LinkError, LostFrameError, ModelError, RunInterruptedError, one_line
 
 #: Pause before a lost board is tried again, and the longest one: pauses double.
 PAUSES_S = (0.5, 10.0)
@@ -59,15 +60,23 @@ class RunResult:
     total_s: float
 
 
-class Connection(ABC):
-    """A board that has answered. One thread at a time uses it.
+class Connection:
+    """A board that has answered.
 
     Attributes:
         port: to the board.
     """
 
-    def __init__(self, port: SerialPort) -> None:
+    def __init__(self, port: Port) -> None:
         self.port = port
+
+    def close(self) -> None:
+        """Close the port."""
+        self.port.close()
+
+
+class TensorConnection(Connection, ABC):
+    """A board that sends the outputs of its networks. One thread at a time uses it."""
 
     @abstractmethod
     def device_name(self) -> str:
@@ -93,10 +102,6 @@ class Connection(ABC):
             BackendError: if the board does not answer as expected, or the port's `stop` returns True.
         """
 
-    def close(self) -> None:
-        """Close the port."""
-        self.port.close()
-
 
 ConnectionT = TypeVar("ConnectionT", bound=Connection)
 ConnectionT_co = TypeVar("ConnectionT_co", bound=Connection, covariant=True)
@@ -109,13 +114,15 @@ class BoardProtocol(ABC, Generic[ConnectionT_co]):
     Attributes:
         name: as in `N6Options.protocol`.
         baud_rates: usual ones, the most common first.
+        has_usb_port: whether boards that speak it may have a USB port of their own.
     """
 
     name: str
     baud_rates: tuple[int, ...]
+    has_usb_port: bool = False
 
     @abstractmethod
-    def connect(self, port: SerialPort) -> ConnectionT_co:
+    def connect(self, port: Port) -> ConnectionT_co:
         """Return the connection, if the board at the port speaks this protocol; the caller closes the port.
 
         Raises:
@@ -129,7 +136,7 @@ def connect(
     options: N6Options,
     protocols: Sequence[BoardProtocol[ConnectionT]],
     stop: Stop = never,
-    open_port: Callable[[str, int, Stop], SerialPort] = SerialPort,
+    opener: Callable[[str, int, Stop], Port] = open_port,
 ) -> ConnectionT:
     """Return the connection to a board, at the first baud rate and in the first protocol in which it answers.
 
@@ -137,19 +144,21 @@ def connect(
         options: where the board is, and which of the protocols it speaks.
         protocols: in the order in which they are tried.
         stop: whatever waits raises RunInterruptedError as soon as this returns True.
-        open_port: opens a port of this path and baud rate.
+        opener: opens a port of this path and baud rate.
 
     Raises:
         LinkError: if there is no such port, or no board at it.
         BackendError: if the board cannot be used.
         RunInterruptedError: if `stop` returns True.
     """
-    path = options.port or find_port()
     tried = [protocol for protocol in protocols if options.protocol in (N6_PROTOCOLS[0], protocol.name)]
+    path = options.port or find_port(with_bridge=any(protocol.has_usb_port for protocol in tried))
     usual_rates = (rate for protocol in tried for rate in protocol.baud_rates)
     failures: list[str] = []
-    for baud_rate in dict.fromkeys((options.baud_rate, *usual_rates) if options.baud_rate else usual_rates):
-        port = open_port(path, baud_rate, stop)
+    baud_rates = dict.fromkeys((options.baud_rate, *usual_rates) if options.baud_rate else usual_rates)
+    # A TCP connection is the same at any rate.
+    for baud_rate in list(baud_rates)[: 1 if path.startswith(TCP_SCHEME) else None]:
+        port = opener(path, baud_rate, stop)
         try:
             connection = _connect_at(port, tried, failures)
         except BaseException:
@@ -161,9 +170,7 @@ def connect(
     raise LinkError("; ".join(failures))
 
 
-def _connect_at(
-    port: SerialPort, protocols: Sequence[BoardProtocol[ConnectionT]], failures: list[str]
-) -> ConnectionT | None:
+def _connect_at(port: Port, protocols: Sequence[BoardProtocol[ConnectionT]], failures: list[str]) -> ConnectionT | None:
     for protocol in protocols:
         try:
             return protocol.connect(port)
@@ -175,8 +182,9 @@ def _connect_at(
 class ReconnectingBoard(Generic[ConnectionT]):
     """A board that may go away and come back.
 
-    A connection that fails is closed, and a thread opens it anew until that succeeds; calls fail at once meanwhile. A
-    connection is never used again after a failure or an interruption, so that no call gets the answer to another one.
+    A connection that fails is closed by the last call that uses it, and a thread opens it anew until that succeeds;
+    calls fail at once meanwhile. A connection is never used again after a failure or an interruption, so that no call
+    gets the answer to another one. It goes on after a LostFrameError.
 
     Args:
         open_connection: connects to the board; is given the `stop` of its port.
@@ -206,6 +214,8 @@ class ReconnectingBoard(Generic[ConnectionT]):
         self._paused, self._closing = threading.Event(), threading.Event()
         self._changed = threading.Condition()
         self._connection: ConnectionT | None = None
+        #: Calls that use the present connection, or the last one, which they have yet to leave.
+        self._num_calls = 0
         self._fault = ""
         self._pause_s = 0.0
         self._failing_since = ""
@@ -214,20 +224,28 @@ class ReconnectingBoard(Generic[ConnectionT]):
         self._keeper.start()
 
     def call(self, use: Callable[[ConnectionT], ResultT]) -> ResultT:
-        """Return what `use` returns for the connection.
+        """Return what `use` returns for the connection; from as many threads as the connection is made for.
 
         Raises:
+            LostFrameError: if the frame was lost, and the board is still there.
             BackendError: if there is no board, or it fails.
             RunInterruptedError: if `pause` was called, or the board is not yet back in step after that.
         """
-        connection = self._usable_connection()
+        connection = self._enter()
         try:
             result = use(connection)
+        except LostFrameError:
+            raise
         except BaseException as error:
             self._drop(connection, error)
             raise
-        self._pause_s, self._failing_since = 0.0, ""
-        return result
+        else:
+            with self._changed:
+                if connection is self._connection:
+                    self._pause_s, self._failing_since = 0.0, ""
+            return result
+        finally:
+            self._leave(connection)
 
     def pause(self) -> None:
         """End a call at once; calls fail until `resume`. May be called from any thread."""
@@ -245,18 +263,19 @@ class ReconnectingBoard(Generic[ConnectionT]):
         self._keeper.join(_JOIN_LIMIT_S)
         with self._changed:
             connection, self._connection = self._connection, None
-        if connection is not None:
+            is_unused = not self._num_calls
+        if connection is not None and is_unused:
             connection.close()
 
     def _is_interrupted(self) -> bool:
         """Return whether transfers end now: a pause ends calls, but not the attempts to reconnect."""
-        return self._closing.is_set() or self._stop() or (self._paused.is_set() and self._connection is not None)
+        return self._closing.is_set() or self._stop() or (self._paused.is_set() and not self._is_unconnected())
 
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
-    def _usable_connection(self) -> ConnectionT:
+    def _enter(self) -> ConnectionT:
         def is_ended() -> bool:
             return self._paused.is_set() or self._closing.is_set()
 
@@ -265,18 +284,26 @@ class ReconnectingBoard(Generic[ConnectionT]):
             if is_ended():
                 raise RunInterruptedError("the backend is paused")
             if self._connection is not None:
+                self._num_calls += 1
                 return self._connection
             if self._fault:
                 raise BackendError(self._fault)
         raise RunInterruptedError("the board is being brought back into step after an interruption")
 
     def _drop(self, connection: ConnectionT, error: BaseException) -> None:
-        """Close the connection; unless it was interrupted, record why."""
-        connection.close()
+        """Use the connection no more; unless it was interrupted, record why."""
         with self._changed:
-            self._connection = None
-            if not isinstance(error, RunInterruptedError):
-                self._record_failure(error)
+            # Of several calls that fail together, the first one says why.
+            if connection is self._connection:
+                self._connection = None
+                if not isinstance(error, RunInterruptedError):
+                    self._record_failure(error)
+
+    def _leave(self, connection: ConnectionT) -> None:
+        with self._changed:
+            self._num_calls -= 1
+            if connection is not self._connection and not self._num_calls:
+                connection.close()
             self._changed.notify_all()
 
     def _record_failure(self, error: BaseException) -> None:
@@ -294,7 +321,7 @@ class ReconnectingBoard(Generic[ConnectionT]):
         """Connect again whenever there is no connection."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._connection is None or self._closing.is_set())
+                self._changed.wait_for(lambda: self._is_unconnected() or self._closing.is_set())
             if self._closing.wait(self._pause_s):
                 return
             try:
@@ -307,6 +334,10 @@ class ReconnectingBoard(Generic[ConnectionT]):
             else:
                 self._install(connection)
 
+    def _is_unconnected(self) -> bool:
+        """Return whether the last connection is closed: before, its port cannot be opened."""
+        return self._connection is None and not self._num_calls
+
     def _install(self, connection: ConnectionT) -> None:
         with self._changed:
             was_failing = bool(self._fault)
@@ -314,7 +345,4 @@ class ReconnectingBoard(Generic[ConnectionT]):
             self._set_fault("")
             self._changed.notify_all()
         if was_failing:
-            port = connection.port
-            self._log(
-                f"the board is back on {port.path} at {port.baud_rate} baud; it had failed since {self._failing_since}"
-            )
+            self._log(f"the board is back on {connection.port}; it had failed since {self._failing_since}")

@@ -1,44 +1,44 @@
-"""Find and open a serial port; read and write it with time limits and interruption."""
+"""Find and open a serial port."""
 
 from __future__ import annotations
 
 import errno
-import os
-import select
 import termios
-import time
-from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import serial
 from serial.tools import list_ports
 
-from yolov8_seg_ros.errors import LinkError, RunInterruptedError
+from yolov8_seg_ros.backends.n6.port import TCP_SCHEME, Port, Stop, TcpPort, never
+from yolov8_seg_ros.errors import LinkError
 
 ST_VENDOR_ID = 0x0483
 #: USB products with a virtual COM port: ST-LINK/V2-1, V3 and V3PWR, with and without their other functions.
 ST_LINK_PRODUCT_IDS = frozenset({0x374B, 0x374E, 0x374F, 0x3752, 0x3753, 0x3754, 0x3755, 0x3757})
-#: Returns whether a transfer is to end now; called from the thread that reads or writes.
-Stop = Callable[[], bool]
-#: While waiting, `stop` is called this often.
-SLICE_S = 0.1
-_READ_BYTES = 1 << 16
+#: USB vendor, product and name of this package's firmware, on the board's own USB port. Others use these numbers too.
+BRIDGE_USB_ID, BRIDGE_USB_NAME = (0x1209, 0x0001), "N6 bridge"
 
 
-def find_port() -> str:
-    """Return the path of the only ST-LINK that is plugged in.
+def find_port(with_bridge: bool = False) -> str:
+    """Return the path of the only board that is plugged in: its ST-LINK.
+
+    Args:
+        with_bridge: whether the USB port of a board with this package's firmware is preferred to an ST-LINK.
 
     Raises:
         LinkError: if there is none, or more than one.
     """
     ports = sorted(list_ports.comports(), key=lambda port: str(port.device))
-    found = [port for port in ports if _is_st_link(port)]
+    bridges = [port for port in ports if with_bridge and _is_bridge(port)]
+    found = bridges or [port for port in ports if _is_st_link(port)]
     if len(found) == 1:
         return str(found[0].device)
     if found:
+        kind = "boards" if bridges else "ST-LINKs"
         listed = ", ".join(f"{port.device} ({port.serial_number})" for port in found)
-        raise LinkError(f"there are {len(found)} ports of ST-LINKs: {listed}; set n6.port to one of them")
+        raise LinkError(f"there are {len(found)} ports of {kind}: {listed}; set n6.port to one of them")
     others = ", ".join(f"{port.device} ({port.description})" for port in ports) or "none at all"
     raise LinkError(f"no ST-LINK is plugged in (serial ports: {others}); plug it in, or set n6.port")
 
@@ -47,12 +47,11 @@ def _is_st_link(port: Any) -> bool:
     return port.vid == ST_VENDOR_ID and port.pid in ST_LINK_PRODUCT_IDS
 
 
-def never() -> bool:
-    """Return False: a transfer that nobody interrupts."""
-    return False
+def _is_bridge(port: Any) -> bool:
+    return (port.vid, port.pid) == BRIDGE_USB_ID and port.product == BRIDGE_USB_NAME
 
 
-class SerialPort:
+class SerialPort(Port):
     """An open serial port: 8 data bits, no parity, one stop bit, no flow control, locked against other programs.
 
     Args:
@@ -65,79 +64,10 @@ class SerialPort:
     """
 
     def __init__(self, path: str, baud_rate: int, stop: Stop = never) -> None:
-        self.path = path
-        self.baud_rate = baud_rate
-        self._stop = stop
         self._port = _open(path, baud_rate)
-        self._fd: int = self._port.fileno()
-        self._readable = select.poll()
-        self._readable.register(self._fd, select.POLLIN)
-        self._writable = select.poll()
-        self._writable.register(self._fd, select.POLLOUT)
-
-    def read(self, limit_s: float) -> bytes:
-        """Return what has come, at least one byte; nothing if nothing comes within the limit.
-
-        Raises:
-            LinkError: if the port is gone.
-            RunInterruptedError: if `stop` returns True.
-        """
-        deadline_s = time.monotonic() + limit_s
-        while True:
-            if self._wait(self._readable, deadline_s) and (received := self._read_available()):
-                return received
-            if time.monotonic() >= deadline_s:
-                return b""
-
-    def write(self, data: bytes, limit_s: float) -> None:
-        """Write all of the data.
-
-        Raises:
-            LinkError: if the port is gone, or does not take the data within the limit.
-            RunInterruptedError: if `stop` returns True.
-        """
-        deadline_s = time.monotonic() + limit_s
-        left = memoryview(data)
-        while left:
-            left = left[self._write_some(left) :]
-            if left and not self._wait(self._writable, deadline_s):
-                raise LinkError(f"{self.path}: the port takes no bytes, {len(left)} are left after {limit_s:g} s")
-
-    def write_paced(self, packets: Sequence[bytes], go_ahead: bytes, stall_limit_s: float, limit_s: float) -> None:
-        """Write packets: the first at once, each further one after the board has sent a go-ahead.
-
-        Args:
-            packets: at least one.
-            go_ahead: what the board sends before each packet but the first.
-            stall_limit_s: longest wait for one go-ahead, and for the port to take a packet.
-            limit_s: longest time for all packets.
-
-        Raises:
-            LinkError: if the port is gone, a go-ahead does not come within the limit, or something else comes.
-            RunInterruptedError: if `stop` returns True.
-        """
-        # This loop runs thousands of times per frame: it is what an upload costs the host.
-        end_s = time.monotonic() + limit_s
-        poll, stop = self._readable.poll, self._stop
-        self.write(packets[0], stall_limit_s)
-        for index in range(1, len(packets)):
-            if stop() or not poll(SLICE_S * 1e3):
-                self._wait_for_go_ahead(index, min(time.monotonic() + stall_limit_s, end_s))
-            answer = self._read_available()
-            if answer != go_ahead:
-                raise LinkError(
-                    f"{self.path}: expected the board to ask for packet {index} of {len(packets)} by "
-                    f"0x{go_ahead.hex()}, got 0x{answer[:8].hex()}"
-                )
-            packet = packets[index]
-            if self._write_some(packet) != len(packet):
-                raise LinkError(f"{self.path}: the port does not take a packet of {len(packet)} bytes at once")
-            if not index & 0xFF and time.monotonic() > end_s:
-                raise LinkError(f"{self.path}: sending {len(packets)} packets takes longer than {limit_s:g} s")
-
-    def discard(self) -> bytes:
-        """Return what has come so far, without waiting."""
-        return self._read_available() if self._readable.poll(0) else b""
+        super().__init__(path, baud_rate, self._port.fileno(), stop)
+        # The board's own USB port has no line of that rate behind it.
+        self.has_baud_rate = not any(_is_bridge(port) and _is_same(port.device, path) for port in list_ports.comports())
 
     def close(self) -> None:
         """Close the port."""
@@ -147,44 +77,19 @@ class SerialPort:
         with suppress(OSError):
             self._port.close()
 
-    def _wait(self, poller: select.poll, deadline_s: float) -> bool:
-        """Wait until the port is ready or broken; return False if the deadline passes first."""
-        while True:
-            if self._stop():
-                raise RunInterruptedError("the transfer was interrupted")
-            left_s = deadline_s - time.monotonic()
-            if poller.poll(max(0.0, min(left_s, SLICE_S)) * 1e3):
-                return True
-            if left_s <= 0:
-                return False
 
-    def _wait_for_go_ahead(self, index: int, deadline_s: float) -> None:
-        if not self._wait(self._readable, deadline_s):
-            raise LinkError(f"{self.path}: the board has stopped asking for data, at packet {index}")
-
-    def _read_available(self) -> bytes:
-        """Return what is there; nothing if the port was ready for no reason."""
-        try:
-            received = os.read(self._fd, _READ_BYTES)
-        except BlockingIOError:
-            return b""
-        except OSError as error:
-            raise LinkError(f"{self.path}: {_gone(error)}") from error
-        if not received:
-            raise LinkError(f"{self.path}: the port is gone; is the cable plugged in?")
-        return received
-
-    def _write_some(self, data: bytes | memoryview) -> int:
-        try:
-            return os.write(self._fd, data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise LinkError(f"{self.path}: {_gone(error)}") from error
+def _is_same(device: str, path: str) -> bool:
+    return Path(device).resolve() == Path(path).resolve()
 
 
-def _gone(error: OSError) -> str:
-    return f"the port is gone ({error.strerror}); is the cable plugged in?"
+def open_port(path: str, baud_rate: int, stop: Stop = never) -> Port:
+    """Open a port by its path: of a serial device, or `tcp://host:port`.
+
+    Raises:
+        LinkError: if it cannot be opened.
+    """
+    kind = TcpPort if path.startswith(TCP_SCHEME) else SerialPort
+    return kind(path, baud_rate, stop)
 
 
 def _open(path: str, baud_rate: int) -> serial.Serial:

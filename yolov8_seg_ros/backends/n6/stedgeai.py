@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from yolov8_seg_ros.backends.n6.board import BoardNetwork, BoardProtocol, Connection, RunResult
-from yolov8_seg_ros.backends.n6.serial_port import SerialPort
+from yolov8_seg_ros.backends.n6.board import BoardNetwork, BoardProtocol, RunResult, TensorConnection
+from yolov8_seg_ros.backends.n6.port import Port
 from yolov8_seg_ros.backends.n6.stedgeai_exchange import BoardLog, Exchange, TimeLimits, error_name, synchronise
 from yolov8_seg_ros.backends.n6.stedgeai_wire import (
     FIRST_SAMPLE,
@@ -137,7 +137,7 @@ class StedgeaiProtocol(BoardProtocol["StedgeaiConnection"]):
         #: The one that the last board had comes first.
         self._formats = list(PACKET_FORMATS)
 
-    def connect(self, port: SerialPort) -> StedgeaiConnection:
+    def connect(self, port: Port) -> StedgeaiConnection:
         """Get in step with the board, whatever state a former host left it in.
 
         Raises:
@@ -159,7 +159,7 @@ class StedgeaiProtocol(BoardProtocol["StedgeaiConnection"]):
         return StedgeaiConnection(exchange)
 
 
-class StedgeaiConnection(Connection):
+class StedgeaiConnection(TensorConnection):
     """A board with ST's validation firmware that is in step.
 
     After any error but a BoardError it has to be made anew.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from yolov8_seg_ros.backends.n6.serial_port import SerialPort
+from yolov8_seg_ros.backends.n6.port import Port
 from yolov8_seg_ros.backends.n6.stedgeai_wire import (
     GO_AHEAD,
     PACKET_FORMATS,
@@ -122,7 +122,7 @@ class Exchange:
 
     def __init__(
         self,
-        port: SerialPort,
+        port: Port,
         request_ids: Iterator[int],
         limits: TimeLimits,
         log: BoardLog,
