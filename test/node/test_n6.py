@@ -147,7 +147,7 @@ def test_leaving_interrupts_a_transfer_that_stands_still(ros, node, camera, boar
 def test_a_signal_ends_the_process_amid_a_slow_transfer(ros, camera, tmp_path, number):
     model = write_segmentation_model(tmp_path / "large.tflite", input_hw=(256, 256), names={0: "cat", 1: "dog"})
     with simulated(model, "--baud", str(SLOW_BAUD)) as port:
-        line = {"n6.port": port, "n6.baud_rate": SLOW_BAUD}
+        line = {"n6.port": port, "n6.baud_rate": SLOW_BAUD, "n6.protocol": "stedgeai"}
         arguments = parameters(model=model, backend="n6", **line)
         with process("node.seg_node", *arguments) as node:
             ros.until(connected(camera), "the node to listen")
@@ -278,3 +278,17 @@ def assert_same(recorder, stamp, segmenter):
     )
     labels = recorder.bridge.imgmsg_to_cv2(recorder.masks[stamp], "mono8")
     np.testing.assert_array_equal(labels, expected.label_image())
+
+
+def test_a_board_with_the_bridge_firmware_is_a_backend_like_others(ros, model, camera):
+    with simulated(model, "--protocol", "bridge", "--tcp", "0") as port:
+        node = make_node(ros, model, backend="n6", **{"n6.port": port})
+        activate(node)
+        for _ in range(NUM_IMAGES):
+            message = send_and_await(ros, camera)
+            assert [detection.results[0].hypothesis.class_id for detection in message.detections] == ["dog"]
+        ros.until(lambda: camera.health and camera.health.level == DiagnosticStatus.OK, "good health")
+        assert "bridge firmware" in camera.health.hardware_id
+    camera.send()
+    ros.until(lambda: camera.health.level == DiagnosticStatus.ERROR, "the fault")
+    assert port in camera.health.message

@@ -14,7 +14,7 @@ from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.choices import BACKENDS as BACKENDS
 from yolov8_seg_ros.commands import install_command
 from yolov8_seg_ros.core.backend import Backend
-from yolov8_seg_ros.errors import BackendError, NoDelegatedOpsError
+from yolov8_seg_ros.errors import BackendError, LinkError, NoDelegatedOpsError
 from yolov8_seg_ros.files import is_file, user_path
 from yolov8_seg_ros.model_files.class_names import read_class_names
 from yolov8_seg_ros.model_files.store import find_model
@@ -109,6 +109,8 @@ def _open_n6(
     try:
         # Only this backend needs pyserial and protobuf.
         from yolov8_seg_ros.backends.n6.backend import N6Backend, wanted_model
+        from yolov8_seg_ros.backends.n6.bridge import BridgeProtocol
+        from yolov8_seg_ros.backends.n6.bridge_backend import BridgeBackend
         from yolov8_seg_ros.backends.n6.stedgeai import StedgeaiProtocol
     except ModuleNotFoundError as error:
         remedy = install_command("pyserial", "protobuf")
@@ -118,4 +120,16 @@ def _open_n6(
         for raw_head in (False, True):
             check_opening(path, raw_head, stop)
     wanted = wanted_model(path, names)
-    return N6Backend(options, wanted, [StedgeaiProtocol()], stop=stop, log=log)
+    openers: dict[str, Callable[[], Backend]] = {
+        "bridge": lambda: BridgeBackend(options, wanted, [BridgeProtocol()], stop=stop, log=log),
+        "stedgeai": lambda: N6Backend(options, wanted, [StedgeaiProtocol()], stop=stop, log=log),
+    }
+    failures = []
+    for name, opener in openers.items():
+        try:
+            if options.protocol in (N6_PROTOCOLS[0], name):
+                return opener()
+        except LinkError as error:
+            failures.append(str(error))
+    # Both have the same to say of a port that is not there.
+    raise LinkError("; ".join(dict.fromkeys(failures)))

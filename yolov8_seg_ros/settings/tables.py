@@ -81,14 +81,14 @@ SEG_NODE_SETTINGS = (
     Setting(
         "n6.port",
         _N6.port,
-        "Serial port of the STM32N6 board; empty: that of the only ST-LINK that is plugged in.",
+        "Serial port of the STM32N6 board, or tcp://HOST:PORT; empty: that of the only board that is plugged in.",
         N6,
         metavar="DEVICE",
     ),
     Setting(
         "n6.baud_rate",
         _N6.baud_rate,
-        "Baud rate of the serial port, tried before the usual 921600 and 115200; 0: only these.",
+        "Baud rate of the serial port, tried before the usual 921600, 3000000 and 115200; 0: only these.",
         N6,
         minimum=0,
         maximum=20_000_000,
@@ -96,9 +96,17 @@ SEG_NODE_SETTINGS = (
     Setting(
         "n6.protocol",
         _N6.protocol,
-        "Protocol of the board's firmware; auto: the one that the board answers; stedgeai: ST's validation firmware.",
+        "Firmware of the board; bridge: this package's; stedgeai: that of ST's validation; auto: the one that answers.",
         N6,
         choices=N6_PROTOCOLS,
+    ),
+    Setting(
+        "n6.jpeg_quality",
+        _N6.jpeg_quality,
+        "JPEG quality of images to a bridge board; 0: raw; -1: raw on USB and TCP, else 90 or less.",
+        N6,
+        minimum=-1,
+        maximum=100,
     ),
     Setting(
         "fit",

@@ -118,13 +118,13 @@ def test_what_is_not_a_serial_port_is_refused(tmp_path):
 
 
 def test_an_unknown_protocol_names_the_known_ones():
-    with pytest.raises(BackendError, match=r"n6\.protocol: expected one of auto, stedgeai; got 'morse'"):
+    with pytest.raises(BackendError, match=r"n6\.protocol: expected one of auto, bridge, stedgeai; got 'morse'"):
         open_backend("", "n6", n6=N6Options(protocol="morse"))
 
 
 class Port:
-    def __init__(self, device, vid=None, pid=None, serial_number="", description="n/a"):
-        self.device, self.vid, self.pid = device, vid, pid
+    def __init__(self, device, vid=None, pid=None, serial_number="", description="n/a", product=None):
+        self.device, self.vid, self.pid, self.product = device, vid, pid, product
         self.serial_number, self.description = serial_number, description
 
 
@@ -149,6 +149,40 @@ def test_the_port_is_found_by_its_usb_number(ports, found, monkeypatch):
     else:
         with pytest.raises(LinkError, match=found):
             find_port()
+
+
+BRIDGE = Port("/dev/ttyACM7", 0x1209, 0x0001, "77", product="N6 bridge")
+OTHER_BRIDGE = Port("/dev/ttyACM8", 0x1209, 0x0001, "78", product="N6 bridge")
+SOMEBODY = Port("/dev/ttyACM9", 0x1209, 0x0001, product="thermometer")
+
+
+@pytest.mark.parametrize(
+    ("ports", "with_bridge", "found"),
+    [
+        ([ST_LINK, BRIDGE], True, "/dev/ttyACM7"),
+        ([ST_LINK, BRIDGE], False, "/dev/ttyACM0"),
+        ([ST_LINK, SOMEBODY], True, "/dev/ttyACM0"),
+        ([BRIDGE, OTHER_BRIDGE], True, r"2 ports of boards: /dev/ttyACM7 \(77\), /dev/ttyACM8 \(78\)"),
+    ],
+    ids=["preferred", "not asked for", "the same numbers", "two"],
+)
+def test_a_board_s_own_usb_port_is_preferred_to_its_st_link(ports, with_bridge, found, monkeypatch):
+    monkeypatch.setattr(serial_port.list_ports, "comports", lambda: ports)
+    if found.startswith("/dev"):
+        assert find_port(with_bridge) == found
+    else:
+        with pytest.raises(LinkError, match=found):
+            find_port(with_bridge)
+
+
+def test_the_board_s_own_usb_port_has_no_baud_rate(monkeypatch):
+    line = PtyLine()
+    monkeypatch.setattr(serial_port.list_ports, "comports", lambda: [Port(line.path, 0x1209, 1, product="N6 bridge")])
+    port = serial_port.open_port(line.path, 921600)
+    assert not port.has_baud_rate
+    assert str(port) == line.path
+    port.close()
+    line.release()
 
 
 def on_board(network):

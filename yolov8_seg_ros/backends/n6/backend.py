@@ -81,7 +81,7 @@ class BoardBackend(Backend, Generic[ConnectionT]):
         wanted: what is to run on it.
         protocols: that the board may speak, in the order in which they are tried.
         stop: transfers end as soon as this returns True.
-        log: called with a line for the log when a lost board is back; from another thread.
+        log: called with a line for the log, such as when a lost board is back; from any thread.
         pauses_s: before a lost board is tried again, and the longest one: pauses double.
         opener: opens a port of this path and baud rate.
 
@@ -105,6 +105,7 @@ class BoardBackend(Backend, Generic[ConnectionT]):
         self._wanted = wanted
         self._protocols = protocols
         self._opener = opener
+        self._log = log
         self._first_info: BackendInfo | None = None
         self._board = ReconnectingBoard(self._open, stop, self._set_fault, log, pauses_s)
         assert self._first_info is not None
