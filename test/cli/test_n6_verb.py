@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import closing
 
 import pytest
+from support.bridge_harness import BridgeHarness
 from support.n6_harness import PtyHarness
 from support.tiny_models import write_segmentation_model
 
@@ -108,3 +110,82 @@ def test_simulate_serves_until_a_signal(model, tmp_path, number, capsys):
     assert "Traceback" not in errors
     assert not link.is_symlink()
     assert "inference   12.50 ms" in capsys.readouterr().out
+
+
+@pytest.fixture(params=["pty", "tcp"])
+def bridge_port(request, tmp_path):
+    with closing(BridgeHarness(tmp_path if request.param == "pty" else None)) as board:
+        yield board.port
+
+
+def test_info_shows_a_board_with_the_bridge_firmware(bridge_port, capsys):
+    assert main(["n6", "info", "--n6-port", bridge_port]) == 0
+    text = capsys.readouterr().out
+    for expected in (
+        bridge_port,
+        "STM32N6 (simulated), bridge firmware, version 1 of the protocol",
+        "CPU 800 MHz, NPU 1000 MHz",
+        "RGB, TENSOR, JPEG, MASKS",
+        "2 frames in flight, 300 instances",
+        "raw, 16 bins a side",
+        "32x32, int8, scale 0.003921569, zero point -128",
+        "2: no names",
+    ):
+        assert expected in text
+
+
+def test_ping_measures_a_bridge(bridge_port, capsys):
+    assert main(["n6", "ping", "--n6-port", bridge_port]) == 0
+    text = capsys.readouterr().out
+    assert "round trip" in text
+    assert "1024 bytes there and back" in text
+
+
+def test_bench_shows_rates_by_line(bridge_port, capsys):
+    assert main(["n6", "bench", "--n6-port", bridge_port, "--frames", "8", "--n6-jpeg-quality", "0"]) == 0
+    text = capsys.readouterr().out
+    for expected in ("a second", "images travel raw,", "on the board", "921600 baud", "USB"):
+        assert expected in text
+
+
+def test_bench_of_a_board_without_the_bridge_firmware_is_one_line(port, capsys):
+    assert main(["n6", "bench", "--n6-port", port]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "no board with the bridge firmware answers" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tcp", "0"], "--tcp: only with --protocol bridge"),
+        (["--protocol", "bridge", "--latency-us", "5"], "--latency-us and --header-size: only with"),
+        (["--protocol", "bridge", "--tcp", "0", "--link", "/tmp/x"], "--link: there is nothing to link to"),
+    ],
+    ids=["tcp", "latency", "link"],
+)
+def test_options_of_the_other_firmware_are_refused(arguments, message, capsys):
+    assert main(["n6", "simulate", *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_tcp_port_that_is_taken_is_one_line(model, capsys):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        number = taken.getsockname()[1]
+        assert main(["n6", "simulate", "--protocol", "bridge", "--model", str(model), "--tcp", str(number)]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"TCP port {number}: Address already in use" in line
+
+
+@pytest.mark.parametrize("place", ["--link", "--tcp"])
+def test_simulate_a_bridge_until_a_signal(model, tmp_path, place, capsys):
+    options = ["--link", str(tmp_path / "board")] if place == "--link" else ["--tcp", "0"]
+    command = [sys.executable, "-m", "yolov8_seg_ros.cli.main", "n6", "simulate", "--protocol", "bridge"]
+    arguments = ["--model", str(model), *options, "--device-ms", "12.5", "--baud", "12000000"]
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as board:
+        port = board.stdout.readline().strip()
+        assert main(["n6", "bench", "--n6-port", port, "--frames", "4"]) == 0
+        board.send_signal(signal.SIGTERM)
+        _, errors = board.communicate(timeout=20)
+    assert board.returncode == 0
+    assert "Traceback" not in errors
+    assert "found         1 instances" in capsys.readouterr().out

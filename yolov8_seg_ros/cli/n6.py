@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import statistics
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
-from yolov8_seg_ros.backends.n6.board import RunResult, connect
-from yolov8_seg_ros.backends.n6.simulator.board import SimulatedBoard
-from yolov8_seg_ros.backends.n6.simulator.line import PtyLine
-from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
+from yolov8_seg_ros.backends.n6 import bridge_messages
+from yolov8_seg_ros.backends.n6.board import BoardProtocol, Connection, RunResult, connect
+from yolov8_seg_ros.backends.n6.bridge import MAX_ECHO_BYTES, BridgeConnection, BridgeProtocol
 from yolov8_seg_ros.backends.n6.stedgeai import BoardModel, Device, StedgeaiConnection, StedgeaiProtocol, num_bytes
-from yolov8_seg_ros.backends.n6.stedgeai_wire import PacketFormat
-from yolov8_seg_ros.cli.arguments import add_n6_arguments, number, whole_number
+from yolov8_seg_ros.cli import n6_bench, n6_simulate
+from yolov8_seg_ros.cli.arguments import add_n6_arguments, whole_number
 from yolov8_seg_ros.cli.output import print_table
-from yolov8_seg_ros.errors import BackendError, CommandError
-from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, find_model
+from yolov8_seg_ros.errors import BackendError
 from yolov8_seg_ros.settings.options import n6_options
 
 _MHZ = 1e6
 _NUM_PINGS = 20
-_DEFAULT_DEVICE_MS = 31.57
 _EPILOG = """\
 examples:
-  yolov8_seg n6 simulate --model yolov8n_256 --link /tmp/n6
+  yolov8_seg n6 simulate --protocol bridge --model yolov8n_256 --link /tmp/n6
   yolov8_seg n6 info --n6-port /tmp/n6"""
-_SIMULATE_EPILOG = f"""\
-example, as slow as an STM32N6570-DK:
-  yolov8_seg n6 simulate --model yolov8n_256 --baud 921600 --latency-us 200 --device-ms {_DEFAULT_DEVICE_MS}"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,7 +39,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_info(verbs)
     _add_ping(verbs)
-    _add_simulate(verbs)
+    n6_bench.add_parser(verbs)
+    n6_simulate.add_parser(verbs)
 
 
 def _add_info(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -66,45 +58,26 @@ def _add_ping(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = verbs.add_parser(
         "ping",
         help="measure the line to the board",
-        description="Measure the line to the board: round trip, rates both ways, and the frame rate it can reach.",
+        description="Measure the line to the board: its round trip; with ST's firmware also rates and time of a frame.",
         epilog="example: yolov8_seg n6 ping --n6-port /dev/ttyACM0 --frames 3",
     )
     add_n6_arguments(parser)
     parser.add_argument(
-        "--frames", type=whole_number(1), default=1, metavar="N", help="grey frames to run (default: %(default)s)"
+        "--frames",
+        type=whole_number(1),
+        default=1,
+        metavar="N",
+        help="with ST's firmware: grey frames to run (default: %(default)s)",
     )
     parser.set_defaults(run=run_ping)
-
-
-def _add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = verbs.add_parser(
-        "simulate",
-        help="simulate a board on a pseudo terminal",
-        description=(
-            "Simulate a board with ST's validation firmware: prints the path of its pseudo terminal, and runs "
-            "the model with LiteRT until it is interrupted. As fast as possible, unless options make it slower."
-        ),
-        epilog=_SIMULATE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="FILE_OR_NAME", help="(default: %(default)s)")
-    parser.add_argument("--baud", type=whole_number(0), default=0, metavar="N", help="slow the line to a baud rate")
-    parser.add_argument("--latency-us", type=number, default=0.0, metavar="N", help="added to each turn-around")
-    parser.add_argument("--device-ms", type=number, default=None, metavar="N", help="shortest inference")
-    parser.add_argument("--link", type=Path, default=None, metavar="PATH", help="a symbolic link to make to it")
-    parser.add_argument(
-        "--header-size",
-        type=int,
-        choices=(1, 2),
-        default=1,
-        help="bytes of a packet's header, 2 as firmware of newer ST tools (default: %(default)s)",
-    )
-    parser.set_defaults(run=run_simulate)
 
 
 def run_info(args: argparse.Namespace) -> int:
     """Print what is on the board."""
     with _connected(args) as board:
+        if isinstance(board, BridgeConnection):
+            print_table([_port_row(board), *_bridge_rows(board)], of_text=True)
+            return 0
         device, models = board.device(), board.networks()
     rows = [_port_row(board), *_device_rows(device)]
     for model in models:
@@ -118,68 +91,72 @@ def run_info(args: argparse.Namespace) -> int:
 def run_ping(args: argparse.Namespace) -> int:
     """Print how fast the line is."""
     with _connected(args) as board:
-        models = board.networks()
-        if not models:
-            raise BackendError("there is no network on the board to measure with")
-        round_trips_s = [board.ping() for _ in range(_NUM_PINGS)]
-        inputs = [np.zeros(tensor.shape, tensor.quant.dtype) for tensor in models[0].inputs]
-        cpu_s = time.process_time()
-        results = [board.run(models[0], inputs) for _ in range(args.frames)]
-        cpu_s = (time.process_time() - cpu_s) / args.frames
-    rows = [
-        _port_row(board),
-        ("round trip", f"{statistics.median(round_trips_s) * 1e3:.2f} ms, at best {min(round_trips_s) * 1e3:.2f} ms"),
-    ]
-    print_table(rows + _rate_rows(models[0], results, cpu_s), of_text=True)
+        rows = [_port_row(board)]
+        if isinstance(board, BridgeConnection):
+            rows += [_round_trip_row(board), _echo_row(board)]
+        else:
+            rows += _frame_rows(board, args.frames)
+    print_table(rows, of_text=True)
     return 0
 
 
-def run_simulate(args: argparse.Namespace) -> int:
-    """Simulate a board until SIGINT or SIGTERM."""
-    network = LiteRtNetwork(find_model(args.model))
-    line = PtyLine(args.baud, args.latency_us / 1e6)
-    ended = threading.Event()
-    for number_ in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number_, lambda *_: ended.set())
-    with _linked(args.link, line.path):
-        print(args.link or line.path, flush=True)
-        board = SimulatedBoard(network, line, PacketFormat(args.header_size), args.device_ms)
-        thread = threading.Thread(target=board.serve)
-        thread.start()
-        ended.wait()
-        line.close()
-        thread.join()
-    line.release()
-    return 0
+def _round_trip_row(board: BridgeConnection | StedgeaiConnection) -> tuple[str, str]:
+    round_trips_s = [board.ping() for _ in range(_NUM_PINGS)]
+    return "round trip", f"{statistics.median(round_trips_s) * 1e3:.2f} ms, at best {min(round_trips_s) * 1e3:.2f} ms"
+
+
+def _echo_row(board: BridgeConnection) -> tuple[str, str]:
+    duration_s = statistics.median(board.ping(MAX_ECHO_BYTES) for _ in range(_NUM_PINGS))
+    return "echo", f"{MAX_ECHO_BYTES} bytes there and back in {duration_s * 1e3:.2f} ms"
+
+
+def _frame_rows(board: StedgeaiConnection, num_frames: int) -> list[tuple[str, str]]:
+    models = board.networks()
+    if not models:
+        raise BackendError("there is no network on the board to measure with")
+    row = _round_trip_row(board)
+    inputs = [np.zeros(tensor.shape, tensor.quant.dtype) for tensor in models[0].inputs]
+    cpu_s = time.process_time()
+    results = [board.run(models[0], inputs) for _ in range(num_frames)]
+    cpu_s = (time.process_time() - cpu_s) / num_frames
+    return [row, *_rate_rows(models[0], results, cpu_s)]
 
 
 @contextmanager
-def _linked(link: Path | None, target: str) -> Iterator[None]:
-    """Create a symbolic link to the pseudo terminal; remove it at the end."""
-    if link is None:
-        yield
-        return
-    if link.exists() and not link.is_symlink():
-        raise CommandError(f"--link: '{link}' is there already, and no symbolic link; give another path")
-    link.unlink(missing_ok=True)
-    link.symlink_to(target)
-    try:
-        yield
-    finally:
-        link.unlink(missing_ok=True)
-
-
-@contextmanager
-def _connected(args: argparse.Namespace) -> Iterator[StedgeaiConnection]:
-    board = connect(n6_options(vars(args)), [StedgeaiProtocol()])
+def _connected(args: argparse.Namespace) -> Iterator[BridgeConnection | StedgeaiConnection]:
+    protocols: list[BoardProtocol[BridgeConnection | StedgeaiConnection]] = [BridgeProtocol(), StedgeaiProtocol()]
+    board = connect(n6_options(vars(args)), protocols)
     try:
         yield board
     finally:
         board.close()
 
 
-def _port_row(board: StedgeaiConnection) -> tuple[str, str]:
-    return "port", f"{board.port.path} at {board.port.baud_rate} baud"
+def _port_row(board: Connection) -> tuple[str, str]:
+    return "port", str(board.port)
+
+
+def _bridge_rows(board: BridgeConnection) -> list[tuple[str, str]]:
+    welcome, model = board.welcome, board.model
+    height, width = model.input_hw
+    rows, columns = model.grid_hw
+    forms = [form.name for form in bridge_messages.Capability if welcome.capabilities & form]
+    clocks = {"CPU": welcome.clock_hz, "NPU": welcome.npu_hz}
+    told = [f"{name} {rate_hz / _MHZ:.0f} MHz" for name, rate_hz in clocks.items() if rate_hz]
+    quant = model.input_quant
+    return [
+        ("device", f"{welcome.device}, bridge firmware, version {welcome.version} of the protocol"),
+        ("clocks", ", ".join(told) or "not told"),
+        ("can", ", ".join(forms)),
+        ("room", f"{welcome.credit} frames in flight, {welcome.max_instances} instances"),
+        ("", f"a picture of {welcome.max_picture_bytes} bytes, a JPEG of {welcome.max_jpeg_bytes}"),
+        ("", f"a result of {welcome.max_result_bytes} bytes"),
+        ("network", f"{model.name} (SHA-256 of its file {(model.file_sha256 or b'').hex() or 'not told'})"),
+        ("head", f"raw, {model.box_bins} bins a side" if model.box_bins else "decoded"),
+        ("input", f"{width}x{height}, {quant.dtype.name}, scale {quant.scale:.7g}, zero point {quant.zero_point}"),
+        ("masks", f"{columns}x{rows} cells, {model.num_coefficients} coefficients"),
+        ("classes", f"{len(model.class_names)}: {', '.join(filter(None, model.class_names)) or 'no names'}"),
+    ]
 
 
 def _device_rows(device: Device) -> list[tuple[str, str]]:
