@@ -74,6 +74,11 @@ class Process:
                 command = shlex.join(self._command)
                 raise SystemExit(f"{command}\nwas to say '{mark}' within {limit_s:.0f} s; it said:\n{said}")
 
+    def line_with(self, mark: str, limit_s: float) -> str:
+        """Return the first line that holds `mark`; wait for it as `wait_for` does."""
+        self.wait_for(mark, limit_s)
+        return next(line for line in self._lines if mark in line)
+
     def _has(self, mark: str) -> bool:
         return any(mark in line for line in self._lines)
 
