@@ -41,7 +41,7 @@ WITHOUT_KEY = {
     "trackeval",
     "ultralytics",
 }
-#: Used without an import: the module generated from seg.h imports cffi's backend, and `ros2 launch` is a command.
+#: Used without an import: the modules generated from headers import cffi's backend, and `ros2 launch` is a command.
 USED_OTHERWISE = {"python3-cffi", "ros2launch"}
 
 

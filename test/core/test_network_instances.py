@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import FakeBackend, FakeDetectingBackend, make_spec, stored_outputs
-from tiny_models import default_head, default_prototypes
+from support.fakes import FakeBackend, FakeDetectingBackend, make_spec, stored_outputs
+from support.tiny_models import default_head, default_prototypes
 
 from yolov8_seg_ros.core.network_instances import GridMasks, NetworkInstances, PackedMaskError, unpack_masks
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions

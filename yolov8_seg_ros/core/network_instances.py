@@ -1,4 +1,4 @@
-"""Bring instances that were decoded elsewhere, in pixels of the network's input, into the image."""
+"""Place and draw instances that were decoded elsewhere, in pixels of the network's input."""
 
 from __future__ import annotations
 
