@@ -181,7 +181,7 @@ class Engine:
             passage.do(lambda: self._preprocess(passage, frame))
             self._inference.enter(passage.number)
         try:
-            passage.do(lambda: self._infer(frame))
+            passage.do(lambda: self._infer(passage, frame))
             self._postprocessing.enter(passage.number)
         finally:
             self._inference.leave()
@@ -220,11 +220,13 @@ class Engine:
         self._preprocess_s = time.perf_counter() - started
         frame.times = replace(frame.times, preprocess_ms=self._preprocess_s * 1e3)
 
-    def _infer(self, frame: Frame) -> None:
+    def _infer(self, passage: _Passage, frame: Frame) -> None:
         if self._closing:
             raise RunInterruptedError("the engine is closing")
+        # Once, since a backend that decodes by itself leaves masks out that nobody looks at.
+        passage.masks = passage.stream.wants_masks()
         with self._inference.timed():
-            self.segmenter.infer(frame)
+            self.segmenter.infer(frame, passage.masks)
         self._look_again()
 
     def _look_again(self) -> None:
@@ -233,7 +235,7 @@ class Engine:
             self._offered.notify()
 
     def _publish(self, passage: _Passage, frame: Frame) -> None:
-        self.segmenter.postprocess(frame, passage.stream.wants_masks())
+        self.segmenter.postprocess(frame, passage.masks)
         passage.stream.publish(frame)
 
     def _conclude(self, passage: _Passage) -> None:
@@ -278,6 +280,7 @@ class _Passage:
 
     def __init__(self, number: int, slot: StreamSlot, message: Any, stream: Stream) -> None:
         self.number, self.slot, self.message, self.stream = number, slot, message, stream
+        self.masks = False
         self.error: Exception | None = None
 
     def do(self, stage: Callable[[], None]) -> None:
