@@ -7,6 +7,7 @@ import pytest
 from support.fakes import FakeBackend, FakeDetectingBackend, make_spec, stored_outputs
 from support.tiny_models import default_head, default_prototypes
 
+from yolov8_seg_ros.core import native as native_module
 from yolov8_seg_ros.core.network_instances import GridMasks, NetworkInstances, PackedMaskError, unpack_masks
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
 from yolov8_seg_ros.core.segmenter import Segmenter
@@ -68,6 +69,13 @@ def test_masks_stay_with_their_instances_where_some_lie_in_the_border():
     assert found.masks[0].bitmap[:, :16].all()
     assert not found.masks[0].bitmap[:, 16:].any()
     assert not found.masks[1].bitmap.any()
+
+
+@pytest.mark.parametrize("masks", [True, False], ids=["with-masks", "without-masks"])
+def test_the_worst_ones_are_left_out_where_masks_would_not_fit(masks, monkeypatch):
+    monkeypatch.setattr(native_module, "MAX_MASKS_BYTES", 2 * 32 * 32)
+    found, _ = segment(detected(*[MIDDLE_XYXY] * 3), (64, 64), masks=masks)
+    assert found.class_id.tolist() == [0, 1]
 
 
 def test_beside_its_window_a_mask_goes_on_as_at_the_window_s_edge():

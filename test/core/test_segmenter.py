@@ -18,7 +18,7 @@ from support.fakes import (
 from support.tiny_models import default_head, default_prototypes, default_raw_head
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
-from yolov8_seg_ros.core import segmenter as segmenter_module
+from yolov8_seg_ros.core import native as native_module
 from yolov8_seg_ros.core.image import ColorImage, ColorOrder
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.model_spec import ModelSpec
@@ -120,7 +120,7 @@ def test_the_best_masks_that_fit_into_memory_are_kept(monkeypatch, masks, room_f
     head[4:6, 0] = 0.5, 0
     backend = FakeBackend(spec, stored_outputs(spec, head, default_prototypes(spec.num_coefficients, spec.input_hw)))
     # Both boxes are the middle half of the image.
-    monkeypatch.setattr(segmenter_module, "MAX_MASKS_BYTES", int(room_for * 320 * 320))
+    monkeypatch.setattr(native_module, "MAX_MASKS_BYTES", int(room_for * 320 * 320))
     assert Segmenter(backend).segment(blank(640, 640), masks).class_id.tolist() == [1, 0][:kept]
 
 

@@ -23,6 +23,8 @@ LIBRARY = Path(__file__).parents[1] / "native" / "libseg.so"
 #: So many boxes are compared with each other, the best ones. At a score of 0.001 an image has some thousands.
 MAX_CANDIDATES = 16384
 _RECTANGLE = ("left_px", "top_px", "width_px", "height_px")
+#: The masks of an image have a byte a pixel of each box: 255 boxes as large as a 4K image would take 2 GiB.
+MAX_MASKS_BYTES = 1 << 30
 #: A bitmap, uint8 or bool (height, width), and the column and row of its first pixel.
 Stamp = tuple[NDArray[Any], tuple[int, int]]
 
@@ -258,6 +260,12 @@ def paint(image: NDArray[np.uint8], stamps: Sequence[Stamp], values: Sequence[in
         structs.append((seg.address(held[-1]), width, *origin_xy, width, height, value))
     array = seg.ffi.new("struct seg_stamp[]", structs)
     seg.lib.seg_paint(seg.address(image), image.strides[0], array, len(structs))
+
+
+def number_that_fits(placements: NDArray[Any]) -> int:
+    """Return how many of the best instances have masks that fit into the memory for them."""
+    areas_px = placements["width_px"].astype(np.int64) * placements["height_px"]
+    return int(np.searchsorted(np.cumsum(areas_px), MAX_MASKS_BYTES, side="right"))
 
 
 def logit(probability: float) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.instances import BoxMask, Instances
 from yolov8_seg_ros.core.letterbox import Letterbox
-from yolov8_seg_ros.core.native import letterbox_fields, native
+from yolov8_seg_ros.core.native import letterbox_fields, native, number_that_fits
 
 
 class PackedMaskError(ValueError):
@@ -56,7 +56,7 @@ class NetworkInstances:
         return len(self.score)
 
     def in_image(self, letterbox: Letterbox, masks: bool = True) -> Instances:
-        """Return those that lie in the image, in its pixels.
+        """Return those that lie in the image, in its pixels; the best ones, as many as there is memory for masks.
 
         Args:
             letterbox: how the image was fitted into the network's input.
@@ -79,6 +79,7 @@ class NetworkInstances:
             seg.pointer("struct seg_placement *", placements),
         )
         count = seg.lib.seg_place(fitted, instance, len(self), placement)
+        count = number_that_fits(placements[:count])
         kept, placements = placed["anchor"][:count], placements[:count]
         return Instances(
             image_hw=letterbox.image_hw,

@@ -14,15 +14,12 @@ from yolov8_seg_ros.core.backend import Backend, DetectingBackend, TensorBackend
 from yolov8_seg_ros.core.image import ColorImage, PixelBuffer
 from yolov8_seg_ros.core.instances import BoxMask, Instances
 from yolov8_seg_ros.core.letterbox import Letterbox
-from yolov8_seg_ros.core.native import Decoder
+from yolov8_seg_ros.core.native import Decoder, number_that_fits
 from yolov8_seg_ros.core.network_instances import NetworkInstances
 from yolov8_seg_ros.core.network_spec import NetworkSpec
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
 from yolov8_seg_ros.core.preprocess import Preprocessor
 from yolov8_seg_ros.core.quantization import Tensor
-
-#: The masks of an image have a byte a pixel of each box: 255 boxes as large as a 4K image would take 2 GiB.
-MAX_MASKS_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,7 @@ class Segmenter:
         count = self._decoder.decode(frame.outputs, detection)
         instances, placements = self._decoder.place(count, frame.letterbox)
         # With or without masks, so that what is found does not depend on who looks at them.
-        fitting = _number_that_fits(placements)
+        fitting = number_that_fits(placements)
         instances, placements = instances[:fitting], placements[:fitting]
         bitmaps = self._decoder.draw_masks(placements, detection.mask_threshold) if masks else None
         return Instances(
@@ -175,12 +172,6 @@ class Segmenter:
             class_id=instances["class_id"].astype(np.int64),
             masks=None if bitmaps is None else tuple(BoxMask(origin, bitmap) for bitmap, origin in bitmaps),
         )
-
-
-def _number_that_fits(placements: NDArray[Any]) -> int:
-    """Return how many of the best instances have masks that fit into the memory for them."""
-    areas_px = placements["width_px"].astype(np.int64) * placements["height_px"]
-    return int(np.searchsorted(np.cumsum(areas_px), MAX_MASKS_BYTES, side="right"))
 
 
 def _ms_since(started: float) -> float:
