@@ -262,8 +262,10 @@ def paint(image: NDArray[np.uint8], stamps: Sequence[Stamp], values: Sequence[in
     seg.lib.seg_paint(seg.address(image), image.strides[0], array, len(structs))
 
 
-def number_that_fits(placements: NDArray[Any]) -> int:
+def number_that_fits(placements: NDArray[Any], image_hw: tuple[int, int]) -> int:
     """Return how many of the best instances have masks that fit into the memory for them."""
+    if len(placements) * math.prod(image_hw) <= MAX_MASKS_BYTES:
+        return len(placements)
     areas_px = placements["width_px"].astype(np.int64) * placements["height_px"]
     return int(np.searchsorted(np.cumsum(areas_px), MAX_MASKS_BYTES, side="right"))
 

@@ -79,7 +79,7 @@ class NetworkInstances:
             seg.pointer("struct seg_placement *", placements),
         )
         count = seg.lib.seg_place(fitted, instance, len(self), placement)
-        count = number_that_fits(placements[:count])
+        count = number_that_fits(placements[:count], letterbox.image_hw)
         kept, placements = placed["anchor"][:count], placements[:count]
         return Instances(
             image_hw=letterbox.image_hw,

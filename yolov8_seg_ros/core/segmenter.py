@@ -162,7 +162,7 @@ class Segmenter:
         count = self._decoder.decode(frame.outputs, detection)
         instances, placements = self._decoder.place(count, frame.letterbox)
         # With or without masks, so that what is found does not depend on who looks at them.
-        fitting = number_that_fits(placements)
+        fitting = number_that_fits(placements, frame.letterbox.image_hw)
         instances, placements = instances[:fitting], placements[:fitting]
         bitmaps = self._decoder.draw_masks(placements, detection.mask_threshold) if masks else None
         return Instances(
