@@ -17,9 +17,9 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
+from yolov8_seg_ros.settings.depth_table import DEPTH_NODE_SETTINGS  # noqa: E402
 from yolov8_seg_ros.settings.setting import OldName, Setting, as_text  # noqa: E402
 from yolov8_seg_ros.settings.tables import (  # noqa: E402
-    DEPTH_NODE_SETTINGS,
     IMAGE_SOURCE_SETTINGS,
     OLD_OPTIONS,
     OLD_PARAMETERS,

@@ -9,8 +9,8 @@ import pytest
 
 from yolov8_seg_ros.backends.n6 import N6Options
 from yolov8_seg_ros.backends.npu import NpuOptions
+from yolov8_seg_ros.settings.depth_table import DEPTH_NODE_SETTINGS
 from yolov8_seg_ros.settings.tables import (
-    DEPTH_NODE_SETTINGS,
     IMAGE_SOURCE_SETTINGS,
     OLD_OPTIONS,
     OLD_PARAMETERS,

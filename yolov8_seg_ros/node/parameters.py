@@ -13,10 +13,10 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from yolov8_seg_ros.errors import OptionError
+from yolov8_seg_ros.settings.depth_table import DEPTH_NODE_SETTINGS
 from yolov8_seg_ros.settings.setting import OldName, Setting, as_text, nearest_name
 from yolov8_seg_ros.settings.tables import (
     CAMERA,
-    DEPTH_NODE_SETTINGS,
     IMAGE_SOURCE_SETTINGS,
     OLD_PARAMETERS,
     SEG_NODE_SETTINGS,

@@ -17,7 +17,7 @@ from yolov8_seg_ros.node.health import ERROR, OK, DiagnosticsPublisher, Health
 from yolov8_seg_ros.node.managed_node import ManagedNode, reported
 from yolov8_seg_ros.node.parameters import checked_changes, declare_parameters, print_help, read_parameters
 from yolov8_seg_ros.node.process import Ending, run_node
-from yolov8_seg_ros.settings.tables import DEPTH_NODE_SETTINGS
+from yolov8_seg_ros.settings.depth_table import DEPTH_NODE_SETTINGS
 
 NODE_NAME = "depth_node"
 
