@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -34,6 +35,9 @@ from yolov8_seg_ros.node.depth.depth_node import DepthNode
 PERSON = (Box((2.6, 0.5, 0.85), (0.4, 0.5, 1.7), np.radians(-20)), "person", "1")
 BALL = (Sphere((2.2, -0.4, 0.9), 0.3), "ball", "2")
 SCENE = [PERSON, BALL]
+
+#: After which an image that had no answer is shown again.
+REPEAT_S = 3.0
 
 
 class Watcher(Node):
@@ -69,10 +73,18 @@ def shown(ros, robot, watcher, node, objects=SCENE, **options):
     ros.until(lambda: robot.is_heard() and node.count_publishers("yolov8_seg/instances"), "the topics to be matched")
     ros.until(lambda: watcher.count_publishers("depth_node/objects"), "the results to be matched")
     before = len(watcher.objects)
-    stamp = robot.show(objects, **options)
-    ros.until(lambda: len(watcher.objects) > before, "objects")
+    stamps, shown_s = [], [0.0]
+
+    def is_answered():
+        # Both sides of a topic find each other one after the other: what is sent in between is lost.
+        if not len(watcher.objects) > before and time.monotonic() - shown_s[0] > REPEAT_S:
+            shown_s[0] = time.monotonic()
+            stamps.append(robot.show(objects, **options).to_msg())
+        return len(watcher.objects) > before
+
+    ros.until(is_answered, "objects")
     message = watcher.objects[-1]
-    assert message.header.stamp == stamp.to_msg()
+    assert message.header.stamp in stamps
     return message
 
 
@@ -363,7 +375,7 @@ def test_parameters_that_make_no_sense_are_refused(ros, watcher, parameters, lin
 def test_it_runs_as_a_process_and_ends_quietly(ros, watcher):
     robot = ros.add(Robot())
     arguments = parameters(target_frame=WORLD_FRAME)
-    with process("node.depth_node", *arguments) as running:
+    with process("node.depth.depth_node", *arguments) as running:
         ros.until(robot.is_heard, "the topics to be matched")
         ros.until(lambda: watcher.count_publishers("depth_node/objects"), "the results to be matched")
         stamp = robot.show(SCENE)
@@ -376,7 +388,7 @@ def test_it_runs_as_a_process_and_ends_quietly(ros, watcher):
 
 
 def test_it_refuses_wrong_parameters_as_a_process():
-    with process("node.depth_node", *parameters(boxes="yaw")) as running:
+    with process("node.depth.depth_node", *parameters(boxes="yaw")) as running:
         output, _ = running.communicate(timeout=DEADLINE_S)
     assert running.returncode == 1
     assert "boxes: yaw needs a target_frame" in output
