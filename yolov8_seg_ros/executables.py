@@ -30,22 +30,22 @@ _MALLOC_OPTIONS = {"MALLOC_TRIM_THRESHOLD_": (-1, 128 << 20), "MALLOC_MMAP_THRES
 
 
 def seg_node() -> int:
-    """Run the segmentation node; give its exit code."""
+    """Run the segmentation node; return its exit code."""
     return _run_node("yolov8_seg_ros.node.seg_node")
 
 
 def depth_node() -> int:
-    """Run the depth node; give its exit code."""
+    """Run the depth node; return its exit code."""
     return _run_node("yolov8_seg_ros.node.depth.depth_node")
 
 
 def image_source() -> int:
-    """Run the image source; give its exit code."""
+    """Run the image source; return its exit code."""
     return _run_node("yolov8_seg_ros.node.image_source")
 
 
 def yolov8_seg() -> int:
-    """Run the command-line tool; give its exit code."""
+    """Run the command-line tool; return its exit code."""
     _leave_at(signal.SIGINT, _INTERRUPTED)
     _leave_at(signal.SIGTERM, _TERMINATED)
     prepare_process()

@@ -424,9 +424,11 @@ def test_an_interrupted_run_leaves_nothing(model, tmp_path):
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=60)
     assert "Traceback" not in told
+    # Where the signal arrives in code that a C library runs, Python dies of it at its end; a shell shows 130 for both.
+    is_interrupted = process.returncode in (130, -signal.SIGINT)
     # A run that had ended before is whole.
-    assert process.returncode == 130 or (folder / "found" / "metadata.yaml").is_file()
-    if process.returncode == 130:
+    assert is_interrupted or (folder / "found" / "metadata.yaml").is_file()
+    if is_interrupted:
         assert list(folder.iterdir()) == []
 
 
