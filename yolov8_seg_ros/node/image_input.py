@@ -18,7 +18,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from yolov8_seg_ros.node.conversions import ImageMessage
-from yolov8_seg_ros.node.steady_timer import create_steady_timer
+from yolov8_seg_ros.node.following_subscription import FollowingSubscription, offered_reliabilities
 from yolov8_seg_ros.node.transport import loss_advice
 
 #: What image_transport appends to a topic for images that are compressed by themselves.
@@ -26,16 +26,11 @@ COMPRESSED_SUFFIX = "/compressed"
 #: An executor held up for a moment finds the images that came meanwhile here; the newest is taken all the same, and the
 #: others are counted, which a queue of one would lose without a word.
 _DEPTH = 10
-#: How often the publishers are looked at with `auto`.
-_FOLLOW_PERIOD_S = 0.5
 _POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
 
 class ImageInput:
-    """A subscription that can be opened and closed, and that `auto` renews when publishers come and go.
-
-    A reliable subscription gets nothing from a best-effort publisher; a best-effort one may lose large images. So
-    `auto` is reliable as long as all publishers are.
+    """A subscription that can be opened and closed; with `auto` a `FollowingSubscription` of the publishers.
 
     Args:
         node: whose executor calls `on_image`.
@@ -59,9 +54,7 @@ class ImageInput:
         self.topic = self._resolved(topic)
         self._received = 0
         self._losses = LossWatch()
-        self._subscription: Subscription[Any] | None = None
-        self._policy = ReliabilityPolicy.RELIABLE
-        self._timer = create_steady_timer(node, _FOLLOW_PERIOD_S, self._follow)
+        self._following: FollowingSubscription | None = None
 
     @property
     def lost(self) -> int:
@@ -70,26 +63,27 @@ class ImageInput:
 
     def open(self) -> None:
         """Subscribe, unless that is done."""
-        if self._subscription is None:
+        if self._following is None:
             self._losses.restart(self._received)
-            self._subscribe(self._wanted_policy())
+            fixed = None if self._reliability == "auto" else _POLICIES[self._reliability]
+            self._following = FollowingSubscription(self._node, self.topic, self._subscribe, fixed)
 
     def close(self) -> None:
         """Unsubscribe, unless that is done."""
-        if self._subscription is not None:
-            self._unsubscribe()
+        if self._following is not None:
+            self._following.close()
+            self._following = None
             self._node.get_logger().info(f"no longer listening to {self.topic}")
 
     def destroy(self) -> None:
         """Unsubscribe for good."""
         self.close()
-        self._node.destroy_timer(self._timer)
 
     def why_silent(self) -> str:
         """Return what a person should know where no images come."""
         silence, compressed = f"no images on {self.topic}", self.topic + COMPRESSED_SUFFIX
-        if self._offers():
-            if self._policy == ReliabilityPolicy.BEST_EFFORT:
+        if offered_reliabilities(self._node, self.topic):
+            if not self._is_reliable():
                 return f"{silence}; if its publisher sends any, they get lost: {self._advice()}"
         elif not self._is_compressed and self._node.count_publishers(compressed):
             return f"{silence}, but {compressed} has a publisher: set image_transport to compressed"
@@ -102,27 +96,16 @@ class ImageInput:
             resolved = self._node.resolve_topic_name(resolved + COMPRESSED_SUFFIX)
         return resolved
 
-    def _follow(self) -> None:
-        wanted = self._wanted_policy()
-        if self._subscription is not None and wanted != self._policy:
-            self._unsubscribe()
-            self._subscribe(wanted)
-
-    def _subscribe(self, policy: ReliabilityPolicy) -> None:
-        self._policy = policy
+    def _subscribe(self, policy: ReliabilityPolicy) -> Subscription[Any]:
         try:
-            self._subscription = self._create(message_lost=self._count_lost)
+            subscription = self._create(policy, message_lost=self._count_lost)
         except UnsupportedEventTypeError:
-            self._subscription = self._create()
+            subscription = self._create(policy)
             self._node.get_logger().info("this middleware does not count images that get lost")
         self._node.get_logger().info(f"listening to {self.topic}, {policy.name.lower()}")
+        return subscription
 
-    def _unsubscribe(self) -> None:
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
-
-    def _create(self, **callbacks: Any) -> Subscription[Any]:
+    def _create(self, policy: ReliabilityPolicy, **callbacks: Any) -> Subscription[Any]:
         # The default callback warns of publishers that `auto` gets along with a moment later.
         if self._reliability == "auto":
             callbacks["incompatible_qos"] = self._ignore_incompatible_qos
@@ -130,21 +113,15 @@ class ImageInput:
             CompressedImage if self._is_compressed else Image,
             self.topic,
             self._take,
-            QoSProfile(depth=_DEPTH, reliability=self._policy),
+            QoSProfile(depth=_DEPTH, reliability=policy),
             event_callbacks=SubscriptionEventCallbacks(**callbacks),
         )
 
     def _ignore_incompatible_qos(self, _event: QoSRequestedIncompatibleQoSInfo) -> None:
         self._node.get_logger().debug(f"a publisher of {self.topic} is best effort: following it")
 
-    def _wanted_policy(self) -> ReliabilityPolicy:
-        if self._reliability != "auto":
-            return _POLICIES[self._reliability]
-        all_reliable = ReliabilityPolicy.BEST_EFFORT not in self._offers()
-        return ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
-
-    def _offers(self) -> list[ReliabilityPolicy]:
-        return [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
+    def _is_reliable(self) -> bool:
+        return self._following is None or self._following.policy == ReliabilityPolicy.RELIABLE
 
     def _take(self, message: ImageMessage) -> None:
         self._received += 1
@@ -156,9 +133,9 @@ class ImageInput:
             self._node.get_logger().warning(f"{loss} images of {self.topic} got lost in transport: {self._advice()}")
 
     def _advice(self) -> str:
-        if self._policy == ReliabilityPolicy.RELIABLE:
+        if self._is_reliable():
             return loss_advice("let its publisher keep more images")
-        if ReliabilityPolicy.BEST_EFFORT in self._offers():
+        if ReliabilityPolicy.BEST_EFFORT in offered_reliabilities(self._node, self.topic):
             return loss_advice("make its publisher reliable")
         return loss_advice("set image_reliability to auto")
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, Detection3DArray, LabelInfo
@@ -32,16 +33,18 @@ from yolov8_seg_ros.node.depth.depth_messages import (
     to_detection_3d,
     track_number,
 )
-from yolov8_seg_ros.node.depth.following_subscription import FollowingSubscription
 from yolov8_seg_ros.node.depth.frame_lookup import FrameError, FrameLookup
 from yolov8_seg_ros.node.depth.object_clouds import LabelTable, Nav2Layer, object_cloud
 from yolov8_seg_ros.node.depth.object_markers import MarkedObject, ObjectMarkers
 from yolov8_seg_ros.node.depth.object_tracks import ObjectTracks
 from yolov8_seg_ros.node.depth.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairedFrame, StampPairing
+from yolov8_seg_ros.node.following_subscription import FollowingSubscription
 from yolov8_seg_ros.node.steady_timer import create_steady_timer
 
 IMAGE_TOPIC, DEPTH_TOPIC = "image", "depth/image"
 _RESULT_QOS = QoSProfile(depth=10)
+#: Messages that wait at most.
+_QUEUE_DEPTH = 10
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: How often a frame that waits for a transform is tried again, and how many wait at most.
 _RETRY_S = 0.02
@@ -169,7 +172,14 @@ class DepthSession:
         if self._settings["cloud_color"] == "image":
             kinds.append(("image", Image, self._take_image))
         topics = self.topics
-        self._subscriptions = [FollowingSubscription(self._node, kind, topics[key], take) for key, kind, take in kinds]
+        self._subscriptions = [self._following(kind, topics[key], take) for key, kind, take in kinds]
+
+    def _following(self, kind: type, topic: str, take: Callable[[Any], None]) -> FollowingSubscription:
+        def create(policy: ReliabilityPolicy) -> Subscription[Any]:
+            qos = QoSProfile(depth=_QUEUE_DEPTH, reliability=policy)
+            return self._node.create_subscription(kind, topic, take, qos)
+
+        return FollowingSubscription(self._node, topic, create)
 
     def _take(self, kind: str, message: Any) -> None:
         self.counts.seen(kind)
