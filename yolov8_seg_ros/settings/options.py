@@ -15,6 +15,7 @@ from yolov8_seg_ros.backends.npu import NpuOptions
 from yolov8_seg_ros.core.network_spec import NetworkSpec
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions, TrackerOptions
 from yolov8_seg_ros.errors import OptionError
+from yolov8_seg_ros.settings.setting import listed_names
 from yolov8_seg_ros.settings.tables import SEG_NODE_SETTINGS
 from yolov8_seg_ros.text import clean_text
 
@@ -90,7 +91,7 @@ def camera_names(cameras: str | list[str]) -> tuple[str, ...]:
     Raises:
         OptionError: for a name that no topic can bear, or that is there twice.
     """
-    names = _names(cameras)
+    names = listed_names(cameras)
     for name in names:
         if not _CAMERA_NAME.fullmatch(name) or name in _PREFIXES:
             raise OptionError(
@@ -113,13 +114,8 @@ def _given(settings: Mapping[str, Any], options: type[Any]) -> dict[str, Any]:
 
 def _class_indices(classes: str | list[str], spec: NetworkSpec) -> tuple[int, ...] | None:
     """Return the indices of classes; None for all, where no class is named."""
-    names = _names(classes)
+    names = listed_names(classes)
     try:
         return spec.class_indices(names) if names else None
     except ValueError as error:
         raise OptionError(f"classes: {error}") from error
-
-
-def _names(given: str | list[str]) -> list[str]:
-    items = given.split(",") if isinstance(given, str) else given
-    return [item.strip() for item in items if item.strip()]

@@ -112,6 +112,12 @@ class OldName:
     advice: str = ""
 
 
+def listed_names(given: str | list[str]) -> list[str]:
+    """Return the names in a text, where commas part them, or in a list, without blanks around them and empty ones."""
+    items = given.split(",") if isinstance(given, str) else given
+    return [item.strip() for item in items if item.strip()]
+
+
 def as_text(value: Any) -> str:
     """Return a value as it is written in YAML and on the command line."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -40,6 +40,7 @@ from yolov8_seg_ros.node.depth.object_tracks import ObjectTracks
 from yolov8_seg_ros.node.depth.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairedFrame, StampPairing
 from yolov8_seg_ros.node.following_subscription import FollowingSubscription
 from yolov8_seg_ros.node.steady_timer import create_steady_timer
+from yolov8_seg_ros.settings.setting import listed_names
 
 IMAGE_TOPIC, DEPTH_TOPIC = "image", "depth/image"
 _RESULT_QOS = QoSProfile(depth=10)
@@ -92,7 +93,7 @@ class DepthSession:
         self._frames = FrameLookup(node)
         self._tracks = ObjectTracks(settings["velocity_window_s"], settings["smoothing_s"])
         self._markers = ObjectMarkers(settings["marker_lifetime_s"])
-        self._nav2 = Nav2Layer(_names(settings["nav2_classes"]), settings["nav2_decimation"])
+        self._nav2 = Nav2Layer(listed_names(settings["nav2_classes"]), settings["nav2_decimation"])
         self._nav2_labels: LabelInfo | None = None
         self._class_values: dict[str, int] = {}
         self._infos: dict[str, CameraInfo] = {}
@@ -350,8 +351,3 @@ class DepthSession:
             return image_from_msg(message).to_bgr()
         except ImageError as error:
             raise DepthError(f"image: {error}") from error
-
-
-def _names(value: str | list[str]) -> list[str]:
-    items = value.split(",") if isinstance(value, str) else value
-    return [item.strip() for item in items if item.strip()]
