@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -230,13 +230,10 @@ class SegNode(ManagedNode):
         if self._engine is None:
             return
         segmenter = self._engine.segmenter
-        detection = detection_options(self._present_settings(), segmenter.spec)
+        detection = detection_options(read_parameters(self, SEG_NODE_SETTINGS), segmenter.spec)
         if detection != segmenter.options.detection:
             self._engine.set_detection(detection)
             self._publish_label_info()
-
-    def _present_settings(self) -> Mapping[str, Any]:
-        return read_parameters(self, SEG_NODE_SETTINGS)
 
     def _read_health(self) -> Sequence[Health]:
         if self.failure:

@@ -191,7 +191,8 @@ class DepthSession:
         deadline_s = time.monotonic() + self._settings["max_wait_s"]
         self._waiting.extend((frame, deadline_s) for frame in frames)
         while len(self._waiting) > _MAX_WAITING:
-            self._fail(FrameError("more frames wait for their transforms than are kept"), *self._waiting.popleft())
+            self._waiting.popleft()
+            self._fail(FrameError("more frames wait for their transforms than are kept"))
         if frames:
             self._work()
 
@@ -231,11 +232,11 @@ class DepthSession:
                 if may_come and time.monotonic() < deadline_s:
                     self._retry.reset()
                     return
-                self._fail(error, frame)
+                self._fail(error)
             self._waiting.popleft()
         self._retry.cancel()
 
-    def _fail(self, error: UserError, _frame: PairedFrame, _deadline_s: float = 0.0) -> None:
+    def _fail(self, error: UserError) -> None:
         self.counts.fail(error)
         self._node.get_logger().warning(f"no objects: {error}", throttle_duration_sec=_COMPLAINT_PERIOD_S)
 
