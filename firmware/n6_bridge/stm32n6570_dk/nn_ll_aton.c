@@ -1,10 +1,7 @@
 /* The network by ST's LL_ATON interface (ST Edge AI up to 2.x). Not yet run on a board. */
-#include "board_ports.h"
-#include "described_model.h"
+#include "nn_buffers.h"
 
-#include "ll_aton_caches_interface.h"
 #include "ll_aton_runtime.h"
-#include "stm32n6xx_hal.h"
 
 #include <stddef.h>
 
@@ -16,32 +13,7 @@
 #define DECLARE(network) LL_ATON_DECLARE_NAMED_NN_INSTANCE_AND_INTERFACE(network)
 #define NETWORK (&NAMED(NN_Instance_, N6_NETWORK))
 
-enum { RUN_LIMIT_MS = 2000, TIMED_OUT = -1, BAD_BUFFER = -2 };
-
 DECLARE(N6_NETWORK);
-
-struct network {
-    uint8_t *inputs[N6_SLOTS];
-    const void *outputs[N6_SLOTS][N6_MAX_OUTPUTS];
-    int32_t slot;
-    uint32_t started_ms;
-};
-
-static int32_t input_bytes(void)
-{
-    return n6_model.seg.input_width_px * n6_model.seg.input_height_px * 3;
-}
-
-static uint8_t *input(void *context, int32_t slot)
-{
-    return ((struct network *)context)->inputs[slot];
-}
-
-static void invalidate_outputs(const struct network *network)
-{
-    for (int32_t i = 0; i < n6_num_outputs; i++)
-        LL_ATON_Cache_MCU_Invalidate_Range((uintptr_t)network->outputs[network->slot][i], (uint32_t)n6_output_bytes[i]);
-}
 
 /* Give the runtime the slot's buffers; return whether it takes them. */
 static int set_buffers(const struct network *network)
@@ -62,10 +34,7 @@ static int set_buffers(const struct network *network)
 static int32_t start(void *context, int32_t slot)
 {
     struct network *network = context;
-    network->slot = slot;
-    network->started_ms = HAL_GetTick();
-    LL_ATON_Cache_MCU_Clean_Range((uintptr_t)network->inputs[slot], (uint32_t)input_bytes());
-    invalidate_outputs(network);
+    begin(network, slot);
     return set_buffers(network) ? 0 : BAD_BUFFER;
 }
 
@@ -78,14 +47,9 @@ static int32_t step(void *context)
         LL_ATON_RT_Reset_Network(NETWORK);
         return N6_NN_DONE;
     }
-    if (HAL_GetTick() - network->started_ms > RUN_LIMIT_MS)
+    if (is_late(network))
         return TIMED_OUT;
     return result == LL_ATON_RT_WFE ? N6_NN_RUNNING : N6_NN_STEPPED;
-}
-
-static const void *const *outputs(void *context, int32_t slot)
-{
-    return ((struct network *)context)->outputs[slot];
 }
 
 static void find_buffers(struct network *network)

@@ -2,12 +2,9 @@
  *
  * Built for a network that was generated with the name N6_NETWORK, `network` if nothing else is said.
  */
-#include "board_ports.h"
-#include "described_model.h"
+#include "nn_buffers.h"
 
-#include "ll_aton_caches_interface.h"
 #include "stai.h"
-#include "stm32n6xx_hal.h"
 
 #include N6_NETWORK_HEADER
 
@@ -17,47 +14,28 @@
 #define NAMED(before, network, after) NAMED_(before, network, after)
 #define NAMED_(before, network, after) before##network##after
 
-enum { RUN_LIMIT_MS = 2000, TIMED_OUT = -1, BAD_BUFFER = -2, FAILED = -3 };
+enum { FAILED = -3 };
 
 STAI_NETWORK_CONTEXT_DECLARE(network_context, N6_CONTEXT_SIZE)
 
-struct network {
-    stai_ptr inputs[N6_SLOTS];
-    stai_ptr outputs[N6_SLOTS][N6_MAX_OUTPUTS];
-    const void *pointers[N6_SLOTS][N6_MAX_OUTPUTS];
-    int32_t slot;
-    uint32_t started_ms;
-};
-
-static int32_t input_bytes(void)
+/* Give the runtime the slot's buffers; return whether it takes them. */
+static int set_buffers(struct network *network)
 {
-    return n6_model.seg.input_width_px * n6_model.seg.input_height_px * 3;
-}
-
-static uint8_t *input(void *context, int32_t slot)
-{
-    return ((struct network *)context)->inputs[slot];
-}
-
-static void invalidate_outputs(const struct network *network)
-{
+    int32_t slot = network->slot;
+    stai_ptr pointers[N6_MAX_OUTPUTS];
+    if (N6_SLOTS == 1)
+        return 1;
     for (int32_t i = 0; i < n6_num_outputs; i++)
-        LL_ATON_Cache_MCU_Invalidate_Range((uintptr_t)network->outputs[network->slot][i], (uint32_t)n6_output_bytes[i]);
+        pointers[i] = (stai_ptr)(uintptr_t)network->outputs[slot][i];
+    return NAMED(stai_, N6_NETWORK, _set_inputs)(network_context, &network->inputs[slot], 1) == STAI_SUCCESS &&
+           NAMED(stai_, N6_NETWORK, _set_outputs)(network_context, pointers, (stai_size)n6_num_outputs) == STAI_SUCCESS;
 }
 
 static int32_t start(void *context, int32_t slot)
 {
     struct network *network = context;
-    network->slot = slot;
-    network->started_ms = HAL_GetTick();
-    LL_ATON_Cache_MCU_Clean_Range((uintptr_t)network->inputs[slot], (uint32_t)input_bytes());
-    invalidate_outputs(network);
-    if (N6_SLOTS > 1 &&
-        (NAMED(stai_, N6_NETWORK, _set_inputs)(network_context, &network->inputs[slot], 1) != STAI_SUCCESS ||
-         NAMED(stai_, N6_NETWORK, _set_outputs)(network_context, network->outputs[slot], (stai_size)n6_num_outputs) !=
-             STAI_SUCCESS))
-        return BAD_BUFFER;
-    return 0;
+    begin(network, slot);
+    return set_buffers(network) ? 0 : BAD_BUFFER;
 }
 
 static int32_t step(void *context)
@@ -70,24 +48,22 @@ static int32_t step(void *context)
     }
     if (result != STAI_RUNNING_WFE && result != STAI_RUNNING_NO_WFE)
         return FAILED;
-    if (HAL_GetTick() - network->started_ms > RUN_LIMIT_MS)
+    if (is_late(network))
         return TIMED_OUT;
     return result == STAI_RUNNING_WFE ? N6_NN_RUNNING : N6_NN_STEPPED;
-}
-
-static const void *const *outputs(void *context, int32_t slot)
-{
-    return ((struct network *)context)->pointers[slot];
 }
 
 /* Find the buffers that the runtime has allocated, which serve one slot. */
 static void find_buffers(struct network *network)
 {
+    stai_ptr pointers[N6_MAX_OUTPUTS];
     stai_size num_inputs = 1, num_outputs = N6_MAX_OUTPUTS;
     if (NAMED(stai_, N6_NETWORK, _get_inputs)(network_context, network->inputs, &num_inputs) != STAI_SUCCESS ||
-        NAMED(stai_, N6_NETWORK, _get_outputs)(network_context, network->outputs[0], &num_outputs) != STAI_SUCCESS ||
+        NAMED(stai_, N6_NETWORK, _get_outputs)(network_context, pointers, &num_outputs) != STAI_SUCCESS ||
         num_inputs != 1 || (int32_t)num_outputs != n6_num_outputs)
         n6_board_stop("the network's inputs and outputs are not those of the described model");
+    for (int32_t i = 0; i < n6_num_outputs; i++)
+        network->outputs[0][i] = pointers[i];
 }
 
 static void allocate_buffers(struct network *network)
@@ -109,8 +85,5 @@ const struct n6_nn_port *n6_board_network(void)
         find_buffers(&network);
     else
         allocate_buffers(&network);
-    for (int32_t slot = 0; slot < N6_SLOTS; slot++)
-        for (int32_t i = 0; i < n6_num_outputs; i++)
-            network.pointers[slot][i] = network.outputs[slot][i];
     return &PORT;
 }
