@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 import pytest
 
@@ -11,20 +9,23 @@ pytest.importorskip("rclpy")
 pytest.importorskip("tf2_msgs")
 
 from rclpy.node import Node
+from support.robot_drive import (
+    MAX_LOST_IN_A_ROW,
+    MIN_PROCESSED,
+    NUM_IMAGES,
+    class_of,
+    id_switches,
+    longest_run,
+    visible_spells,
+)
 from support.ros_harness import parameters, process
 from vision_msgs.msg import Detection2DArray
 
 from yolov8_seg_ros.core.iou import box_iou
-from yolov8_seg_ros.media.rgbd_scene import DRIVE_S, RATE_HZ
+from yolov8_seg_ros.media.rgbd_scene import DRIVE_S
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
-NUM_IMAGES = round(DRIVE_S * RATE_HZ)
-#: An object of which less is visible is not asked for.
-MIN_VISIBLE = 0.9
 MIN_IOU = 0.7
-MAX_LOST_IN_A_ROW = 3
-#: A node may leave images out where the machine is busy.
-MIN_PROCESSED = 0.5
 
 
 class Observer(Node):
@@ -52,10 +53,6 @@ def xyxy(detection):
     return np.array([x - box.size_x / 2, y - box.size_y / 2, x + box.size_x / 2, y + box.size_y / 2], np.float32)
 
 
-def class_of(detection):
-    return detection.results[0].hypothesis.class_id
-
-
 def counterpart(wanted, found):
     """Return the detection of an object: its class, and its box; None where there is none."""
     same = [one for one in found if class_of(one) == class_of(wanted)]
@@ -65,27 +62,6 @@ def counterpart(wanted, found):
     return same[int(ious.argmax())] if ious.max() >= MIN_IOU else None
 
 
-def visible_spells(observer):
-    """Return what was found of each object, image by image, for each time that it was visible without a break."""
-    spells, visible_before = defaultdict(list), set()
-    for stamp in observer.stamps():
-        visible = {one.id: one for one in observer.truth[stamp] if one.results[0].hypothesis.score >= MIN_VISIBLE}
-        for number, wanted in visible.items():
-            if number not in visible_before:
-                spells[number].append([])
-            spells[number][-1].append(counterpart(wanted, observer.found[stamp]))
-        visible_before = set(visible)
-    return [spell for of_one_object in spells.values() for spell in of_one_object]
-
-
-def longest_gap(spell):
-    longest = gap = 0
-    for found in spell:
-        gap = 0 if found is not None else gap + 1
-        longest = max(longest, gap)
-    return longest
-
-
 def test_objects_are_found_all_along_the_drive_with_one_id(ros):
     observer = ros.add(Observer())
     node = {"model": SCENE_MODEL, "tracking.enabled": "true"}
@@ -93,15 +69,17 @@ def test_objects_are_found_all_along_the_drive_with_one_id(ros):
     with process("node.seg_node", *parameters(**node)), process("node.image_source", *parameters(**source)) as camera:
         ros.until(lambda: camera.poll() is not None, "the end of the drive", 3 * DRIVE_S)
         ros.until(lambda: max(observer.truth) in observer.found, "the detections of the last image")
-    spells = visible_spells(observer)
+    spells = visible_spells(
+        observer.stamps(), observer.truth, lambda stamp, wanted: counterpart(wanted, observer.found[stamp])
+    )
+    longest_gap = max(longest_run(one is None for one in spell) for spell in spells)
     found = [one for spell in spells for one in spell]
-    ids = [{one.id for one in spell if one is not None and one.id} for spell in spells]
-    switches = sum(max(0, len(of_spell) - 1) for of_spell in ids)
+    switches = id_switches([one.id for one in spell if one is not None] for spell in spells)
     recall = np.mean([one is not None for one in found])
     print(
         f"{len(observer.stamps())} images, {len(found)} objects, recall {recall:.4f}, "
-        f"longest gap {max(map(longest_gap, spells))}, {switches} id switches in {len(spells)} spells"
+        f"longest gap {longest_gap}, {switches} id switches in {len(spells)} spells"
     )
     assert len(observer.stamps()) >= MIN_PROCESSED * NUM_IMAGES
-    assert max(map(longest_gap, spells)) <= MAX_LOST_IN_A_ROW
+    assert longest_gap <= MAX_LOST_IN_A_ROW
     assert switches == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
@@ -12,24 +11,27 @@ pytest.importorskip("rclpy")
 pytest.importorskip("tf2_msgs")
 
 from rclpy.node import Node
+from support.robot_drive import (
+    MAX_LOST_IN_A_ROW,
+    MIN_PROCESSED,
+    NUM_IMAGES,
+    class_of,
+    id_switches,
+    longest_run,
+    visible_spells,
+)
 from support.ros_harness import parameters, process
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection3DArray
 
-from yolov8_seg_ros.media.rgbd_scene import DRIVE_S, RATE_HZ
+from yolov8_seg_ros.media.rgbd_scene import DRIVE_S
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
-NUM_IMAGES = round(DRIVE_S * RATE_HZ)
-#: An object of which less is visible is not asked for.
-MIN_VISIBLE = 0.9
 #: What is farther than this from where an object is, is another one.
 MAX_ERROR_M = 0.3
 #: Distances from the robot at which the position is judged, and how far off it may be in the middle.
 JUDGED_RANGE_M = (1.5, 2.5)
 MAX_MEDIAN_ERROR_M = 0.02
-MAX_LOST_IN_A_ROW = 3
-#: Nodes may leave images out where the machine is busy.
-MIN_PROCESSED = 0.5
 TRACKING = {"tracking.enabled": "true"}
 CAMERAS = {
     "registered": ({"depth_encoding": "16UC1"}, {}),
@@ -69,10 +71,6 @@ def center_m(detection):
     return np.array([position.x, position.y, position.z])
 
 
-def class_of(detection):
-    return detection.results[0].hypothesis.class_id
-
-
 class Sighting(NamedTuple):
     """The measurement of a visible object in one image; without an id where it was lost."""
 
@@ -98,27 +96,6 @@ def sighting(wanted, found, robot_m):
     )
 
 
-def visible_spells(observer):
-    """Return the sightings of each object, image by image, for each time that it was visible without a break."""
-    spells, visible_before = defaultdict(list), set()
-    for stamp in observer.stamps():
-        visible = {one.id: one for one in observer.truth[stamp] if one.results[0].hypothesis.score >= MIN_VISIBLE}
-        for number, wanted in visible.items():
-            if number not in visible_before:
-                spells[number].append([])
-            spells[number][-1].append(sighting(wanted, observer.found[stamp], observer.robot_m[stamp]))
-        visible_before = set(visible)
-    return [spell for of_one_object in spells.values() for spell in of_one_object]
-
-
-def longest_run(flags):
-    longest = run = 0
-    for flag in flags:
-        run = run + 1 if flag else 0
-        longest = max(longest, run)
-    return longest
-
-
 @pytest.mark.parametrize("cameras", CAMERAS)
 def test_objects_are_where_they_are_all_along_the_drive(ros, cameras):
     observer = ros.add(Observer())
@@ -138,12 +115,16 @@ def test_objects_are_where_they_are_all_along_the_drive(ros, cameras):
     ):
         ros.until(lambda: camera.poll() is not None, "the end of the drive", 3 * DRIVE_S)
         ros.until(lambda: max(observer.truth) in observer.found, "the objects of the last image")
-    spells = visible_spells(observer)
+    spells = visible_spells(
+        observer.stamps(),
+        observer.truth,
+        lambda stamp, wanted: sighting(wanted, observer.found[stamp], observer.robot_m[stamp]),
+    )
     all_seen = [one for spell in spells for one in spell]
     low_m, high_m = JUDGED_RANGE_M
     judged = [one.error_m for one in all_seen if low_m <= one.distance_m <= high_m and not one.is_lost]
     longest_loss = max(longest_run(one.is_lost for one in spell) for spell in spells)
-    switches = sum(max(0, len({one.id for one in spell if one.id}) - 1) for spell in spells)
+    switches = id_switches([one.id for one in spell] for spell in spells)
     print(
         f"{len(observer.stamps())} images, {len(all_seen)} objects, {sum(one.is_lost for one in all_seen)} lost, "
         f"{longest_loss} in a row, {switches} id switches; error of {len(judged)} at about 2 m: "
