@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
@@ -35,6 +38,21 @@ _VIEW_QOS = QoSProfile(depth=2)
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
+@dataclass(frozen=True)
+class _Result:
+    """The result of one image, for those who write messages of it."""
+
+    header: Header
+    image: ColorImage
+    instances: Instances
+    class_names: Sequence[str]
+
+    @cached_property
+    def overlay_bgr(self) -> NDArray[np.uint8]:
+        """Return the annotated image, which two topics show."""
+        return draw_overlay(self.image.to_bgr(), self.instances, self.class_names)
+
+
 class Publishers:
     """The topics of one camera's results.
 
@@ -56,7 +74,7 @@ class Publishers:
         self._labels, self._classes = conversions.LabelCanvas("mono8"), conversions.LabelCanvas("mono8")
         self._tracks = conversions.LabelCanvas("16UC1")
         # What needs masks, by topic.
-        self._writers: dict[str, Callable[[Header, ColorImage, Instances], Image | CompressedImage]] = {
+        self._writers: dict[str, Callable[[_Result], Image | CompressedImage]] = {
             "instances": self._instances,
             "instances_color": self._instances_color,
             "semantic": self._semantic,
@@ -86,9 +104,10 @@ class Publishers:
                 self._detections.publish(self._detections_message(instances, self._class_names, header))
             # Someone may have subscribed only after the masks were left out: then the next image will do.
             if instances.masks is not None:
+                result = _Result(header, image, instances, self._class_names)
                 for name, publisher in self._images.items():
                     if publisher.get_subscription_count():
-                        publisher.publish(self._writers[name](header, image, instances))
+                        publisher.publish(self._writers[name](result))
 
     def publish_label_info(self, score_threshold: float) -> None:
         """Publish what the pixel values of the semantic image mean."""
@@ -110,7 +129,8 @@ class Publishers:
         )
         return conversions.detections_to_msg
 
-    def _instances(self, header: Header, _image: ColorImage, instances: Instances) -> Image:
+    def _instances(self, result: _Result) -> Image:
+        instances, header = result.instances, result.header
         labels = instances.label_image(self._labels.pixels(instances.image_hw))
         if not self._has_track_ids:
             return self._labels.message(header)
@@ -118,18 +138,18 @@ class Publishers:
         np.take(instances.track_values(), labels, out=self._tracks.pixels(instances.image_hw), mode="clip")
         return self._tracks.message(header)
 
-    def _semantic(self, header: Header, _image: ColorImage, instances: Instances) -> Image:
-        instances.semantic_image(self._classes.pixels(instances.image_hw))
-        return self._classes.message(header)
+    def _semantic(self, result: _Result) -> Image:
+        result.instances.semantic_image(self._classes.pixels(result.instances.image_hw))
+        return self._classes.message(result.header)
 
-    def _instances_color(self, header: Header, _image: ColorImage, instances: Instances) -> Image:
-        return conversions.bgr_to_msg(draw_instance_colors(instances), header)
+    def _instances_color(self, result: _Result) -> Image:
+        return conversions.bgr_to_msg(draw_instance_colors(result.instances), result.header)
 
-    def _overlay(self, header: Header, image: ColorImage, instances: Instances) -> Image:
-        return conversions.bgr_to_msg(draw_overlay(image.to_bgr(), instances, self._class_names), header)
+    def _overlay(self, result: _Result) -> Image:
+        return conversions.bgr_to_msg(result.overlay_bgr, result.header)
 
-    def _compressed_overlay(self, header: Header, image: ColorImage, instances: Instances) -> CompressedImage:
-        return conversions.bgr_to_jpeg_msg(draw_overlay(image.to_bgr(), instances, self._class_names), header)
+    def _compressed_overlay(self, result: _Result) -> CompressedImage:
+        return conversions.bgr_to_jpeg_msg(result.overlay_bgr, result.header)
 
 
 def _type_of(name: str) -> Any:
