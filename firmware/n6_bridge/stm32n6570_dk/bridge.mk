@@ -45,5 +45,6 @@ $(N6_OUT)/$(notdir $(1:.c=.o)): $(1) | $(N6_OUT)
 endef
 $(foreach source,$(N6_SOURCES),$(eval $(call N6_RULE,$(source))))
 
-$(N6_OUT):
+# After the project's own rule, which fails where the folder is there already, as with `make -j`.
+$(N6_OUT): | $(BUILD_DIR)
 	mkdir -p $@
