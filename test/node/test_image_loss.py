@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +21,7 @@ from support.tiny_models import write_segmentation_model
 
 from yolov8_seg_ros.node import transport
 from yolov8_seg_ros.node.image_input import ImageInput
-from yolov8_seg_ros.node.seg_node import SegNode
+from yolov8_seg_ros.node.image_loss import LossCounter
 from yolov8_seg_ros.node.transport import large_image_profile
 
 pytestmark = pytest.mark.skipif(
@@ -77,17 +76,16 @@ def test_with_the_profile_at_both_sides_best_effort_images_are_not_lost(ros, tmp
 
 @pytest.fixture
 def report_lost(monkeypatch):
-    """Return a function that reports lost images to a node's newest subscription, as the middleware does."""
-    callbacks = []
-    create_subscription = SegNode.create_subscription
+    """Return a function that reports lost images to the node, as the middleware does."""
+    reported = []
 
-    def create(node, *args, event_callbacks=None, **options):
-        if event_callbacks is not None and event_callbacks.message_lost is not None:
-            callbacks.append(event_callbacks.message_lost)
-        return create_subscription(node, *args, event_callbacks=event_callbacks, **options)
+    def take(_counter):
+        count = sum(reported)
+        reported.clear()
+        return count
 
-    monkeypatch.setattr(SegNode, "create_subscription", create)
-    return lambda count: callbacks[-1](SimpleNamespace(total_count_change=count))
+    monkeypatch.setattr(LossCounter, "take", take)
+    return reported.append
 
 
 @pytest.mark.parametrize(
@@ -108,11 +106,10 @@ def test_lost_images_are_warned_of_once_with_the_remedy(
     ros.until(connected(camera), "the node to listen")
     capfd.readouterr()
 
-    for _ in range(2 * COUNT):
-        report_lost(1)
-
     lost = "frames lost in transport"
-    ros.until(lambda: camera.health and value_of(camera.health, lost) == str(2 * COUNT), "the count")
+    for newly_lost, total in ((50, "50"), (COUNT, str(50 + COUNT))):
+        report_lost(newly_lost)
+        ros.until(lambda total=total: camera.health and value_of(camera.health, lost) == total, "the count")
     messages = [message.status[0].message for message in camera.diagnostics]
     assert any("lost in transport" in message or "they get lost" in message for message in messages)
     (warning,) = [line for line in capfd.readouterr().err.splitlines() if "lost in transport" in line]
@@ -140,19 +137,26 @@ def test_what_the_queue_drops_while_the_executor_is_held_up_is_not_lost_in_trans
 
 
 def test_a_middleware_that_cannot_tell_of_losses_is_used_all_the_same(ros, monkeypatch):
+    def refuse(_counter, _subscription):
+        raise UnsupportedEventTypeError("message lost")
+
+    monkeypatch.setattr(LossCounter, "__init__", refuse)
     node, arrived = ros.add(Node("listener")), []
-    create_subscription = node.create_subscription
-
-    def create_without_losses(*args, event_callbacks, **options):
-        if event_callbacks.message_lost is not None:
-            raise UnsupportedEventTypeError("message lost")
-        return create_subscription(*args, event_callbacks=event_callbacks, **options)
-
-    monkeypatch.setattr(node, "create_subscription", create_without_losses)
     subscription = ImageInput(node, "image", "raw", "reliable", arrived.append)
     subscription.open()
     publisher = node.create_publisher(Image, "image", 1)
     ros.until(publisher.get_subscription_count, "the subscription")
     publisher.publish(Image())
     ros.until(lambda: arrived, "the image")
+    subscription.destroy()
+
+
+def test_images_that_the_middleware_loses_are_counted(ros):
+    node = ros.add(Node("listener"))
+    subscription = ImageInput(node, "image", "raw", "best_effort", lambda message: None)
+    subscription.open()
+    # Without the profile an image is larger than the sender's segment, and goes out in pieces.
+    images = parameters(source="demo", rate_hz=200.0, transport="raw", reliability="best_effort")
+    with process("node.image_source", *images, YOLOV8_SEG_TRANSPORT_PROFILE="none"):
+        ros.until(lambda: subscription.lost, "a loss")
     subscription.destroy()

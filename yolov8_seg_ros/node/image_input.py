@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from rclpy.event_handler import (
-    QoSMessageLostInfo,
     QoSRequestedIncompatibleQoSInfo,
     SubscriptionEventCallbacks,
     UnsupportedEventTypeError,
@@ -15,10 +13,13 @@ from rclpy.event_handler import (
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 
 from yolov8_seg_ros.node.conversions import ImageMessage
 from yolov8_seg_ros.node.following_subscription import FollowingSubscription, offered_reliabilities
+from yolov8_seg_ros.node.image_loss import LossCounter, LossWatch
+from yolov8_seg_ros.node.steady_timer import create_steady_timer
 from yolov8_seg_ros.node.transport import loss_advice
 
 #: What image_transport appends to a topic for images that are compressed by themselves.
@@ -26,6 +27,8 @@ COMPRESSED_SUFFIX = "/compressed"
 #: An executor held up for a moment finds the images that came meanwhile here; the newest is taken all the same, and the
 #: others are counted, which a queue of one would lose without a word.
 _DEPTH = 10
+#: How often the middleware is read for lost images.
+_LOSS_PERIOD_S = 0.5
 _POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
 
@@ -54,6 +57,8 @@ class ImageInput:
         self.topic = self._resolved(topic)
         self._received = 0
         self._losses = LossWatch()
+        self._counter: LossCounter | None = None
+        self._timer: Timer | None = None
         self._following: FollowingSubscription | None = None
 
     @property
@@ -67,10 +72,13 @@ class ImageInput:
             self._losses.restart(self._received)
             fixed = None if self._reliability == "auto" else _POLICIES[self._reliability]
             self._following = FollowingSubscription(self._node, self.topic, self._subscribe, fixed)
+            self._timer = create_steady_timer(self._node, _LOSS_PERIOD_S, self._count_lost)
 
     def close(self) -> None:
         """Unsubscribe, unless that is done."""
-        if self._following is not None:
+        if self._following is not None and self._timer is not None:
+            self._node.destroy_timer(self._timer)
+            self._end_counter()
             self._following.close()
             self._following = None
             self._node.get_logger().info(f"no longer listening to {self.topic}")
@@ -97,25 +105,24 @@ class ImageInput:
         return resolved
 
     def _subscribe(self, policy: ReliabilityPolicy) -> Subscription[Any]:
-        try:
-            subscription = self._create(policy, message_lost=self._count_lost)
-        except UnsupportedEventTypeError:
-            subscription = self._create(policy)
-            self._node.get_logger().info("this middleware does not count images that get lost")
-        self._node.get_logger().info(f"listening to {self.topic}, {policy.name.lower()}")
-        return subscription
-
-    def _create(self, policy: ReliabilityPolicy, **callbacks: Any) -> Subscription[Any]:
+        self._end_counter()
         # The default callback warns of publishers that `auto` gets along with a moment later.
-        if self._reliability == "auto":
-            callbacks["incompatible_qos"] = self._ignore_incompatible_qos
-        return self._node.create_subscription(
+        is_auto = self._reliability == "auto"
+        subscription = self._node.create_subscription(
             CompressedImage if self._is_compressed else Image,
             self.topic,
             self._take,
             QoSProfile(depth=_DEPTH, reliability=policy),
-            event_callbacks=SubscriptionEventCallbacks(**callbacks),
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=self._ignore_incompatible_qos if is_auto else None
+            ),
         )
+        try:
+            self._counter = LossCounter(subscription)
+        except UnsupportedEventTypeError:
+            self._node.get_logger().info("this middleware does not count images that get lost")
+        self._node.get_logger().info(f"listening to {self.topic}, {policy.name.lower()}")
+        return subscription
 
     def _ignore_incompatible_qos(self, _event: QoSRequestedIncompatibleQoSInfo) -> None:
         self._node.get_logger().debug(f"a publisher of {self.topic} is best effort: following it")
@@ -127,10 +134,17 @@ class ImageInput:
         self._received += 1
         self._on_image(message)
 
-    def _count_lost(self, event: QoSMessageLostInfo) -> None:
-        loss = self._losses.add(event.total_count_change, self._received)
+    def _count_lost(self) -> None:
+        newly_lost = self._counter.take() if self._counter is not None else 0
+        loss = self._losses.add(newly_lost, self._received) if newly_lost else None
         if loss is not None:
             self._node.get_logger().warning(f"{loss} images of {self.topic} got lost in transport: {self._advice()}")
+
+    def _end_counter(self) -> None:
+        self._count_lost()
+        if self._counter is not None:
+            self._counter.destroy()
+            self._counter = None
 
     def _advice(self) -> str:
         if self._is_reliable():
@@ -138,67 +152,3 @@ class ImageInput:
         if ReliabilityPolicy.BEST_EFFORT in offered_reliabilities(self._node, self.topic):
             return loss_advice("make its publisher reliable")
         return loss_advice("set image_reliability to auto")
-
-
-#: A single lost image is no news: so many, lost ones among them, are looked at together ...
-_MIN_IMAGES = 50
-#: ... and deserve a warning where at least this share of them was lost.
-_MIN_LOST_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A number of lost images, of how many sent."""
-
-    lost: int
-    sent: int
-
-    def __str__(self) -> str:
-        return f"{self.lost} of {self.sent}"
-
-
-class LossWatch:
-    """Count lost images, and return once while listening what deserves a warning.
-
-    It looks at one stretch of images after the other, so that hours without loss do not hide a loss that comes late.
-
-    Attributes:
-        lost: images lost so far.
-    """
-
-    def __init__(self) -> None:
-        self.lost = 0
-        self.restart(0)
-
-    def restart(self, received: int) -> None:
-        """Begin to listen anew; the lost ones go on being counted.
-
-        Args:
-            received: images received so far.
-        """
-        self._has_warned = False
-        self._begin_stretch(received)
-
-    def add(self, newly_lost: int, received: int) -> Loss | None:
-        """Count lost images; return what deserves a warning, once.
-
-        Args:
-            newly_lost: images lost since the last call.
-            received: images received so far.
-        """
-        self.lost += newly_lost
-        loss = self._in_stretch(received)
-        if loss.sent < _MIN_IMAGES:
-            return None
-        self._begin_stretch(received)
-        if self._has_warned or loss.lost < _MIN_LOST_SHARE * loss.sent:
-            return None
-        self._has_warned = True
-        return loss
-
-    def _begin_stretch(self, received: int) -> None:
-        self._lost_before, self._received_before = self.lost, received
-
-    def _in_stretch(self, received: int) -> Loss:
-        lost = self.lost - self._lost_before
-        return Loss(lost, lost + received - self._received_before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yolov8_seg_ros.node.image_input import LossWatch
+from yolov8_seg_ros.node.image_loss import LossWatch
 
 
 def fates(*stretches):
@@ -13,7 +13,7 @@ def fates(*stretches):
 
 
 def warnings(watch, arrives, received=0):
-    """Send images through a lossy line; give the number of the image at which each warning came, and its text."""
+    """Send images through a lossy line; return the number of the image at which each warning came, and its text."""
     told = []
     for number, arrived in enumerate(arrives, start=1):
         received += arrived
