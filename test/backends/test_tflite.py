@@ -8,8 +8,10 @@ import sys
 import types
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from support import tiny_models
 from support.tiny_models import (
     Tensor,
@@ -260,6 +262,17 @@ def test_a_tensor_whose_name_is_no_text(tmp_path):
     path = write_segmentation_model(tmp_path / "model.tflite")
     path.write_bytes(path.read_bytes().replace(b"head_out", b"h\xffad_out"))
     with pytest.raises(ModelError, match="the name of a tensor is no text"):
+        TfliteBackend(path)
+
+
+def test_an_output_that_no_operation_writes_is_reported(tmp_path):
+    path = write_segmentation_model(tmp_path / "model.tflite")
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    model.subgraphs[0].operators.pop()
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(builder.Output())
+    with pytest.raises(ModelError, match="no operation writes one of the model's outputs"):
         TfliteBackend(path)
 
 

@@ -81,7 +81,12 @@ class TfliteNetwork:
         self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model.path, class_names)
         self._in_place: tuple[Tensor, ...] | None = None
         if reads_in_place:
-            self._in_place = tuple(_tensor_in_place(interpreter, index) for index in self._output_indices)
+            try:
+                self._in_place = tuple(_tensor_in_place(interpreter, index) for index in self._output_indices)
+            except ValueError as error:
+                raise ModelError(
+                    f"{model.path}: no operation writes one of the model's outputs; the file may be damaged"
+                ) from error
 
     def run(self, network_input: Tensor) -> tuple[Tensor, ...]:
         """Run the network on one quantized input; return its quantized outputs.
@@ -244,7 +249,11 @@ def new_interpreter(runtime: ModuleType, model: ModelFile, num_threads: int) -> 
 
 
 def _tensor_in_place(interpreter: Any, index: int) -> Tensor:
-    """Return an array of a tensor's own memory, which stays where it is while the interpreter exists."""
+    """Return an array of a tensor's own memory, which stays where it is while the interpreter exists.
+
+    Raises:
+        ValueError: if the tensor has no memory.
+    """
     # An array that the interpreter gives away itself would keep it from running.
     tensor = interpreter.tensor(index)()
     memory = (ctypes.c_uint8 * tensor.nbytes).from_address(tensor.__array_interface__["data"][0])
