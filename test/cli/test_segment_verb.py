@@ -308,7 +308,7 @@ def test_objects_are_tracked(segment, images, tmp_path):
         (["--track"], "give --fps"),
         (["--fps", "10"], "together with --track"),
         (["--track", "--fps", "0"], "above 0"),
-        (["--track", "--fps", "10", "--tracking-lost-s", "5000"], "lost_s"),
+        (["--track", "--fps", "10", "--tracking-confirm-s", "5000"], "confirm_s"),
     ],
     ids=["no rate", "rate without tracking", "rate of 0", "out of range"],
 )

@@ -15,7 +15,19 @@ from yolov8_seg_ros.core.options import INTERPOLATIONS, PIXEL_ROUNDINGS, Tracker
 from yolov8_seg_ros.errors import OptionError
 from yolov8_seg_ros.settings.options import backend_arguments
 from yolov8_seg_ros.settings.setting import OldName, Setting, as_text
-from yolov8_seg_ros.settings.tables import MODEL, N6, NPU, OLD_OPTIONS, SEG_NODE_SETTINGS, SEGMENTATION, TOOL_GROUPS
+from yolov8_seg_ros.settings.tables import (
+    MODEL,
+    N6,
+    NPU,
+    OLD_OPTIONS,
+    SEG_NODE_SETTINGS,
+    SEGMENTATION,
+    TOOL_GROUPS,
+    TRACKING,
+)
+
+#: Settings of the node that commands offer too, without their prefix; the others of the group do not concern them.
+_TRACKER_SETTINGS = ("camera_motion", "lost_s")
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +46,10 @@ def add_segmenter_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, SEGMENTATION)
 
 
-def add_settings(parser: argparse.ArgumentParser, group: str, names: Sequence[str] = ()) -> None:
-    """Add the settings of a group as options, or only those of some names; arguments have the names of the settings.
+def add_settings(parser: argparse.ArgumentParser, group: str, names: Sequence[str] = ()) -> argparse._ArgumentGroup:
+    """Add the settings of a group as options, or only those of some names; return the group.
 
-    Names of earlier releases are accepted too, with a line on stderr.
+    Arguments have the names of the settings. Names of earlier releases are accepted too, with a line on stderr.
     """
     options = parser.add_argument_group(group)
     for setting in SEG_NODE_SETTINGS:
@@ -46,6 +58,7 @@ def add_settings(parser: argparse.ArgumentParser, group: str, names: Sequence[st
             for old in OLD_OPTIONS:
                 if old.setting == setting.name:
                     options.add_argument(old.name, action=_OldOption, old=old, setting=setting)
+    return options
 
 
 def _add_setting(options: argparse._ArgumentGroup, setting: Setting) -> None:
@@ -145,8 +158,8 @@ def add_ablation_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_tracker_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add what `tracker_options` reads; return the group."""
+    group = add_settings(parser, TRACKING, [f"tracking.{name}" for name in _TRACKER_SETTINGS])
     default = TrackerOptions()
-    group = parser.add_argument_group("tracking")
     group.add_argument(
         "--tracking-birth-score",
         type=fraction,
@@ -161,19 +174,6 @@ def add_tracker_arguments(parser: argparse.ArgumentParser) -> argparse._Argument
         metavar="SECONDS",
         help="how long an object is seen before it gets a number (default: %(default)s)",
     )
-    group.add_argument(
-        "--tracking-lost-s",
-        type=number,
-        default=default.lost_s,
-        metavar="SECONDS",
-        help="how long an object that is not seen keeps its number (default: %(default)s)",
-    )
-    group.add_argument(
-        "--tracking-camera-motion",
-        action="store_true",
-        default=default.camera_motion,
-        help="compensate the motion of the camera",
-    )
     return group
 
 
@@ -183,12 +183,8 @@ def tracker_options(args: argparse.Namespace) -> TrackerOptions:
     Raises:
         OptionError: for a number out of its range.
     """
-    return TrackerOptions(
-        birth_score=args.tracking_birth_score,
-        confirm_s=args.tracking_confirm_s,
-        lost_s=args.tracking_lost_s,
-        camera_motion=args.tracking_camera_motion,
-    )
+    settings = {name: getattr(args, f"tracking.{name}") for name in _TRACKER_SETTINGS}
+    return TrackerOptions(birth_score=args.tracking_birth_score, confirm_s=args.tracking_confirm_s, **settings)
 
 
 def open_backend_of(args: argparse.Namespace) -> Backend:
