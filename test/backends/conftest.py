@@ -8,6 +8,8 @@ import pytest
 from support.delegates import RESHAPE, build_library
 from support.tiny_models import write_segmentation_model
 
+from yolov8_seg_ros.model_files.store import cache_folder
+
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
@@ -47,5 +49,9 @@ def runtime(request, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """Point the cache folder to a temporary one."""
+    """Point the cache folder to a temporary one, which knows of the models that other tests have opened."""
+    opened_before = cache_folder() / "opened"
+    opened_before.mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg_cache"))
+    cache_folder().mkdir(parents=True)
+    (cache_folder() / "opened").symlink_to(opened_before)

@@ -206,10 +206,10 @@ def model_bytes(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> bytes:
 
 
 def append_metadata(path: Path, text: str, member: str = "metadata.txt") -> None:
-    """Append a zip archive with one text member, as the exporters do."""
+    """Append a zip archive with one text member, as the exporters do; without the time, so equal models are equal."""
     archive_bytes = io.BytesIO()
     with zipfile.ZipFile(archive_bytes, "w") as archive:
-        archive.writestr(member, text)
+        archive.writestr(zipfile.ZipInfo(member), text)
     with path.open("ab") as file:
         file.write(archive_bytes.getvalue())
 
