@@ -98,9 +98,10 @@ class Robot(Node):
             depth_header = Header(
                 stamp=Time(nanoseconds=stamp.nanoseconds + depth_delay_ns).to_msg(), frame_id=self.depth_frame
             )
-            depth_camera = CAMERA if self.registered else DEPTH_CAMERA
-            pose = self.pose if self.registered else self.pose @ DEPTH_IN_COLOR
-            depth_m = changes.get("depth_m", render(depth_camera, pose, shapes, REST).depth_m)
+            depth_camera, depth_view = CAMERA, view
+            if not self.registered:
+                depth_camera, depth_view = DEPTH_CAMERA, render(DEPTH_CAMERA, self.pose @ DEPTH_IN_COLOR, shapes, REST)
+            depth_m = changes.get("depth_m", depth_view.depth_m)
             if info:
                 self._depth_info.publish(_camera_info(depth_camera, depth_header, changes.get("k")))
             self._depth.publish(_depth_image(depth_m, changes.get("encoding", self.encoding), depth_header))

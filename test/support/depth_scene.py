@@ -31,9 +31,12 @@ class Box:
         origin = axes.T @ (origin - np.array(self.center_m))
         directions = directions @ axes
         half = np.array(self.size_m) / 2
-        with np.errstate(divide="ignore"):
-            sides = np.sort(np.stack(((-half - origin) / directions, (half - origin) / directions)), axis=0)
-        enters, leaves = sides[0].max(axis=1), sides[1].min(axis=1)
+        enters, leaves = np.full(len(directions), -np.inf), np.full(len(directions), np.inf)
+        for along, at, size in zip(np.ascontiguousarray(directions.T), origin, half, strict=True):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                low, high = (-size - at) / along, (size - at) / along
+            enters = np.maximum(enters, np.minimum(low, high))
+            leaves = np.minimum(leaves, np.maximum(low, high))
         return np.where((enters <= leaves) & (enters > 0), enters, np.inf)
 
 
