@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.native_library import SOURCES, STRICT, build, build_seg, compiler
+from support.native_library import SANITIZED, SOURCES, STRICT, build, build_seg, compiler
 
 #: The C library's functions that may be called: they need no memory and no operating system.
 ALLOWED_CALLS = {"ceil", "floor", "memcpy", "memset", "memmove"}
@@ -50,7 +50,7 @@ def test_no_byte_beyond_its_memory(tmp_path):
     sanitizer = Path(runtime.stdout.strip())
     if not sanitizer.is_absolute():
         pytest.skip("this compiler brings no address sanitizer")
-    path = build_seg(tmp_path, "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g")
+    path = build_seg(tmp_path, *SANITIZED)
     here = Path(__file__).resolve()
     environment = dict(
         os.environ,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.bridge_core import CHECKOUT, CORE
-from support.native_library import SOURCE_FOLDER, SOURCES, STRICT, build, build_shared, compiler
+from support.native_library import SANITIZED, SOURCE_FOLDER, SOURCES, STRICT, build, build_shared, compiler
 
 HOST = CORE.parent / "host"
 CORE_SOURCES = sorted(CORE.glob("*.c"))
@@ -61,7 +61,7 @@ def test_no_byte_beyond_its_memory(tmp_path):
     sanitizer = Path(runtime.stdout.strip())
     if not sanitizer.is_absolute():
         pytest.skip("this compiler brings no address sanitizer")
-    library = build_board(tmp_path, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+    library = build_board(tmp_path, *SANITIZED)
     run_tests(
         library,
         tmp_path,
