@@ -33,8 +33,8 @@ def serve(tmp_path):
         board.close()
 
 
-def open_n6(model, port, **options):
-    return open_backend(str(model), "n6", n6=N6Options(port=port), **options)
+def open_n6(model, port, protocol="stedgeai", **options):
+    return open_backend(str(model), "n6", n6=N6Options(port=port, protocol=protocol), **options)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
@@ -86,8 +86,8 @@ def test_a_network_of_another_kind_is_refused(serve, tmp_path):
         open_n6("", serve(write_detection_model(tmp_path / "detect.tflite")))
 
 
-def test_without_a_model_the_board_decides_and_names_are_numbered(serve, tmp_path):
-    with open_n6("", serve(write_segmentation_model(tmp_path / "tiny.tflite"))) as board:
+def test_without_model_and_protocol_the_board_decides_and_names_are_numbered(serve, tmp_path):
+    with open_n6("", serve(write_segmentation_model(tmp_path / "tiny.tflite")), protocol="auto") as board:
         assert board.spec.class_names == ("class_0", "class_1")
         assert not board.spec.names_given
 
