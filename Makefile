@@ -65,7 +65,7 @@ firmware-test: $(STAMPS)/package ## run the bridge firmware as Arm code in QEMU;
 	$(BIN)/python -m pytest -q test/firmware/test_mps3.py test/firmware/test_dk.py
 
 soak: $(STAMPS)/package ## attack models, images, messages, parameters and life cycle for 40 minutes; SHARE=0.1: a tenth of it
-	YOLOV8_SEG_SOAK=$(SHARE) $(BIN)/python -m pytest -s test/adversarial
+	YOLOV8_SEG_SOAK=$(SHARE) $(BIN)/python -m pytest -s test/adversarial test/node/test_robot_drive.py
 
 docs: tools ## write config/seg.yaml and the tables of settings in README.md and docs/
 	@$(BIN)/python docs/generate.py

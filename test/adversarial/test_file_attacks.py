@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from amounts import amount
+from support.amounts import amount
 
 PROGRAM = Path(__file__).with_name("attack.py")
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 import pytest
-from amounts import amount, is_long
 from attacked_node import DOWN, OUTPUTS, TRANSITIONS, UP, AttackedNode
 from damage import ANY_DATA
 from lifecycle_msgs.msg import State
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
+from support.amounts import amount, is_long
 
 from yolov8_seg_ros.errors import OptionError
 from yolov8_seg_ros.media.scene import SyntheticScene

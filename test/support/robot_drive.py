@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from yolov8_seg_ros.media.rgbd_scene import DRIVE_S, RATE_HZ
-
-NUM_IMAGES = round(DRIVE_S * RATE_HZ)
 #: An object of which less is visible is not asked for.
 MIN_VISIBLE = 0.9
 MAX_LOST_IN_A_ROW = 3
