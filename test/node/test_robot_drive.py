@@ -146,7 +146,7 @@ def test_objects_are_found_and_are_where_they_are_all_along_the_drive(ros, camer
         process("node.depth.depth_node", *parameters(target_frame="world", **TRACKING, **depth)),
         process("node.image_source", *parameters(**source)) as camera,
     ):
-        ros.until(lambda: camera.poll() is not None, "the end of the drive", 3 * DRIVE_S)
+        ros.until(lambda: camera.poll() is not None, "the end of the drive", 10 * DRIVE_S)
         ros.until(observer.has_last, "the results of the last image")
     check_boxes(observer, MIN_PROCESSED * num_images)
     check_objects(observer, MIN_PROCESSED * num_images)
