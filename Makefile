@@ -21,6 +21,8 @@ PACKAGE_SOURCES := package.xml setup.py setup.cfg $(shell find yolov8_seg_ros co
 
 # A sourced ROS 2 would shadow what .venv holds.
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH
+# Without bytecode, each of the many processes of the tests compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 ifdef ROS_DISTRO
 unexport LD_LIBRARY_PATH RMW_IMPLEMENTATION ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION
 endif
@@ -35,9 +37,10 @@ help: ## say what can be made (this text)
 demo: $(STAMPS)/package ## run image source, node and viewer as processes; write annotated images to OUTPUT
 	$(BIN)/yolov8_seg demo $(if $(MODEL),--model '$(MODEL)') $(if $(SOURCE),--source '$(SOURCE)') --output '$(OUTPUT)'
 
-# Many tests wait for processes: three at a time keep two processors busy. The tests of a file share what they set up.
+# Many tests wait for processes: four at a time keep two processors busy. The tests of a file share what they set up.
+# Files begin in the order of test/support/slow_files.py.
 test: lint $(STAMPS)/package ## run what CI runs: linters, type checker, all tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: tools ## run ruff, mypy and the import rules
 	$(BIN)/ruff check

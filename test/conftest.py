@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.shared_data import SHARED_FILES, shared_path
+from support.slow_files import SLOW_FILES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -30,9 +31,17 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     return None if module_path.parent.name == "launch" else pytest.Module.from_parent(parent, path=module_path)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow files first where several processes share the tests out."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        ranks = {CHECKOUT / "test" / name: rank for rank, name in enumerate(SLOW_FILES)}
+        items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the user's cache folder as it is; all processes of a run share one of its own, so each model is tried once."""
+    """Keep the user's cache folder as it is: all processes of a run share one of their own."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from support.slow_files import SLOW_FILES
+
 FOLDER = Path(__file__).resolve().parent
 CHECKOUT = FOLDER.parent
 TEST_MODULES = sorted(FOLDER.rglob("test_*.py"))
@@ -51,3 +53,7 @@ def test_docstrings_begin_with_a_plain_word():
         if text.split()[0].rstrip(".,:;") in NOT_FIRST
     ]
     assert found == []
+
+
+def test_the_slow_files_are_there():
+    assert [name for name in SLOW_FILES if not (FOLDER / name).exists()] == []
