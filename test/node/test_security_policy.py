@@ -9,8 +9,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import rclpy
 from rclpy.node import Node
-from support.ros_harness import parameters, process
+from support.ros_harness import RosHarness, free_domain, parameters, process
 
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
@@ -34,8 +35,23 @@ def allowed(node: str, what: str, verb: str) -> set[str]:
     return {name.replace("~", f"/{node}") if name[0] in "~/" else f"/{name}" for name in names}
 
 
+@pytest.fixture(scope="module")
+def domain_id():
+    """Return a domain in which no other test had a node of the same name."""
+    return free_domain()
+
+
+@pytest.fixture
+def ros(domain_id):
+    rclpy.init(domain_id=domain_id)
+    made = RosHarness()
+    yield made
+    made.close()
+    rclpy.shutdown()
+
+
 @pytest.mark.parametrize("name", NODES)
-def test_the_policy_names_what_the_node_has(ros, name):
+def test_the_policy_names_what_the_node_has(ros, domain_id, name):
     module, arguments, last_topic = NODES[name]
     observer = ros.add(Node("observer"))
 
@@ -52,7 +68,7 @@ def test_the_policy_names_what_the_node_has(ros, name):
     def subscribed() -> set[str]:
         return found(observer.get_subscriber_names_and_types_by_node)
 
-    with process(module, *arguments):
+    with process(module, *arguments, ROS_DOMAIN_ID=str(domain_id)):
         ros.until(lambda: last_topic in published() | subscribed(), "the node's topics")
         assert allowed(name, "topics", "publish") - OPTIONAL == published() - OPTIONAL
         assert allowed(name, "topics", "subscribe") - OPTIONAL == subscribed() - OPTIONAL

@@ -25,7 +25,7 @@ DOMAIN_IDS = range(40, 80)
 _locks: list[IO[str]] = []
 
 
-def _free_domain() -> int:
+def free_domain() -> int:
     """Return a domain that no other run of the tests uses; it is reserved until this process ends."""
     first = os.getpid() % len(DOMAIN_IDS)
     for domain_id in (*DOMAIN_IDS[first:], *DOMAIN_IDS[:first]):
@@ -39,7 +39,7 @@ def _free_domain() -> int:
     raise RuntimeError(f"all domains from {DOMAIN_IDS[0]} to {DOMAIN_IDS[-1]} are in use by tests")
 
 
-DOMAIN_ID = _free_domain()
+DOMAIN_ID = free_domain()
 
 
 class RosHarness:
