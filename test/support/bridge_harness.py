@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,9 @@ from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
 from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.errors import BackendError
 
+DEADLINE_S = 60.0
 SHORT_PAUSES_S = (0.002, 0.01)
 #: Of a line in this machine, on which nothing is on its way for long.
 SHORT_LIMITS = BridgeLimits(answer_s=0.06, welcome_s=0.06, frame_s=10.0)
@@ -278,3 +282,45 @@ class Checker:
             expected = self._expected.segment(image, masks)
         assert_same(found, expected)
         return len(found)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition; fail where it does not come."""
+    end_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end_s, f"waited in vain for {what}"
+        time.sleep(0.001)
+
+
+def until_good(checker: Checker, rng: random.Random) -> None:
+    """Segment images until one succeeds."""
+
+    def succeeds() -> bool:
+        with suppress(BackendError):
+            checker.check(random_image(rng))
+            return True
+        return False
+
+    until(succeeds, "a result")
+
+
+def in_threads(check: Callable[[NDArray[np.uint8]], object], num_threads: int, images_each: int) -> None:
+    """Call `check` with images in several threads at a time; raise what it raises."""
+    errors: list[Exception] = []
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        try:
+            for _ in range(images_each):
+                check(random_image(rng))
+        except Exception as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(num_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE_S + images_each)
+        assert not thread.is_alive()
+    if errors:
+        raise errors[0]
