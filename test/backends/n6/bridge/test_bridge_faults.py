@@ -30,6 +30,9 @@ from support.fakes import make_raw_spec
 from yolov8_seg_ros.backends.n6.bridge import BridgeProtocol
 from yolov8_seg_ros.backends.n6.bridge_wire import Packet, PacketType
 from yolov8_seg_ros.backends.n6.serial_port import open_port
+from yolov8_seg_ros.backends.n6.simulator.bridge import SimulatedBridge
+from yolov8_seg_ros.backends.n6.simulator.bridge_core import BridgeCore
+from yolov8_seg_ros.backends.n6.simulator.streams import TcpStream
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import BackendError, BoardError, LinkError, RunInterruptedError
 
@@ -208,6 +211,18 @@ def fails(checker, rng):
     except BackendError:
         return True
     return False
+
+
+def test_a_simulated_board_may_be_closed_at_any_time():
+    network = EchoNetwork()
+    with closing(TcpStream()) as stream:
+        board = SimulatedBridge(BridgeCore(network.spec, "echo", bytes(32)), network.run, stream)
+        thread = threading.Thread(target=board.serve)
+        thread.start()
+        board.close()
+        thread.join(DEADLINE_S)
+        board.close()
+    assert not thread.is_alive()
 
 
 def test_what_does_not_answer_is_no_board(tmp_path):

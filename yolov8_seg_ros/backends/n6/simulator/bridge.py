@@ -149,6 +149,9 @@ class SimulatedBridge:
         self._is_closing = threading.Event()
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
+        #: Held while the pipe is written or closed.
+        self._waking = threading.Lock()
+        self._has_ended = False
         self._network = NetworkThread(core, run, device_ms, self._wake_up)
 
     def serve(self) -> None:
@@ -158,8 +161,10 @@ class SimulatedBridge:
             if not is_busy:
                 self._rest()
         self._network.close()
-        for descriptor in (self._woken, self._wake):
-            os.close(descriptor)
+        with self._waking:
+            self._has_ended = True
+            for descriptor in (self._woken, self._wake):
+                os.close(descriptor)
 
     def close(self) -> None:
         """End `serve`; from any thread."""
@@ -206,9 +211,9 @@ class SimulatedBridge:
             os.read(self._woken, 64)
 
     def _wake_up(self) -> None:
-        with_room = select.select([], [self._wake], [], 0)[1]
-        if with_room:
-            os.write(self._wake, b"x")
+        with self._waking:
+            if not self._has_ended and select.select([], [self._wake], [], 0)[1]:
+                os.write(self._wake, b"x")
 
 
 def simulate_model(
