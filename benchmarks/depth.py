@@ -20,7 +20,8 @@ from vision_msgs.msg import Detection2D, Detection3DArray, LabelInfo, ObjectHypo
 
 from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform
 from yolov8_seg_ros.core.depth import DepthImage, DepthOptions, Registration
-from yolov8_seg_ros.core.object_boxes import measure_boxes, on_objects
+from yolov8_seg_ros.core.object_boxes import measure_boxes
+from yolov8_seg_ros.core.object_points import find_objects
 from yolov8_seg_ros.node.depth.depth_messages import to_detection_3d
 from yolov8_seg_ros.node.depth.object_clouds import LabelTable, Nav2Layer, object_cloud
 
@@ -74,22 +75,21 @@ class _Frame:
         self._measure({})
 
     def boxes_and_cloud(self) -> None:
-        points, is_on = self._measure(None)
-        object_cloud(points, is_on, self._table, _HEADER)
+        object_cloud(self._measure(None), self._table, _HEADER)
 
     def boxes_and_nav2(self) -> None:
-        points, is_on = self._measure(None)
-        self._layer.messages(points, is_on, self._table, self._names, _HEADER)
+        self._layer.messages(self._measure(None), self._table, self._names, _HEADER)
 
     def _measure(self, yaw_hints_rad):  # type: ignore[no-untyped-def]
         points = self._registration.label(self._labels, self._depth, self._options)
-        boxes = measure_boxes(points, self._count, self._options, TARGET, yaw_hints_rad)
+        objects = find_objects(points, self._count, self._options)
+        boxes = measure_boxes(objects, TARGET, yaw_hints_rad)
         message = Detection3DArray(header=_HEADER)
         for box in boxes:
             message.detections.append(
                 to_detection_3d(box, np.zeros(3), self._detections[box.label - 1], message.header)
             )
-        return points, on_objects(points, boxes)
+        return objects
 
 
 def _scene(count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:

@@ -12,6 +12,7 @@ from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform
 from yolov8_seg_ros.core.depth import DepthImage, DepthOptions, Registration
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.object_boxes import measure_boxes
+from yolov8_seg_ros.core.object_points import find_objects
 from yolov8_seg_ros.core.segmenter import Segmenter
 
 #: Where the armchairs are, about: nothing else of the class is that near.
@@ -52,7 +53,7 @@ def armchairs(segmenter, pictures, place_m):
         instances = segmenter.segment(ColorImage(cv2.imread(str(color))))
         pixels = cv2.imread(str(depth), cv2.IMREAD_UNCHANGED)
         points = Registration(camera).label(instances.label_image(), DepthImage(pixels, 1e-3), OPTIONS)
-        for box in measure_boxes(points, len(instances), OPTIONS, pose):
+        for box in measure_boxes(find_objects(points, len(instances), OPTIONS), pose):
             name = segmenter.spec.class_names[instances.class_id[box.label - 1]]
             if name == "chair" and np.linalg.norm(box.surface_m - place_m) < NEAR_M:
                 found.append(box)

@@ -53,7 +53,6 @@ def test_invalid_depths_are_left_out(invalid):
     assert (points.pixel % 160 >= 80).all()
     assert (points.xyz_m[2] == 2.0).all()
     assert len(points.label) == 120 * 80
-    assert points.mask_points[1] == 120 * 160
 
 
 def test_points_are_sorted_by_label_and_keep_their_pixels(rng):
@@ -66,8 +65,10 @@ def test_points_are_sorted_by_label_and_keep_their_pixels(rng):
     rows, columns = np.divmod(points.pixel, 160)
     assert points.xyz_m[0] == pytest.approx((columns - 79.5) / 130 * points.xyz_m[2], abs=1e-5)
     assert points.xyz_m[1] == pytest.approx((rows - 59.5) / 130 * points.xyz_m[2], abs=1e-5)
-    bounds = points.bounds(5)
-    assert [np.count_nonzero(points.label == k) for k in range(1, 6)] == np.diff(bounds).tolist()
+    for label, (inner, outline) in enumerate(points.spans(5), start=1):
+        is_inner = points.is_inner[points.label == label]
+        assert (points.label[inner.start : outline.stop] == label).all()
+        assert (len(is_inner), is_inner.sum()) == (outline.stop - inner.start, inner.stop - inner.start)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
@@ -82,13 +83,13 @@ def test_unregistered_depths_get_the_label_of_what_they_show(stride):
     points = Registration(CAMERA, depth_camera, depth_in_color).label(
         color.labels, DepthImage(depth.depth_m, 1.0), options
     )
-    own_label = depth.labels.ravel()[points.cell]
+    own_label = depth.labels[points.grid.rows_and_columns(points.place)]
     # Points on an object's outline may be looked up a pixel beside it, and what one camera sees the other may not.
     assert (own_label == points.label)[points.is_inner].mean() > 0.99
     is_same = own_label == points.label
-    expected_m = color_pose.inverse().apply(depth.hits_m.reshape(-1, 3)[points.cell].T)
+    expected_m = color_pose.inverse().apply(depth.hits_m[points.grid.rows_and_columns(points.place)].T)
     assert points.xyz_m[:, is_same] == pytest.approx(expected_m[:, is_same], abs=2e-3)
-    assert points.grid_hw == depth_camera.image_hw
+    assert points.grid.image_hw == depth_camera.image_hw
     assert len(points.label) == pytest.approx(np.count_nonzero(depth.labels) / stride**2, rel=0.05)
 
 

@@ -11,6 +11,7 @@ from support.depth_scene import Box, Plane, Sphere, camera_pose, render, rotatio
 from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform
 from yolov8_seg_ros.core.depth import DepthImage, DepthOptions, Registration
 from yolov8_seg_ros.core.object_boxes import fit_yaw, measure_boxes
+from yolov8_seg_ros.core.object_points import find_objects
 
 CAMERA = PinholeCamera((480, 640), (525.0, 525.0), (319.5, 239.5))
 DEPTH_CAMERA = PinholeCamera((400, 640), (420.0, 420.0), (320.2, 198.0))
@@ -46,7 +47,7 @@ def measured(name, registered, in_world, yaw_hints_rad=None):
         registration = Registration(CAMERA, DEPTH_CAMERA, DEPTH_IN_COLOR)
         depth = DepthImage(beside.depth_m, 1.0)
     points = registration.label(color.labels, depth, OPTIONS)
-    boxes = measure_boxes(points, len(OBJECTS), OPTIONS, POSES[name] if in_world else None, yaw_hints_rad)
+    boxes = measure_boxes(find_objects(points, len(OBJECTS), OPTIONS), POSES[name] if in_world else None, yaw_hints_rad)
     return boxes, color if registered else beside
 
 
@@ -86,7 +87,7 @@ def test_a_box_is_turned_as_its_object(yaw_deg, height_m):
     pose = camera_pose((0, 0, height_m), pitch_deg=5)
     view = render(CAMERA, pose, [crate], REST)
     points = Registration(CAMERA).label(view.labels, DepthImage(view.depth_m, 1.0), OPTIONS)
-    (box,) = measure_boxes(points, 1, OPTIONS, pose, yaw_hints_rad={})
+    (box,) = measure_boxes(find_objects(points, 1, OPTIONS), pose, yaw_hints_rad={})
     quarter = np.degrees(box.yaw_rad - crate.yaw_rad) / 90
     assert quarter == pytest.approx(round(quarter), abs=2 / 90)
     _, size_m = view.visible(1, rotation("z", box.yaw_rad))
@@ -112,7 +113,7 @@ def test_background_inside_a_mask_does_not_count():
     rows, columns = np.nonzero(labels)
     labels[rows.min() : rows.max(), columns.min() - 12 : columns.max() + 12] = 1
     points = Registration(CAMERA).label(labels, DepthImage(view.depth_m, 1.0), OPTIONS)
-    (box,) = measure_boxes(points, 1, OPTIONS, pose)
+    (box,) = measure_boxes(find_objects(points, 1, OPTIONS), pose)
     center_m, size_m = view.visible(1)
     assert box.center_m[:2] == pytest.approx(center_m[:2], abs=0.03)
     assert box.size_m[:2] == pytest.approx(size_m[:2], rel=0.12)
@@ -123,7 +124,7 @@ def test_noise_of_a_real_camera_moves_a_box_little(rng):
     view = render(CAMERA, pose, OBJECTS, REST)
     noisy_m = view.depth_m + rng.normal(0, 1, view.depth_m.shape) * 0.0015 * view.depth_m**2
     points = Registration(CAMERA).label(view.labels, DepthImage(noisy_m.astype(np.float32), 1.0), OPTIONS)
-    for box in measure_boxes(points, 3, OPTIONS, pose):
+    for box in measure_boxes(find_objects(points, 3, OPTIONS), pose):
         center_m, _ = view.visible(box.label)
         assert np.linalg.norm(box.center_m - center_m) < 0.04
 
@@ -134,8 +135,7 @@ def test_what_is_said_of_an_object_follows_from_its_points():
     depth_m = view.depth_m.copy()
     depth_m[::2] = 0
     points = Registration(CAMERA).label(view.labels, DepthImage(depth_m, 1.0), OPTIONS)
-    (box,) = measure_boxes(points, 1, OPTIONS, pose)
-    assert box.valid_share == pytest.approx(0.5, abs=0.01)
+    (box,) = measure_boxes(find_objects(points, 1, OPTIONS), pose)
     assert box.num_points == pytest.approx(np.count_nonzero(view.labels) / 2, rel=0.02)
     visible_m = view.hits_m[(view.labels == 1) & (depth_m > 0)]
     assert box.covariance_m2 == pytest.approx(np.cov(visible_m.T), abs=2e-3)
@@ -152,7 +152,7 @@ def test_an_object_without_depth_has_no_box(what):
     if what == "none":
         depth_m[:] = 0
     points = Registration(CAMERA).label(labels, DepthImage(depth_m, 1.0), OPTIONS)
-    boxes = measure_boxes(points, 2, OPTIONS)
+    boxes = measure_boxes(find_objects(points, 2, OPTIONS))
     assert [box.label for box in boxes] == ([] if what == "none" else [2])
 
 
@@ -161,7 +161,7 @@ def test_a_thin_object_has_a_box():
     pose = camera_pose((0, 0, 1.0))
     view = render(CAMERA, pose, [pole], REST)
     points = Registration(CAMERA).label(view.labels, DepthImage(view.depth_m, 1.0), OPTIONS)
-    (box,) = measure_boxes(points, 1, OPTIONS, pose)
+    (box,) = measure_boxes(find_objects(points, 1, OPTIONS), pose)
     assert box.center_m == pytest.approx((2.0, 0.0, 1.0), abs=0.02)
     assert box.size_m[2] == pytest.approx(1.5, rel=0.05)
 
@@ -169,4 +169,4 @@ def test_a_thin_object_has_a_box():
 def test_no_instance_has_no_box():
     labels = np.zeros(CAMERA.image_hw, np.uint8)
     points = Registration(CAMERA).label(labels, DepthImage(np.ones(CAMERA.image_hw, np.float32), 1.0), OPTIONS)
-    assert measure_boxes(points, 0, OPTIONS) == []
+    assert measure_boxes(find_objects(points, 0, OPTIONS)) == []

@@ -166,28 +166,31 @@ class ProjectionTable:
     """A table of where points of a camera's frame are in its distorted image, looked up, not computed each time.
 
     Attributes:
+        table_hw: height and width of the table in cells.
         focal_xy_px: focal lengths of the table in cells.
         center_xy_px: its principal point.
         pixel: int32 (height, width), the flat index of the image's pixel in that direction; -1 where there is none.
+            None where the cells are the pixels.
     """
 
+    table_hw: tuple[int, int]
     focal_xy_px: tuple[float, float]
     center_xy_px: tuple[float, float]
-    pixel: NDArray[np.int32]
+    pixel: NDArray[np.int32] | None = None
 
     def pixels_of(self, xyz_m: NDArray[np.float32]) -> NDArray[np.int32]:
         """Return for points (3, n) of the optical frame the flat index of the pixel that shows each; -1 for none."""
-        height, width = self.pixel.shape
+        height, width = self.table_hw
         x, y, depth = xyz_m
-        with np.errstate(divide="ignore", invalid="ignore"):
-            column = x / depth * np.float32(self.focal_xy_px[0]) + np.float32(self.center_xy_px[0] + 0.5)
-            row = y / depth * np.float32(self.focal_xy_px[1]) + np.float32(self.center_xy_px[1] + 0.5)
-            is_inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        # Only numbers inside become whole ones.
-        column[~is_inside] = row[~is_inside] = 0
-        cell = row.astype(np.int32) * np.int32(width) + column.astype(np.int32)
-        pixel: NDArray[np.int32] = self.pixel.ravel().take(cell)
-        pixel[~is_inside] = -1
+        # What is not finite, or behind the camera, is outside, whatever whole number it becomes.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            scale = 1 / depth
+            column = x * scale * np.float32(self.focal_xy_px[0]) + np.float32(self.center_xy_px[0] + 0.5)
+            row = y * scale * np.float32(self.focal_xy_px[1]) + np.float32(self.center_xy_px[1] + 0.5)
+            is_outside = ~((depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height))
+            cell = row.astype(np.int32) * np.int32(width) + column.astype(np.int32)
+        pixel: NDArray[np.int32] = cell if self.pixel is None else self.pixel.ravel().take(cell, mode="clip")
+        np.copyto(pixel, -1, where=is_outside)
         return pixel
 
 
@@ -200,8 +203,7 @@ def projection_table(camera: PinholeCamera) -> ProjectionTable:
     """
     height, width = camera.image_hw
     if not camera.distortion:
-        pixel = np.arange(height * width, dtype=np.int32).reshape(height, width)
-        return ProjectionTable(camera.focal_xy_px, camera.center_xy_px, pixel)
+        return ProjectionTable(camera.image_hw, camera.focal_xy_px, camera.center_xy_px)
     distortion, size_wh, upright = np.array(camera.distortion), (width, height), np.eye(3)
     if camera.is_fisheye:
         matrix = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
@@ -217,4 +219,4 @@ def projection_table(camera: PinholeCamera) -> ProjectionTable:
     is_inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     indices = np.where(is_inside, row * width + column, -1).astype(np.int32)
     (fx, _, cx), (_, fy, cy) = matrix[:2].tolist()
-    return ProjectionTable((fx, fy), (cx, cy), indices)
+    return ProjectionTable(table_wh[::-1], (fx, fy), (cx, cy), indices)

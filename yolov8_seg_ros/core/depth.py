@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform, pixel_rays, projection_table
+from yolov8_seg_ros.core.labelled_points import DepthGrid, LabelledPoints
 from yolov8_seg_ros.errors import DepthError
 
 #: Metres that 1 is worth, by the encoding of the image (REP 118).
@@ -58,35 +59,6 @@ class DepthImage:
     unit_m: float
 
 
-@dataclass(frozen=True)
-class LabelledPoints:
-    """The valid depths that lie inside masks, sorted by instance.
-
-    Attributes:
-        label: uint8 (n,), ascending: the value of the instance in the label image.
-        xyz_m: float32 (3, n), in the colour camera's optical frame.
-        is_inner: bool (n,), False along the outline of a mask; a thin one may have no inner points.
-        pixel: int32 (n,), flat index of the pixel of the colour image.
-        cell: int32 (n,), flat index of the pixel of the depth image.
-        grid_hw: height and width of the depth image.
-        mask_points: float64 (256,), how many points each label would have if all depths were valid.
-        pixel_xy: width and height, at depth 1, of what a point stands for.
-    """
-
-    label: NDArray[np.uint8]
-    xyz_m: NDArray[np.float32]
-    is_inner: NDArray[np.bool_]
-    pixel: NDArray[np.int32]
-    cell: NDArray[np.int32]
-    grid_hw: tuple[int, int]
-    mask_points: NDArray[np.float64]
-    pixel_xy: tuple[float, float]
-
-    def bounds(self, num_labels: int) -> NDArray[np.intp]:
-        """Return where the points of the labels 1 to `num_labels` begin, and where the last ones end."""
-        return np.searchsorted(self.label, np.arange(1, num_labels + 2))
-
-
 def unit_of_encoding(encoding: str) -> float:
     """Return the metres that 1 is worth in a depth image: 16UC1 holds millimetres, 32FC1 metres.
 
@@ -115,11 +87,6 @@ def erode_labels(labels: NDArray[np.uint8], erosion_px: int) -> NDArray[np.uint8
     return eroded
 
 
-def count_labels(labels: NDArray[Any]) -> NDArray[np.float64]:
-    """Return how many pixels have each of the 256 values, float64 (256,)."""
-    return cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel().astype(np.float64)
-
-
 class Registration:
     """A table of where the pixels of a depth image are in the colour image, for one pair of cameras.
 
@@ -138,7 +105,7 @@ class Registration:
         self._color = color_camera
         self._depth = depth_camera
         self._depth_to_color = depth_to_color or RigidTransform.identity()
-        self._rays: tuple[int, NDArray[np.float32]] = (0, np.empty((3, 0), np.float32))
+        self._last_grid: DepthGrid | None = None
 
     @property
     def depth_hw(self) -> tuple[int, int]:
@@ -166,69 +133,58 @@ class Registration:
     def _label_registered(
         self, labels: NDArray[np.uint8], inner: NDArray[np.uint8], depth: DepthImage, options: DepthOptions
     ) -> LabelledPoints:
-        cell = np.flatnonzero(labels > 0)
-        depth_m = _metres(depth.pixels.ravel().take(cell), depth.unit_m)
+        pixel = np.flatnonzero(labels > 0)
+        depth_m = _metres(depth.pixels.ravel().take(pixel), depth.unit_m)
         is_valid = _is_valid(depth_m, options)
         if not is_valid.all():
-            cell, depth_m = cell[is_valid], depth_m[is_valid]
-        label = labels.ravel().take(cell)
-        order = np.argsort(label, kind="stable")
-        cell, depth_m = cell.take(order), depth_m.take(order)
-        x, y, _ = pixel_rays(self._color).reshape(3, -1)
-        pixel = cell.astype(np.int32)
-        return LabelledPoints(
-            label=label.take(order),
-            xyz_m=np.stack((x.take(cell) * depth_m, y.take(cell) * depth_m, depth_m)),
-            is_inner=inner.ravel().take(cell) > 0,
-            pixel=pixel,
-            cell=pixel,
-            grid_hw=self.depth_hw,
-            mask_points=count_labels(labels),
-            pixel_xy=self._pixel_xy(1.0),
-        )
+            pixel, depth_m = pixel[is_valid], depth_m[is_valid]
+        key = _keys(labels, inner, pixel)
+        order = np.argsort(key, kind="stable")
+        pixel, depth_m = pixel.take(order), depth_m.take(order)
+        return LabelledPoints(key.take(order), depth_m, depth_m, pixel, pixel, self._grid(1))
 
     def _label_projected(
         self, labels: NDArray[np.uint8], inner: NDArray[np.uint8], depth: DepthImage, options: DepthOptions
     ) -> LabelledPoints:
-        assert self._depth is not None
-        stride = options.stride
-        depth_m = _metres(depth.pixels[::stride, ::stride].ravel(), depth.unit_m)
-        is_valid = _is_valid(depth_m, options)
-        xyz_m = self._rotated_rays(stride) * depth_m
-        xyz_m += self._depth_to_color.translation_m.astype(np.float32)[:, np.newaxis]
-        pixel = projection_table(self._color).pixels_of(xyz_m)
-        label = labels.ravel().take(pixel, mode="clip")
-        step_px = stride * self._color.focal_xy_px[0] / self._depth.focal_xy_px[0]
-        kept = np.flatnonzero((label > 0) & is_valid & (pixel >= 0))
-        kept = kept[_is_seen(pixel.take(kept), xyz_m[2].take(kept), self._color.image_hw, step_px)]
-        kept = kept.take(np.argsort(label.take(kept), kind="stable"))
-        height, width = self.depth_hw
-        row, column = np.divmod(kept, -(-width // stride))
+        grid = self._grid(options.stride)
+        measured_m = _metres(depth.pixels[:: grid.stride, :: grid.stride].ravel(), depth.unit_m)
+        xyz_m = grid.rays * measured_m
+        xyz_m += grid.offset_m
+        depth_m, pixel = xyz_m[2], projection_table(self._color).pixels_of(xyz_m)
+        is_labelled = (pixel >= 0) & (labels.ravel().take(pixel, mode="clip") > 0)
+        place = np.flatnonzero(is_labelled & _is_valid(measured_m, options))
+        step_px = grid.pixel_xy[0] * self._color.focal_xy_px[0]
+        is_seen = _is_seen(pixel.take(place), depth_m.take(place), self._color.image_hw, step_px)
+        place = np.compress(is_seen, place)
+        key = _keys(labels, inner, pixel.take(place))
+        order = np.argsort(key, kind="stable")
+        place = place.take(order)
         return LabelledPoints(
-            label=label.take(kept),
-            xyz_m=xyz_m.take(kept, axis=1),
-            is_inner=inner.ravel().take(pixel.take(kept)) > 0,
-            pixel=pixel.take(kept),
-            cell=(row * (stride * width) + column * stride).astype(np.int32),
-            grid_hw=(height, width),
-            mask_points=count_labels(labels) / step_px**2,
-            pixel_xy=self._pixel_xy(step_px),
+            key.take(order), depth_m.take(place), measured_m.take(place), pixel.take(place), place, grid
         )
 
-    def _rotated_rays(self, stride: int) -> NDArray[np.float32]:
-        """Return the rays of the pixels that are used, in the colour camera's axes, float32 (3, n)."""
-        assert self._depth is not None
-        if self._rays[0] != stride:
-            rays = pixel_rays(self._depth)[:, ::stride, ::stride].reshape(3, -1)
-            self._rays = stride, self._depth_to_color.rotation.astype(np.float32) @ rays
-        return self._rays[1]
+    def _grid(self, stride: int) -> DepthGrid:
+        """Return the pixels of the depth image that are used; computed once."""
+        if self._last_grid is None or self._last_grid.stride != stride:
+            camera = self._depth or self._color
+            rays: NDArray[Any] = pixel_rays(camera)[:, ::stride, ::stride].reshape(3, -1)
+            if self._depth is not None:
+                rays = self._depth_to_color.rotation.astype(np.float32) @ rays
+            (fx, fy), offset_m = camera.focal_xy_px, self._depth_to_color.translation_m.astype(np.float32)
+            self._last_grid = DepthGrid(camera.image_hw, stride, rays, offset_m[:, None], (stride / fx, stride / fy))
+        return self._last_grid
 
-    def _pixel_xy(self, step_px: float) -> tuple[float, float]:
-        return step_px / self._color.focal_xy_px[0], step_px / self._color.focal_xy_px[1]
+
+def _keys(labels: NDArray[np.uint8], inner: NDArray[np.uint8], pixel: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return the keys of points at some pixels, uint16 (n,)."""
+    key: NDArray[np.uint16] = labels.ravel().take(pixel).astype(np.uint16)
+    key <<= 1
+    key += inner.ravel().take(pixel) == 0
+    return key
 
 
 def _is_seen(
-    pixel: NDArray[np.int32], depth_m: NDArray[np.float32], image_hw: tuple[int, int], step_px: float
+    pixel: NDArray[Any], depth_m: NDArray[np.float32], image_hw: tuple[int, int], step_px: float
 ) -> NDArray[np.bool_]:
     """Return which points are not hidden from the colour camera behind others.
 
@@ -242,14 +198,18 @@ def _is_seen(
 
     Source: E. Catmull, A subdivision algorithm for computer display of curved surfaces, 1974 (the z-buffer).
     """
+    height, width = image_hw
     size_px = math.ceil(_HIDING_STEPS * step_px)
-    row, column = np.divmod(pixel, np.int32(image_hw[1]))
-    cells_in_row = -(-image_hw[1] // size_px)
-    cell = row // size_px * cells_in_row + column // size_px
-    nearest_m = np.full(cells_in_row * -(-image_hw[0] // size_px), np.inf, np.float32)
-    # Of several values for a cell the last one stays.
-    far_to_near = np.argsort(-depth_m)
-    nearest_m[cell.take(far_to_near)] = depth_m.take(far_to_near)
+    row = pixel // width
+    cells_in_row = -(-width // size_px)
+    cell = row // size_px * cells_in_row + (pixel - row * width) // size_px
+    nearest_m = np.full(cells_in_row * -(-height // size_px), np.inf, np.float32)
+    # Of several values for a cell any one stays: those that are nearer are written again.
+    cell_left, depth_left_m = cell, depth_m
+    while len(cell_left):
+        nearest_m[cell_left] = depth_left_m
+        nearer = np.flatnonzero(depth_left_m < nearest_m.take(cell_left))
+        cell_left, depth_left_m = cell_left.take(nearer), depth_left_m.take(nearer)
     is_seen: NDArray[np.bool_] = depth_m <= nearest_m.take(cell) * np.float32(1 + _HIDDEN_SHARE)
     return is_seen
 

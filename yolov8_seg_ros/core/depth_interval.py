@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ _MAD_TO_SIGMA = 1.4826
 
 
 def object_interval(
-    depth_m: NDArray[np.float32], is_inner: NDArray[np.bool_], mode_share: float, pixel: float, outline_px: float
+    depth_m: NDArray[np.float32], num_inner: int, mode_share: float, pixel: float, outline_px: float
 ) -> tuple[float, float]:
     """Return the lowest and highest depth of the object that a mask shows.
 
@@ -41,32 +42,38 @@ def object_interval(
     along the outline join as far as they follow without a gap.
 
     Args:
-        depth_m: float32 (n,), valid depths in metres.
-        is_inner: bool (n,), False along the outline of the mask; True for one depth at least.
+        depth_m: float32 (n,), valid depths in metres; those along the outline of the mask come last.
+        num_inner: number of depths before them, 1 or more.
         mode_share: the nearest group that holds this part of the inner depths is the object, 0 to 1.
         pixel: width of a pixel at depth 1.
         outline_px: width of the outline in pixels.
     """
-    inner_m = depth_m[is_inner]
-    sampled_m = inner_m[:: 1 + len(inner_m) // _MEDIAN_SAMPLES]
+    step = 1 + num_inner // _MEDIAN_SAMPLES
+    sampled_m = depth_m[:num_inner:step]
     median_m = _median(sampled_m)
     bin_m = max(_BIN_SIGMAS * _noise_m(median_m), _STEEPEST * pixel * median_m)
     nearest_m = float(depth_m.min())
     bins = np.minimum((depth_m - np.float32(nearest_m)) * np.float32(1 / bin_m), _MAX_BINS - 1).astype(np.intp)
-    counts = np.bincount(bins)
-    inner_counts = np.bincount(bins[is_inner], minlength=len(counts))
-    group = _nearest_group(inner_counts, mode_share)
+    inner_counts = np.bincount(bins[:num_inner], minlength=_MAX_BINS)
+    counts = inner_counts + np.bincount(bins[num_inner:], minlength=_MAX_BINS)
+    group = _nearest_group(inner_counts.tolist(), _DENSE_SHARE * num_inner, mode_share * num_inner)
     if group is None:
         return _gate(sampled_m)
-    edges_m = nearest_m + bin_m * np.arange(len(counts) + 1)
-    of_group_m = sampled_m[(sampled_m >= edges_m[group[0]]) & (sampled_m <= edges_m[group[1]])]
-    low_m, high_m = _gate(of_group_m)
-    is_gated = (edges_m[1:] > low_m) & (edges_m[:-1] < high_m)
-    share = np.where(is_gated, _DENSE_SHARE, max(_DENSE_SHARE, _DENSE_SHARE_PER_M * bin_m))
-    first = min(int((_median(of_group_m) - nearest_m) / bin_m), group[1] - 1)
-    start, stop = _grown((first, first + 1), inner_counts > share * len(inner_m), group)
+    of_group_m = sampled_m[_is_between(bins[:num_inner:step], group)]
+    if not len(of_group_m):
+        of_group_m = depth_m[:num_inner][_is_between(bins[:num_inner], group)]
+    gated = tuple((edge_m - nearest_m) / bin_m for edge_m in _gate(of_group_m))
+    far_share = max(_DENSE_SHARE, _DENSE_SHARE_PER_M * bin_m)
+
+    def is_dense(index: int, counts: NDArray[np.intp], total: int) -> bool:
+        is_gated = gated[0] - 1 < index < gated[1]
+        return bool(counts[index] > (_DENSE_SHARE if is_gated else far_share) * total)
+
+    first = min(max(int((_median(of_group_m) - nearest_m) / bin_m), group[0]), group[1] - 1)
+    start, stop = _grown((first, first + 1), lambda index: is_dense(index, inner_counts, num_inner), group)
     growth = math.ceil(outline_px * _STEEPEST * pixel * median_m / bin_m)
-    start, stop = _grown((start, stop), counts > share * len(depth_m), (start - growth, stop + growth))
+    within = max(start - growth, 0), min(stop + growth, _MAX_BINS)
+    start, stop = _grown((start, stop), lambda index: is_dense(index, counts, len(depth_m)), within)
     # Less than half a bin apart is no gap.
     return nearest_m + (start - 0.5) * bin_m, nearest_m + (stop + 0.5) * bin_m
 
@@ -89,27 +96,38 @@ def _noise_m(depth_m: float) -> float:
     return _NOISE_M + _NOISE_PER_M * depth_m**2
 
 
-def _nearest_group(counts: NDArray[np.intp], share: float) -> tuple[int, int] | None:
-    """Return the first and last + 1 bin of the nearest group that holds a share of all; None if there is none."""
-    total = int(counts.sum())
-    edges = np.flatnonzero(np.diff(counts > _DENSE_SHARE * total, prepend=False, append=False))
-    cumulated = np.concatenate(([0], np.cumsum(counts)))
-    for start, stop in edges.reshape(-1, 2).tolist():
-        if cumulated[stop] - cumulated[start] >= share * total:
-            return start, stop
+def _nearest_group(counts: Sequence[int], empty_count: float, group_count: float) -> tuple[int, int] | None:
+    """Return the first and last + 1 bin of the nearest group that is large enough; None if there is none.
+
+    Args:
+        counts: of the depths in each bin.
+        empty_count: a bin with more depths is in a group.
+        group_count: a group has at least so many.
+    """
+    start = held = 0
+    for index, count in enumerate((*counts, 0)):
+        if count > empty_count:
+            held += count
+        elif held >= group_count:
+            return start, index
+        else:
+            start, held = index + 1, 0
     return None
 
 
-def _grown(bins: tuple[int, int], is_dense: NDArray[np.bool_], within: tuple[int, int]) -> tuple[int, int]:
+def _is_between(bins: NDArray[np.intp], group: tuple[int, int]) -> NDArray[np.bool_]:
+    return (bins >= group[0]) & (bins < group[1])
+
+
+def _grown(bins: tuple[int, int], is_dense: Callable[[int], bool], within: tuple[int, int]) -> tuple[int, int]:
     """Return bins (first, last + 1) with the dense ones that follow on both sides, inside of other bins.
 
     Source: a high threshold for what is kept and a lower one for what is joined to it, as in J. Canny, A computational
     approach to edge detection, IEEE PAMI 8(6), 1986.
     """
     start, stop = bins
-    dense = is_dense.tolist()
-    while start > max(within[0], 0) and dense[start - 1]:
+    while start > within[0] and is_dense(start - 1):
         start -= 1
-    while stop < min(within[1], len(dense)) and dense[stop]:
+    while stop < within[1] and is_dense(stop):
         stop += 1
     return start, stop

@@ -6,23 +6,21 @@ A camera sees the front of an object only. A box encloses what is visible; its c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.camera_geometry import RigidTransform
-from yolov8_seg_ros.core.depth import DepthOptions, LabelledPoints
-from yolov8_seg_ros.core.depth_interval import object_interval
+from yolov8_seg_ros.core.object_points import ObjectPoints
 
 #: Angles that are tried for a box about the vertical axis, first over a quarter turn, then about the best one.
 _COARSE_RAD = np.radians(np.arange(-45.0, 45.0, 3.0))
 _FINE_RAD = np.radians(np.arange(-3.0, 3.01, 0.5))
 _MAX_YAW_POINTS = 256
-#: Median and covariance are those of about so many points.
-_STATISTICS_POINTS = 1000
+#: Median and covariance are those of so many points of each object.
+_NUM_SAMPLES = 1000
 #: Rectangles of at most this times the smallest area are compared by how close the points are to their sides.
 _SIMILAR_AREA = 1.05
 #: Where in its part of the points a sample is taken: irregular, so that samples do not line up in columns.
@@ -41,8 +39,6 @@ class ObjectBox:
         yaw_rad: by how much the box is turned about the z axis of its frame; 0 if it is aligned with the axes.
         covariance_m2: float64 (3, 3), of the points that were measured: how far the visible surface spreads.
         num_points: number of depths inside the mask that are the object's.
-        valid_share: part of the mask's pixels that have a valid depth, 0 to 1.
-        depth_interval_m: depths of the object, in the colour camera's frame.
     """
 
     label: int
@@ -52,48 +48,50 @@ class ObjectBox:
     yaw_rad: float
     covariance_m2: NDArray[np.float64]
     num_points: int
-    valid_share: float
-    depth_interval_m: tuple[float, float]
 
 
 def measure_boxes(
-    points: LabelledPoints,
-    num_labels: int,
-    options: DepthOptions,
-    target: RigidTransform | None = None,
-    yaw_hints_rad: Mapping[int, float] | None = None,
+    objects: ObjectPoints, target: RigidTransform | None = None, yaw_hints_rad: Mapping[int, float] | None = None
 ) -> list[ObjectBox]:
-    """Return the boxes of the instances that have enough depths, by label.
+    """Return the boxes of objects, by label.
 
     Lengths are those of the points in the target frame, not those of a turned box.
 
     Args:
-        points: of all instances.
-        num_labels: number of instances; their labels are 1 to this number.
-        options: how depths are chosen.
+        objects: points of all of them.
         target: from the colour camera's optical frame to the frame of the boxes; None for the optical frame itself.
         yaw_hints_rad: boxes are turned about the z axis of the target frame, each as near as possible to the angle
             given for its label, or else to 0; None for boxes along the axes of the frame.
     """
     target = target or RigidTransform.identity()
-    bounds = points.bounds(num_labels).tolist()
-    spans = [slice(start, stop) for start, stop in pairwise(bounds)]
-    boxes = (
-        _box(points, label, span, options, target, yaw_hints_rad)
-        for label, span in enumerate(spans, start=1)
-        if span.stop - span.start >= options.min_points
-    )
-    return [box for box in boxes if box.num_points >= options.min_points]
-
-
-def on_objects(points: LabelledPoints, boxes: Iterable[ObjectBox]) -> NDArray[np.bool_]:
-    """Return which points are those of objects that have a box, bool (n,): neither background nor outliers."""
-    low_m, high_m = np.full(256, np.inf, np.float32), np.full(256, -np.inf, np.float32)
-    for box in boxes:
-        low_m[box.label], high_m[box.label] = box.depth_interval_m
-    depth_m = points.xyz_m[2]
-    is_on: NDArray[np.bool_] = (depth_m >= low_m.take(points.label)) & (depth_m <= high_m.take(points.label))
-    return is_on
+    yaw_rad, axes = 0.0, np.eye(3)
+    seen_m = _samples(objects)
+    depth_m = seen_m[:, 2].mean(axis=1).tolist()
+    sampled_m = target.rotation.astype(np.float32) @ seen_m
+    middle_m = np.median(sampled_m, axis=2)
+    spread_m = sampled_m - sampled_m.mean(axis=2, keepdims=True)
+    covariance_m2 = (spread_m @ spread_m.transpose(0, 2, 1) / _NUM_SAMPLES).astype(np.float64)
+    boxes = []
+    for index, (label, span) in enumerate(objects.spans.items()):
+        if yaw_hints_rad is not None:
+            yaw_rad = _nearest_quarter(fit_yaw(sampled_m[index, :2]), yaw_hints_rad.get(label, 0.0))
+            axes = _about_z(yaw_rad)
+        rotation = axes.T @ target.rotation
+        own_m = rotation.astype(np.float32) @ objects.xyz_m[:, span]
+        margin_m = _margin_m(objects.grid.pixel_xy, depth_m[index], rotation)
+        lowest_m, highest_m = own_m.min(axis=1) - margin_m, own_m.max(axis=1) + margin_m
+        boxes.append(
+            ObjectBox(
+                label=label,
+                center_m=axes @ ((lowest_m + highest_m) / 2) + target.translation_m,
+                size_m=highest_m - lowest_m,
+                surface_m=middle_m[index] + target.translation_m,
+                yaw_rad=yaw_rad,
+                covariance_m2=covariance_m2[index],
+                num_points=span.stop - span.start,
+            )
+        )
+    return boxes
 
 
 def fit_yaw(xy_m: NDArray[np.float32]) -> float:
@@ -115,41 +113,13 @@ def fit_yaw(xy_m: NDArray[np.float32]) -> float:
     return _nearest_quarter(_best_angle(xy_m, coarse_rad + _FINE_RAD), 0.0)
 
 
-def _box(
-    points: LabelledPoints,
-    label: int,
-    span: slice,
-    options: DepthOptions,
-    target: RigidTransform,
-    yaw_hints_rad: Mapping[int, float] | None,
-) -> ObjectBox:
-    depth_m, is_inner = points.xyz_m[2, span], points.is_inner[span]
-    if not is_inner.any():
-        # A thin object is all outline.
-        is_inner = np.ones_like(is_inner)
-    low_m, high_m = object_interval(depth_m, is_inner, options.mode_share, max(points.pixel_xy), options.erosion_px)
-    is_object = (depth_m >= low_m) & (depth_m <= high_m)
-    xyz_m = target.apply(np.compress(is_object, points.xyz_m[:, span], axis=1))
-    yaw_rad, axes, own_m = 0.0, np.eye(3), xyz_m
-    if yaw_hints_rad is not None:
-        yaw_rad = _nearest_quarter(fit_yaw(xyz_m[:2]), yaw_hints_rad.get(label, 0.0))
-        axes = _about_z(yaw_rad)
-        own_m = axes.T.astype(np.float32) @ xyz_m
-    sampled_m = xyz_m[:, :: 1 + xyz_m.shape[1] // _STATISTICS_POINTS]
-    spread_m, middle = sampled_m - sampled_m.mean(axis=1, keepdims=True), sampled_m.shape[1] // 2
-    margin_m = _margin_m(points, (low_m + high_m) / 2, axes.T @ target.rotation)
-    lowest_m, highest_m = own_m.min(axis=1) - margin_m, own_m.max(axis=1) + margin_m
-    return ObjectBox(
-        label=label,
-        center_m=axes @ ((lowest_m + highest_m) / 2),
-        size_m=highest_m - lowest_m,
-        surface_m=np.partition(sampled_m, middle, axis=1)[:, middle].astype(np.float64),
-        yaw_rad=yaw_rad,
-        covariance_m2=(spread_m @ spread_m.T).astype(np.float64) / sampled_m.shape[1],
-        num_points=xyz_m.shape[1],
-        valid_share=min(1.0, (span.stop - span.start) / max(1.0, float(points.mask_points[label]))),
-        depth_interval_m=(low_m, high_m),
-    )
+def _samples(objects: ObjectPoints) -> NDArray[np.float32]:
+    """Return as many points of each object, (objects, 3, `_NUM_SAMPLES`), in the colour camera's optical frame."""
+    bounds = [(span.start, span.stop - span.start) for span in objects.spans.values()]
+    start, count = np.array(bounds, np.float64).reshape(-1, 2, 1).transpose(1, 0, 2)
+    index = start + (np.arange(_NUM_SAMPLES) + 0.5) * (count / _NUM_SAMPLES)
+    sampled_m = objects.xyz_m.take(index.astype(np.intp).ravel(), axis=1)
+    return sampled_m.reshape(3, -1, _NUM_SAMPLES).transpose(1, 0, 2)
 
 
 def _best_angle(xy_m: NDArray[np.float32], angles_rad: NDArray[np.float64]) -> float:
@@ -179,14 +149,14 @@ def _about_z(yaw_rad: float) -> NDArray[np.float64]:
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _margin_m(points: LabelledPoints, depth_m: float, rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+def _margin_m(pixel_xy: tuple[float, float], depth_m: float, rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return by how much the outermost pixels reach beyond their centres, along each axis of the box.
 
     Args:
-        points: of all instances.
+        pixel_xy: width and height of a pixel at depth 1.
         depth_m: of the object.
         rotation: (3, 3), from the optical frame to the axes of the box.
     """
-    across_m = depth_m * np.array(points.pixel_xy) / 2
+    across_m = depth_m * np.array(pixel_xy) / 2
     margin_m: NDArray[np.float64] = np.abs(rotation[:, :2]) @ across_m
     return margin_m

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.depth import LabelledPoints
+from yolov8_seg_ros.core.object_points import ObjectPoints
 
 #: A point of an organised cloud.
 GRID_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4")])
@@ -29,8 +29,7 @@ class SemanticGrid:
 
 
 def semantic_grid(
-    points: LabelledPoints,
-    is_on: NDArray[np.bool_],
+    objects: ObjectPoints,
     class_value: NDArray[np.uint8],
     confidence: NDArray[np.uint8],
     decimation: int,
@@ -38,17 +37,16 @@ def semantic_grid(
     """Return the grid of the depth image, with one pixel in place of `decimation` x `decimation`.
 
     Args:
-        points: of all instances.
-        is_on: bool (n,), which of them count.
+        objects: points of all of them.
         class_value: uint8 (256,), the value of each label; 0 leaves an instance out.
         confidence: uint8 (256,), of each label.
         decimation: 1 or more.
     """
-    height, width = (-(-size // decimation) for size in points.grid_hw)
-    kept = np.flatnonzero(is_on & (class_value.take(points.label) > 0))
-    row, column = np.divmod(points.cell.take(kept), points.grid_hw[1])
+    height, width = (-(-size // decimation) for size in objects.grid.image_hw)
+    kept = np.flatnonzero(class_value.take(objects.label) > 0)
+    row, column = objects.grid.rows_and_columns(objects.place.take(kept))
     place = row // decimation * width + column // decimation
-    label = points.label.take(kept)
+    label = objects.label.take(kept)
     grid = SemanticGrid(
         class_value=np.zeros((height, width), np.uint8),
         confidence=np.zeros((height, width), np.uint8),
@@ -58,6 +56,6 @@ def semantic_grid(
     grid.class_value.ravel()[place] = class_value.take(label)
     grid.confidence.ravel()[place] = confidence.take(label)
     flat = grid.points.reshape(-1)
-    for name, values in zip("xyz", points.xyz_m, strict=True):
+    for name, values in zip("xyz", objects.xyz_m, strict=True):
         flat[name][place] = values.take(kept)
     return grid

@@ -19,8 +19,9 @@ from vision_msgs.msg import Detection2D, Detection2DArray, Detection3DArray, Lab
 from visualization_msgs.msg import MarkerArray
 
 from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform
-from yolov8_seg_ros.core.depth import DepthOptions, LabelledPoints, Registration
-from yolov8_seg_ros.core.object_boxes import ObjectBox, measure_boxes, on_objects
+from yolov8_seg_ros.core.depth import DepthOptions, Registration
+from yolov8_seg_ros.core.object_boxes import ObjectBox, measure_boxes
+from yolov8_seg_ros.core.object_points import ObjectPoints, find_objects
 from yolov8_seg_ros.errors import CalibrationError, DepthError, ImageError, UserError
 from yolov8_seg_ros.node.conversions import image_from_msg, stamp_ns
 from yolov8_seg_ros.node.depth.depth_health import DepthCounts
@@ -64,7 +65,7 @@ class _Measured:
     header: Header
     detections: Sequence[Detection2D]
     numbers: Sequence[int]
-    points: LabelledPoints
+    objects: ObjectPoints
     boxes: Sequence[ObjectBox]
 
 
@@ -251,8 +252,9 @@ class DepthSession:
         labels = labels_from_msg(frame.instances, [detection.id for detection in detections])
         points = registration.label(labels, depth, self._options)
         numbers = [self._number(detection, rank) for rank, detection in enumerate(detections, start=1)]
-        boxes = measure_boxes(points, len(detections), self._options, target, self._yaw_hints(numbers))
-        found = _Measured(header, detections, numbers, points, boxes)
+        objects = find_objects(points, len(detections), self._options)
+        boxes = measure_boxes(objects, target, self._yaw_hints(numbers))
+        found = _Measured(header, detections, numbers, objects, boxes)
         self._publish_objects(found, Header(stamp=header.stamp, frame_id=target_frame))
         self._publish_points(found, frame.stamp_ns)
         self._count(found, (time.perf_counter() - began_s) * 1e3)
@@ -331,13 +333,12 @@ class DepthSession:
         wants_nav2 = self._settings["nav2"] and any(one.get_subscription_count() for one in self._nav2_images)
         if not wants_cloud and not wants_nav2:
             return
-        is_on = on_objects(found.points, found.boxes)
         table = LabelTable.of(found.detections, found.numbers, self._class_values)
         if wants_cloud:
             image = self._image_bgr(taken_ns)
-            self._cloud.publish(object_cloud(found.points, is_on, table, found.header, image))
+            self._cloud.publish(object_cloud(found.objects, table, found.header, image))
         if wants_nav2 and self._nav2_labels is not None:
-            messages = self._nav2.messages(found.points, is_on, table, self._nav2_labels, found.header)
+            messages = self._nav2.messages(found.objects, table, self._nav2_labels, found.header)
             for publisher, message in zip(self._nav2_images, messages, strict=True):
                 publisher.publish(message)
 

@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, LabelInfo, VisionClass
 
-from yolov8_seg_ros.core.depth import LabelledPoints
+from yolov8_seg_ros.core.object_points import ObjectPoints
 from yolov8_seg_ros.core.semantic_grid import semantic_grid
 from yolov8_seg_ros.media.overlay import instance_color_bgr
 from yolov8_seg_ros.node.depth.depth_messages import to_cloud, to_gray_image
@@ -63,8 +63,7 @@ class LabelTable:
 
 
 def object_cloud(
-    points: LabelledPoints,
-    is_on: NDArray[np.bool_],
+    objects: ObjectPoints,
     table: LabelTable,
     header: Header,
     image_bgr: NDArray[np.uint8] | None = None,
@@ -72,39 +71,34 @@ def object_cloud(
     """Return the cloud of all points of objects.
 
     Args:
-        points: of all instances.
-        is_on: bool (n,), which of them are objects'.
+        objects: points of all of them.
         table: what the labels stand for.
         header: of the colour image.
         image_bgr: uint8 (height, width, 3), which gives the points their colours; None: one for each instance.
     """
-    kept = np.flatnonzero(is_on)
-    label = points.label.take(kept)
-    cloud = np.zeros(len(kept), CLOUD_POINT)
-    for name, values in zip("xyz", points.xyz_m, strict=True):
-        cloud[name] = values.take(kept)
-    cloud["rgb"] = _rgb(points, kept, table, image_bgr).view(np.float32)
-    cloud["instance"] = table.number.take(label)
-    cloud["confidence"] = table.score.take(label)
-    cloud["class"] = table.class_value.take(label)
+    cloud = np.zeros(len(objects.kept), CLOUD_POINT)
+    for name, values in zip("xyz", objects.xyz_m, strict=True):
+        cloud[name] = values
+    if image_bgr is not None:
+        cloud["rgb"] = _packed_rgb(image_bgr.reshape(-1, 3).take(objects.pixel, axis=0)).view(np.float32)
+    for label, span in objects.spans.items():
+        of_object = cloud[span]
+        of_object["instance"] = table.number[label]
+        of_object["confidence"] = table.score[label]
+        of_object["class"] = table.class_value[label]
+        if image_bgr is None:
+            color_bgr = np.array(instance_color_bgr(int(table.number[label])), np.uint8)
+            of_object["rgb"] = _packed_rgb(color_bgr).view(np.float32)
     message = to_cloud(cloud, header)
     message.fields = [field for field in message.fields if field.name != _PADDING]
     return message
 
 
-def _rgb(
-    points: LabelledPoints, kept: NDArray[np.intp], table: LabelTable, image_bgr: NDArray[np.uint8] | None
-) -> NDArray[np.uint32]:
-    if image_bgr is not None:
-        blue, green, red = image_bgr.reshape(-1, 3).take(points.pixel.take(kept), axis=0).T.astype(np.uint32)
-        rgb: NDArray[np.uint32] = red << 16 | green << 8 | blue
-        return rgb
-    labels = np.unique(points.label)
-    colors = np.zeros(256, np.uint32)
-    for label in labels.tolist():
-        blue, green, red = instance_color_bgr(int(table.number[label]))
-        colors[label] = red << 16 | green << 8 | blue
-    return colors.take(points.label.take(kept))
+def _packed_rgb(colors_bgr: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Return 0x00RRGGBB of colours uint8 (..., 3)."""
+    blue, green, red = np.moveaxis(colors_bgr, -1, 0).astype(np.uint32)
+    rgb: NDArray[np.uint32] = red << 16 | green << 8 | blue
+    return rgb
 
 
 class Nav2Layer:
@@ -137,13 +131,12 @@ class Nav2Layer:
         return [name for name in self._classes if name not in known]
 
     def messages(
-        self, points: LabelledPoints, is_on: NDArray[np.bool_], table: LabelTable, labels: LabelInfo, header: Header
+        self, objects: ObjectPoints, table: LabelTable, labels: LabelInfo, header: Header
     ) -> tuple[Image, Image, PointCloud2]:
         """Return the mask, the confidence and the organised cloud, of the same size and stamp.
 
         Args:
-            points: of all instances.
-            is_on: bool (n,), which of them are objects'.
+            objects: points of all of them.
             table: what the labels stand for.
             labels: what `label_info` returned.
             header: of the colour image.
@@ -152,7 +145,7 @@ class Nav2Layer:
         wanted[[entry.class_id for entry in labels.class_map]] = True
         class_value = np.where(wanted.take(table.class_value), table.class_value, 0).astype(np.uint8)
         confidence = np.rint(table.score * 255).astype(np.uint8)
-        grid = semantic_grid(points, is_on, class_value, confidence, self._decimation)
+        grid = semantic_grid(objects, class_value, confidence, self._decimation)
         return (
             to_gray_image(grid.class_value, header),
             to_gray_image(grid.confidence, header),
