@@ -11,6 +11,7 @@ from yolov8_seg_ros.core.depth import (
     DepthImage,
     DepthOptions,
     Registration,
+    automatic_stride,
     erode_labels,
     unit_of_encoding,
 )
@@ -69,6 +70,27 @@ def test_points_are_sorted_by_label_and_keep_their_pixels(rng):
         is_inner = points.is_inner[points.label == label]
         assert (points.label[inner.start : outline.stop] == label).all()
         assert (len(is_inner), is_inner.sum()) == (outline.stop - inner.start, inner.stop - inner.start)
+
+
+@pytest.mark.parametrize(
+    ("depth_hw", "stride"),
+    [
+        ((120, 160), 1),
+        ((240, 320), 1),
+        ((270, 480), 1),
+        ((400, 640), 2),
+        ((480, 640), 2),
+        ((480, 848), 2),
+        ((720, 1280), 3),
+    ],
+    ids=str,
+)
+def test_a_large_depth_image_is_thinned_by_itself(depth_hw, stride):
+    assert automatic_stride(depth_hw) == stride
+    camera = PinholeCamera(depth_hw, (400.0, 400.0), (0.5 * depth_hw[1], 0.5 * depth_hw[0]))
+    labels, depth_m = np.ones(CAMERA.image_hw, np.uint8), np.ones(depth_hw, np.float32)
+    points = Registration(CAMERA, camera, RigidTransform.identity()).label(labels, DepthImage(depth_m, 1.0), OPTIONS)
+    assert points.grid.stride == stride
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])

@@ -99,7 +99,7 @@ def xyz(value):
 def test_objects_are_where_they_are(ros, watcher, frame, registered, encoding):
     robot = ros.add(Robot(registered, encoding))
     robot.publish_extrinsics()
-    node = make_depth_node(ros, target_frame=frame, stride=1)
+    node = make_depth_node(ros, target_frame=frame)
     message = shown(ros, robot, watcher, node)
     assert message.header.frame_id == (frame or COLOR_FRAME)
     assert [detection.id for detection in message.detections] == ["1", "2"]
@@ -126,7 +126,7 @@ def test_objects_are_where_they_are(ros, watcher, frame, registered, encoding):
 
 def test_extrinsics_may_be_a_parameter(ros, watcher):
     robot = ros.add(Robot(registered=False))
-    node = make_depth_node(ros, depth_extrinsics="-0.03 0 0 0 0.01 0 1", stride=1)
+    node = make_depth_node(ros, depth_extrinsics="-0.03 0 0 0 0.01 0 1")
     message = shown(ros, robot, watcher, node)
     view = render(CAMERA, robot.pose, [shape for shape, _, _ in SCENE])
     center_m = robot.pose.inverse().apply(view.visible(1, robot.pose.rotation)[0][:, np.newaxis]).ravel()
@@ -361,7 +361,7 @@ def test_silence_is_reported(ros, watcher):
         ({"boxes": "yaw"}, "boxes: yaw needs a target_frame"),
         ({"depth_extrinsics": "1 2 3"}, "expected 'x y z qx qy qz qw', got '1 2 3'"),
         ({"min_depth_m": 5.0, "max_depth_m": 1.0}, "min_depth_m 5.0 must be less than max_depth_m 1.0"),
-        ({"stride": 0}, "stride: expected 1 to 16, got 0"),
+        ({"stride": -1}, "stride: expected 0 to 16, got -1"),
     ],
     ids=["yaw", "extrinsics", "depths", "range"],
 )

@@ -23,6 +23,8 @@ DEPTH_ENCODINGS = tuple(_UNITS_M)
 #: A point is hidden if another one is nearer by this part of the depth, at most so many steps of the points away.
 _HIDDEN_SHARE = 0.04
 _HIDING_STEPS = 2
+#: So many pixels of an unregistered depth image are enough, about.
+_ENOUGH_PIXELS = 320 * 240
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class DepthOptions:
         min_depth_m: nearer depths are left out.
         max_depth_m: farther depths are left out.
         erosion_px: pixels of the colour image that are left out along the outline of a mask, where depths are mixed.
-        stride: every so many rows and columns of an unregistered depth image are used.
+        stride: every so many rows and columns of an unregistered depth image are used; 0: as `automatic_stride` says.
         min_points: an object has at least so many depths.
         mode_share: the nearest group of depths that holds this part of all is the object, 0 to 1.
     """
@@ -41,7 +43,7 @@ class DepthOptions:
     min_depth_m: float = 0.1
     max_depth_m: float = 10.0
     erosion_px: int = 2
-    stride: int = 2
+    stride: int = 0
     min_points: int = 20
     mode_share: float = 0.25
 
@@ -70,6 +72,11 @@ def unit_of_encoding(encoding: str) -> float:
     if encoding not in _UNITS_M:
         raise DepthError(f"encoding '{encoding}' is no depth; expected one of {', '.join(DEPTH_ENCODINGS)}")
     return _UNITS_M[encoding]
+
+
+def automatic_stride(depth_hw: tuple[int, int]) -> int:
+    """Return the stride that leaves about 320x240 pixels of a depth image, 1 for a smaller one."""
+    return max(1, round(math.sqrt(depth_hw[0] * depth_hw[1] / _ENOUGH_PIXELS)))
 
 
 def erode_labels(labels: NDArray[np.uint8], erosion_px: int) -> NDArray[np.uint8]:
@@ -146,7 +153,7 @@ class Registration:
     def _label_projected(
         self, labels: NDArray[np.uint8], inner: NDArray[np.uint8], depth: DepthImage, options: DepthOptions
     ) -> LabelledPoints:
-        grid = self._grid(options.stride)
+        grid = self._grid(options.stride or automatic_stride(self.depth_hw))
         measured_m = _metres(depth.pixels[:: grid.stride, :: grid.stride].ravel(), depth.unit_m)
         xyz_m = grid.rays * measured_m
         xyz_m += grid.offset_m

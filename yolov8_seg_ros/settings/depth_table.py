@@ -79,8 +79,8 @@ DEPTH_NODE_SETTINGS = (
     Setting(
         "stride",
         _DEPTH.stride,
-        "Of an unregistered depth image each so many rows and columns are used.",
-        minimum=1,
+        "Of an unregistered depth image each so many rows and columns are used; 0: as many as leave about 320x240.",
+        minimum=0,
         maximum=16,
     ),
     Setting(
