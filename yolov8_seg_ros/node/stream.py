@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecycleNode
 
 from yolov8_seg_ros.core.image import ColorImage, PixelBuffer
 from yolov8_seg_ros.core.segmenter import Frame, StageTimes
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import UserError, one_line
+from yolov8_seg_ros.node.complaints import Complaints
 from yolov8_seg_ros.node.conversions import ImageMessage, image_from_msg, stamp_ns
 from yolov8_seg_ros.node.device_input import CapturedImage, DeviceInput
 from yolov8_seg_ros.node.engine import Engine
@@ -26,10 +25,6 @@ from yolov8_seg_ros.node.publishers import Publishers
 _SILENCE_S = 2.0
 #: ... unless it was as slow before: silence lasts so many of its periods.
 _SILENT_PERIODS = 3.0
-#: The same complaint about images is logged once in this time.
-_COMPLAINT_PERIOD_S = 5.0
-#: Complaints that are remembered.
-_MAX_COMPLAINTS = 32
 
 
 class CameraStream:
@@ -63,7 +58,7 @@ class CameraStream:
         self.last_error = ""
         self._node = node
         self._tracker = tracker
-        self._complaints = _Complaints(node.get_logger())
+        self._complaints = Complaints(node.get_logger())
         prefix = f"{camera}/" if camera else ""
         has_track_ids = tracker is not None and settings["tracking.ids_in_instances"]
         # First, since it may refuse a calibration: then nothing has to be undone.
@@ -152,22 +147,3 @@ class CameraStream:
         now_s = time.monotonic()
         self._last_image_s, self._period_s = now_s, now_s - self._last_image_s
         self._entrance.put(message)
-
-
-class _Complaints:
-    """Log warnings, but the same one not again and again."""
-
-    def __init__(self, logger: RcutilsLogger) -> None:
-        self._logger = logger
-        self._logged_s: OrderedDict[str, float] = OrderedDict()
-
-    def add(self, kind: str, text: str) -> None:
-        """Log a text, unless one of its kind was logged a moment ago."""
-        now_s = time.monotonic()
-        if now_s - self._logged_s.get(kind, float("-inf")) < _COMPLAINT_PERIOD_S:
-            return
-        self._logger.warning(text)
-        self._logged_s[kind] = now_s
-        self._logged_s.move_to_end(kind)
-        if len(self._logged_s) > _MAX_COMPLAINTS:
-            self._logged_s.popitem(last=False)

@@ -23,6 +23,7 @@ from yolov8_seg_ros.core.depth import DepthOptions, Registration
 from yolov8_seg_ros.core.object_boxes import ObjectBox, measure_boxes
 from yolov8_seg_ros.core.object_points import ObjectPoints, find_objects
 from yolov8_seg_ros.errors import CalibrationError, DepthError, ImageError, UserError
+from yolov8_seg_ros.node.complaints import Complaints
 from yolov8_seg_ros.node.conversions import image_from_msg, stamp_ns
 from yolov8_seg_ros.node.depth.depth_health import DepthCounts
 from yolov8_seg_ros.node.depth.depth_messages import (
@@ -55,7 +56,6 @@ _MAX_WAITING = 10
 _MAX_IMAGES = 30
 #: Numbers of instances without a track begin here, past those of tracks.
 _FIRST_WITHOUT_TRACK = 1_000_000
-_COMPLAINT_PERIOD_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class DepthSession:
 
     def __init__(self, node: LifecycleNode, settings: Mapping[str, Any]) -> None:
         self._node, self._settings = node, settings
+        self._complaints = Complaints(node.get_logger())
         extrinsics = settings["depth_extrinsics"]
         self._extrinsics = parse_extrinsics(extrinsics) if extrinsics else None
         self._options = DepthOptions(**{field.name: settings[field.name] for field in fields(DepthOptions)})
@@ -239,7 +240,8 @@ class DepthSession:
 
     def _fail(self, error: UserError) -> None:
         self.counts.fail(error)
-        self._node.get_logger().warning(f"no objects: {error}", throttle_duration_sec=_COMPLAINT_PERIOD_S)
+        # Numbers in a text change from image to image.
+        self._complaints.add(type(error).__name__, f"no objects: {error}")
 
     def _process(self, frame: PairedFrame) -> None:
         began_s = time.perf_counter()
