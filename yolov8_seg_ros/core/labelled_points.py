@@ -39,10 +39,10 @@ class DepthGrid:
     def xyz_m(self, place: NDArray[np.intp], measured_m: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return points float32 (3, n) of the places (n,) of pixels among those used, and their depths (n,)."""
         xyz_m = np.empty((3, len(place)), np.float32)
-        for values_m, rays in zip(xyz_m, self.rays, strict=True):
+        for values_m, rays, offset_m in zip(xyz_m, self.rays, self.offset_m, strict=True):
             np.multiply(rays.take(place), measured_m, out=values_m)
-        if self.offset_m.any():
-            xyz_m += self.offset_m
+            if offset_m:
+                values_m += offset_m
         return xyz_m
 
 

@@ -64,34 +64,31 @@ def measure_boxes(
             given for its label, or else to 0; None for boxes along the axes of the frame.
     """
     target = target or RigidTransform.identity()
-    yaw_rad, axes = 0.0, np.eye(3)
     seen_m = _samples(objects)
-    depth_m = seen_m[:, 2].mean(axis=1).tolist()
     sampled_m = target.rotation.astype(np.float32) @ seen_m
-    middle_m = np.median(sampled_m, axis=2)
+    yaws_rad = [0.0] * len(objects.spans)
+    if yaw_hints_rad is not None:
+        yaws_rad = [
+            _nearest_quarter(fit_yaw(xyz_m[:2]), yaw_hints_rad.get(label, 0.0))
+            for label, xyz_m in zip(objects.spans, sampled_m, strict=True)
+        ]
+    axes = _about_z(np.array(yaws_rad))
+    # From the optical frame to the axes of each box.
+    rotations = axes.transpose(0, 2, 1) @ target.rotation
+    lowest_m, highest_m = _extremes_m(objects, rotations)
+    # The outermost pixels reach beyond their centres.
+    pixels_m = seen_m[:, 2].mean(axis=1, dtype=np.float64)[:, np.newaxis] * np.array(objects.grid.pixel_xy)
+    margins_m = (np.abs(rotations[:, :, :2]) @ pixels_m[:, :, np.newaxis])[:, :, 0] / 2
+    centers_m = (axes @ ((lowest_m + highest_m) / 2)[:, :, np.newaxis])[:, :, 0] + target.translation_m
+    sizes_m = highest_m - lowest_m + 2 * margins_m
+    surfaces_m = np.median(sampled_m, axis=2) + target.translation_m
     spread_m = sampled_m - sampled_m.mean(axis=2, keepdims=True)
-    covariance_m2 = (spread_m @ spread_m.transpose(0, 2, 1) / _NUM_SAMPLES).astype(np.float64)
-    boxes = []
-    for index, (label, span) in enumerate(objects.spans.items()):
-        if yaw_hints_rad is not None:
-            yaw_rad = _nearest_quarter(fit_yaw(sampled_m[index, :2]), yaw_hints_rad.get(label, 0.0))
-            axes = _about_z(yaw_rad)
-        rotation = axes.T @ target.rotation
-        own_m = rotation.astype(np.float32) @ objects.xyz_m[:, span]
-        margin_m = _margin_m(objects.grid.pixel_xy, depth_m[index], rotation)
-        lowest_m, highest_m = own_m.min(axis=1) - margin_m, own_m.max(axis=1) + margin_m
-        boxes.append(
-            ObjectBox(
-                label=label,
-                center_m=axes @ ((lowest_m + highest_m) / 2) + target.translation_m,
-                size_m=highest_m - lowest_m,
-                surface_m=middle_m[index] + target.translation_m,
-                yaw_rad=yaw_rad,
-                covariance_m2=covariance_m2[index],
-                num_points=span.stop - span.start,
-            )
-        )
-    return boxes
+    covariances_m2 = (spread_m @ spread_m.transpose(0, 2, 1)).astype(np.float64) / _NUM_SAMPLES
+    rows = zip(centers_m, sizes_m, surfaces_m, yaws_rad, covariances_m2, strict=True)
+    return [
+        ObjectBox(label, *row, span.stop - span.start)
+        for (label, span), row in zip(objects.spans.items(), rows, strict=True)
+    ]
 
 
 def fit_yaw(xy_m: NDArray[np.float32]) -> float:
@@ -122,6 +119,22 @@ def _samples(objects: ObjectPoints) -> NDArray[np.float32]:
     return sampled_m.reshape(3, -1, _NUM_SAMPLES).transpose(1, 0, 2)
 
 
+def _extremes_m(
+    objects: ObjectPoints, rotations: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and the highest coordinates of each object, float64 (objects, 3), in axes of its own.
+
+    Args:
+        objects: points of all of them.
+        rotations: (objects, 3, 3), from the optical frame to these axes.
+    """
+    lowest_m, highest_m = np.empty((2, len(rotations), 3))
+    for index, span in enumerate(objects.spans.values()):
+        own_m = rotations[index].astype(np.float32) @ objects.xyz_m[:, span]
+        lowest_m[index], highest_m[index] = own_m.min(axis=1), own_m.max(axis=1)
+    return lowest_m, highest_m
+
+
 def _best_angle(xy_m: NDArray[np.float32], angles_rad: NDArray[np.float64]) -> float:
     cos, sin = np.cos(angles_rad).astype(np.float32), np.sin(angles_rad).astype(np.float32)
     along = np.stack((cos, sin), axis=1) @ xy_m
@@ -144,19 +157,11 @@ def _nearest_quarter(yaw_rad: float, hint_rad: float) -> float:
     return yaw_rad + quarter * round((hint_rad - yaw_rad) / quarter)
 
 
-def _about_z(yaw_rad: float) -> NDArray[np.float64]:
-    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
-    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-
-
-def _margin_m(pixel_xy: tuple[float, float], depth_m: float, rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return by how much the outermost pixels reach beyond their centres, along each axis of the box.
-
-    Args:
-        pixel_xy: width and height of a pixel at depth 1.
-        depth_m: of the object.
-        rotation: (3, 3), from the optical frame to the axes of the box.
-    """
-    across_m = depth_m * np.array(pixel_xy) / 2
-    margin_m: NDArray[np.float64] = np.abs(rotation[:, :2]) @ across_m
-    return margin_m
+def _about_z(yaws_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the axes, (n, 3, 3), that are turned about z by angles (n,)."""
+    axes = np.zeros((len(yaws_rad), 3, 3))
+    axes[:, 0, 0] = axes[:, 1, 1] = np.cos(yaws_rad)
+    axes[:, 1, 0] = np.sin(yaws_rad)
+    axes[:, 0, 1] = -axes[:, 1, 0]
+    axes[:, 2, 2] = 1.0
+    return axes
