@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.fakes import FLOAT32, INT8, INT8_LOGITS, UINT8, make_raw_spec, make_spec, raw_shape
 
-from yolov8_seg_ros.core.model_spec import HEAD_PARTS, STRIDES_PX, ModelSpec, TensorSpec, anchor_count
+from yolov8_seg_ros.core.model_spec import HEAD_PARTS, MAX_CLASSES, STRIDES_PX, ModelSpec, TensorSpec, anchor_count
 from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.errors import ModelError
 
@@ -251,6 +251,10 @@ BAD_OUTPUTS = {
     "head-without-batch": ([changed(HEAD, 10, 84), PROTOTYPES], "a head of 1 x channels x 84"),
     "head-of-two": ([changed(HEAD, 2, 10, 84), PROTOTYPES], "a head of 1 x channels x 84 or 1 x 84 x channels"),
     "anchors": ([changed(HEAD, 1, 10, 85), PROTOTYPES], "a head of 1 x channels x 84"),
+    "too-many-classes": (
+        [changed(HEAD, 1, 8 + MAX_CLASSES + 1, 84), PROTOTYPES],
+        "10001 classes, expected at most 10000",
+    ),
     "no-classes": ([changed(HEAD, 1, 8, 84), PROTOTYPES], "8 channels, expected 4 for the box, at least 1 class"),
     "few-channels": ([changed(HEAD, 1, 84, 3), PROTOTYPES], "3 channels, expected 4 for the box, at least 1 class"),
     "nchw-prototypes": ([HEAD, changed(PROTOTYPES, 1, 4, 16, 16)], "1 x 16 x 16 x count"),

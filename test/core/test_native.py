@@ -13,7 +13,6 @@ import reference
 from numpy.typing import NDArray
 from support.decoder_cases import (
     FLOATS,
-    INT8_DECODED,
     PUBLISHED_RAW,
     SPECS,
     Outputs,
@@ -34,8 +33,8 @@ from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import BoxMask
 from yolov8_seg_ros.core.letterbox import Letterbox
-from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.native import LIBRARY, MAX_CANDIDATES, Decoder, Native, paint
+from yolov8_seg_ros.core.model_spec import MAX_CLASSES, ModelSpec
+from yolov8_seg_ros.core.native import LIBRARY, MAX_CANDIDATES, Decoder, Native, native, paint
 from yolov8_seg_ros.core.options import DetectionOptions
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import ModelError, NativeLibraryError
@@ -283,7 +282,6 @@ def test_outputs_that_are_not_the_models(damage, rng):
     "spec",
     [
         pytest.param(lambda: raw((32, 32), 2, 65, 4, "maps", PUBLISHED_RAW), id="bins"),
-        pytest.param(lambda: decoded((32, 32), 10001, 4, True, INT8_DECODED), id="classes"),
         pytest.param(lambda: decoded((32, 32), 2, 4097, True, FLOATS), id="coefficients"),
         pytest.param(lambda: raw((32, 32), 2, 16, 4, "maps", Quants(*[int8(1e-50, 0)] * 4)), id="scale"),
     ],
@@ -291,6 +289,10 @@ def test_outputs_that_are_not_the_models(damage, rng):
 def test_a_model_beyond_the_limits(spec):
     with pytest.raises(ModelError, match=r"beyond the decoder's limits .*MAX_CLASSES 10000, MAX_BINS 64"):
         Decoder(spec())
+
+
+def test_the_limit_of_classes_is_the_decoders():
+    assert native().limits["SEG_MAX_CLASSES"] == MAX_CLASSES
 
 
 def test_a_model_of_many_candidates_and_few_instances(rng):

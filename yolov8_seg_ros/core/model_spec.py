@@ -22,6 +22,8 @@ USUAL_BOX_BINS = 16
 #: What a head consists of, in the order of its channels, or of its outputs where each part is an output.
 HEAD_PARTS = ("boxes", "scores", "coefficients")
 TENSOR_TYPES = ("int8", "uint8", "float32")
+#: The limit of the decoder: SEG_MAX_CLASSES.
+MAX_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,12 @@ class ModelSpec(NetworkSpec):
             ModelError: if these are not the tensors of a YOLOv8-seg model, or the names do not fit them.
         """
         try:
-            network_input = _find_input(inputs)
+            network_input = find_input(inputs)
             prototypes_index = _find_prototypes(network_input, outputs)
             heads = _Heads(network_input, outputs, prototypes_index, None if class_names is None else len(class_names))
             levels = heads.levels()
+            if levels[0].scores.num_channels > MAX_CLASSES:
+                raise ModelError(f"{levels[0].scores.num_channels} classes, expected at most {MAX_CLASSES}.")
         except ModelError as error:
             raise ModelError(f"{error}{_tables(inputs, outputs)}") from error
         return cls(
@@ -173,7 +177,12 @@ def _grids_hw(input_hw: tuple[int, int]) -> dict[int, tuple[int, int]]:
     return {stride: (input_hw[0] // stride, input_hw[1] // stride) for stride in STRIDES_PX}
 
 
-def _find_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
+def find_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
+    """Return the input of a YOLOv8-seg model.
+
+    Raises:
+        ModelError: if these are not the inputs of one, or the input's quantization cannot be.
+    """
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1 or inputs[0].shape[3] != 3:
         raise ModelError("expected one input of 1 x height x width x 3 (NHWC, RGB).")
     height, width = inputs[0].shape[1:3]
