@@ -22,7 +22,7 @@ from yolov8_seg_ros.backends.n6.bridge_messages import (
 from yolov8_seg_ros.backends.n6.bridge_result import BoardTimes, Result
 from yolov8_seg_ros.backends.n6.port import Port
 from yolov8_seg_ros.core.backend import BackendInfo, DetectingBackend
-from yolov8_seg_ros.core.model_spec import ModelSpec
+from yolov8_seg_ros.core.model_spec import ModelSpec, find_input
 from yolov8_seg_ros.core.network_instances import NetworkInstances
 from yolov8_seg_ros.core.network_spec import NetworkSpec, TensorSpec, names_or_numbers
 from yolov8_seg_ros.core.options import DetectionOptions
@@ -182,10 +182,13 @@ def spec_of(model: BoardModel, wanted: WantedModel) -> NetworkSpec:
     """Return what goes into the network on a board, and its classes.
 
     Raises:
-        ModelError: if it is not the wanted one.
+        ModelError: if it is not the wanted one, or cannot be.
     """
     height, width = model.input_hw
-    network_input = TensorSpec("input", (1, height, width, 3), model.input_quant)
+    try:
+        network_input = find_input([TensorSpec("input", (1, height, width, 3), model.input_quant)])
+    except ModelError as error:
+        raise ModelError(f"the network '{model.name}' on the board: {error}") from error
     if wanted.specs and not any(_is_of(model, spec) for spec in wanted.specs):
         raise ModelError(
             f"the network '{model.name}' on the board, {_form(model)}, is not that of {wanted.title}; flash the "

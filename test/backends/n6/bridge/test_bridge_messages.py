@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.shared_data import CHECKOUT
 
 from yolov8_seg_ros.backends.n6 import bridge_messages as messages
+from yolov8_seg_ros.backends.n6.backend import WantedModel
+from yolov8_seg_ros.backends.n6.bridge_backend import spec_of
 from yolov8_seg_ros.backends.n6.bridge_messages import (
     BoardModel,
     Configuration,
@@ -23,6 +26,7 @@ from yolov8_seg_ros.backends.n6.bridge_result import BoardTimes, read_result
 from yolov8_seg_ros.core.native import logit
 from yolov8_seg_ros.core.options import DetectionOptions
 from yolov8_seg_ros.core.quantization import QuantParams
+from yolov8_seg_ros.errors import ModelError
 
 VECTORS = json.loads((CHECKOUT / "test" / "n6_bridge" / "vectors.json").read_text(encoding="utf-8"))
 PAYLOADS = {vector["name"]: bytes.fromhex(vector["bytes"]) for vector in VECTORS["payloads"]}
@@ -178,6 +182,23 @@ def test_descriptions_that_are_refused(name, at, value):
     read = messages.read_welcome if name == "welcome" else messages.read_model
     with pytest.raises(MessageError):
         read(bytes(payload))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"input_quant": QuantParams(np.dtype("int8"), float("nan"), 0)}, "no scale of its own"),
+        ({"input_quant": QuantParams(np.dtype("int8"), float("inf"), 0)}, "no scale of its own"),
+        ({"input_quant": QuantParams(np.dtype("uint8"), -1.0, 0)}, "no scale of its own"),
+        ({"input_quant": QuantParams(np.dtype("uint8"), 1 / 255, -1)}, "the zero point -1, expected 0 to 255"),
+        ({"input_hw": (0, 320)}, "the input is 320x0, expected multiples of 32"),
+        ({"input_hw": (255, 320)}, "the input is 320x255, expected multiples of 32"),
+    ],
+    ids=["scale not a number", "infinite scale", "negative scale", "zero point", "no rows", "rows"],
+)
+def test_networks_that_cannot_be(changed, message):
+    with pytest.raises(ModelError, match=f"the network 'street' on the board: .*{message}"):
+        spec_of(replace(MODEL, **changed), WantedModel())
 
 
 @pytest.mark.parametrize("name", ["welcome", "model", "error"])
