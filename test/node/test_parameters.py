@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -152,3 +153,14 @@ def test_a_program_prints_its_parameters_and_ends(program, settings):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert all(f"  {setting.name} (default: " in done.stdout for setting in settings)
+
+
+def test_help_ends_quietly_with_its_reader():
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "yolov8_seg_ros.executables", "seg_node", "--help"]
+    try:
+        done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, check=True)
+    finally:
+        os.close(write_end)
+    assert done.stderr == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -133,8 +134,12 @@ def print_help(args: Sequence[str] | None, program: str, summary: str, settings:
     own = given[: given.index("--ros-args")] if "--ros-args" in given else given
     if not {"-h", "--help"} & set(own):
         return False
-    print(f"usage: ros2 run yolov8_seg_ros {program} [--ros-args -p NAME:=VALUE ...]\n\n{summary}\n\nparameters:")
-    print("\n".join(line for setting in settings for line in _help_lines(setting)))
+    lines = [f"usage: ros2 run yolov8_seg_ros {program} [--ros-args -p NAME:=VALUE ...]\n\n{summary}\n\nparameters:"]
+    try:
+        print("\n".join([*lines, *(line for setting in settings for line in _help_lines(setting))]), flush=True)
+    except BrokenPipeError:
+        # The reader, such as `head`, has ended; Python would fail when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return True
 
 
