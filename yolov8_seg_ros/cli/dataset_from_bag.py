@@ -19,6 +19,7 @@ from yolov8_seg_ros.cli.arguments import (
 from yolov8_seg_ros.cli.bag import print_left_out
 from yolov8_seg_ros.cli.output import folder
 from yolov8_seg_ros.core.segmenter import Segmenter
+from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.files import user_path
 from yolov8_seg_ros.settings.options import segmenter_options
 
@@ -76,6 +77,9 @@ def run(args: argparse.Namespace) -> int:
     from yolov8_seg_ros.tools.dataset.from_bag import check_new_folder, find_candidates, pick_images, write_dataset
 
     check_new_folder(args.output)
+    for text in args.recordings:
+        if args.output.resolve().is_relative_to(user_path(text).resolve()):
+            raise CommandError(f"--output: '{args.output}' lies in the recording '{text}'; give another folder")
     with ExitStack() as stack:
         sources = _open(args, stack)
         backend = stack.enter_context(open_backend_of(args))

@@ -128,3 +128,12 @@ def test_a_folder_that_holds_something_is_refused(model, tmp_path, capsys):
     path = recording(tmp_path / "drive")
     assert main(["dataset", "from-bag", str(path), "--model", model, "--output", str(tmp_path)]) == 1
     assert "is there and not empty" in capsys.readouterr().err
+
+
+def test_no_data_set_is_written_into_a_recording(model, tmp_path, capsys):
+    path = recording(tmp_path / "drive")
+    before = bags.content_of(path)
+    arguments = ["--model", model, "--output", str(path / "found")]
+    assert main(["dataset", "from-bag", str(path), *arguments]) == 1
+    assert "lies in the recording" in capsys.readouterr().err
+    assert bags.content_of(path) == before
