@@ -62,6 +62,19 @@ def test_a_folder_of_another_form_is_refused(model, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["walk/gt/gt.txt", "nothere/figures.json", "walk"], ids=["input", "no folder", "folder"]
+)
+def test_figures_that_cannot_be_written_are_refused_before_the_work(model, sequence, tmp_path, capsys, name):
+    pytest.importorskip("trackeval")
+    output, truth = tmp_path / "out", (sequence / "gt" / "gt.txt").read_text()
+    arguments = ["--model", model, "--output", str(output), "--json", str(tmp_path / name)]
+    assert main(["evaluate-tracks", str(sequence), *arguments]) == 1
+    assert "--json" in capsys.readouterr().err
+    assert not output.exists()
+    assert (sequence / "gt" / "gt.txt").read_text() == truth
+
+
 def test_without_trackeval_it_says_what_to_install(model, sequence, tmp_path, capsys, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("trackeval")]:
         monkeypatch.delitem(sys.modules, name)

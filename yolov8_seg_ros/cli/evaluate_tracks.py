@@ -20,7 +20,8 @@ from yolov8_seg_ros.cli.arguments import (
 )
 from yolov8_seg_ros.cli.output import add_output_argument, output_folder, print_table
 from yolov8_seg_ros.core.segmenter import Segmenter
-from yolov8_seg_ros.files import user_path
+from yolov8_seg_ros.errors import CommandError
+from yolov8_seg_ros.files import replacing, user_path
 from yolov8_seg_ros.media.image_file import read_image
 from yolov8_seg_ros.media.writers import write_image
 from yolov8_seg_ros.settings.options import segmenter_options
@@ -75,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure the tracker."""
     load_metrics()  # what is missing is reported before the work
     sequences = [read_mot(user_path(path)) for path in args.sequences]
+    if args.json is not None:
+        _check_json(args)
     options = tracker_options(args)
     results: list[tuple[MotSequence, TrackFigures]] = []
     with output_folder(args.output), open_backend_of(args) as backend:
@@ -94,9 +97,19 @@ def run(args: argparse.Namespace) -> int:
     print_table([_HEADS, *(_line(sequence, figures) for sequence, figures in results)])
     if args.json is not None:
         entries = [{"sequence": one.name, "fps": one.fps, **asdict(figures)} for one, figures in results]
-        args.json.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+        with replacing(args.json) as temporary:
+            temporary.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
     print(f"\nimages of the tracks written to {args.output}")
     return 0
+
+
+def _check_json(args: argparse.Namespace) -> None:
+    """Check before the work that the file of figures can be written, and is none of a sequence."""
+    target = args.json.resolve()
+    if target.is_dir() or not target.parent.is_dir():
+        raise CommandError(f"--json: '{args.json}' cannot be written; give a file in a folder that is there")
+    if any(target.is_relative_to(user_path(path).resolve()) for path in args.sequences):
+        raise CommandError(f"--json: '{args.json}' lies in a sequence; give another file")
 
 
 def _line(sequence: MotSequence, figures: TrackFigures) -> tuple[str, ...]:

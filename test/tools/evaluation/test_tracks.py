@@ -54,12 +54,36 @@ def test_images_can_be_left_out(sequence):
         ({"info": "[Sequence]\nimExt=.bmp\n"}, "no images"),
         ({"truth": "1,2,3\n"}, "columns"),
         ({"truth": "one,2,3,4,5,6\n"}, "gt.txt"),
+        ({"truth": "1,2,nan,4,5,6\n"}, "expected numbers between"),
+        ({"truth": "1,2,3,4,inf,6\n"}, "expected numbers between"),
+        ({"truth": "1,99999999999999999999,3,4,5,6\n"}, "expected numbers between"),
+        ({"truth": "1,2,3,4,5,0\n"}, "widths and heights above 0"),
     ],
-    ids=["no description", "no number", "no rate", "no images", "too few columns", "no numbers"],
+    ids=[
+        "no description",
+        "no number",
+        "no rate",
+        "no images",
+        "too few columns",
+        "no numbers",
+        "not a number",
+        "infinite",
+        "large id",
+        "no height",
+    ],
 )
 def test_what_is_no_sequence_is_refused(sequence, files, message):
     with pytest.raises(EvaluationError, match=message):
         read_mot(sequence(**files))
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [("100%(x)", "100%(x)"), ("../../walk", ".._.._walk"), ("\x1b[31mwalk", "\ufffd[31mwalk")],
+    ids=ascii,
+)
+def test_a_name_names_a_file(sequence, name, read):
+    assert read_mot(sequence(info=INFO.replace("name=walk", f"name={name}"))).name == read
 
 
 def test_a_folder_without_anything_is_refused(tmp_path):

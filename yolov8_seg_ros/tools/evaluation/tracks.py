@@ -20,14 +20,18 @@ from yolov8_seg_ros.core.iou import box_iou
 from yolov8_seg_ros.core.options import TrackerOptions
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import EvaluationError
+from yolov8_seg_ros.files import read_file
 from yolov8_seg_ros.media.image_file import read_image
 from yolov8_seg_ros.media.overlay import instance_color_bgr
+from yolov8_seg_ros.text import clean_text
 
 TRUTH_FILE = "gt/gt.txt"
 INFO_FILE = "seqinfo.ini"
 #: Column of ground truth that is 0 in lines to ignore, and that of the class in the form of MOT16 and later.
 _COUNTS_COLUMN, _CLASS_COLUMN, _MOT16_COLUMNS, _PEDESTRIAN = 6, 7, 9, 1
 _MIN_COLUMNS = 6
+#: Of frames, ids and pixels: no sequence has larger ones, and comparisons with it find what is no number.
+_MAX_NUMBER = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,9 @@ def read_mot(folder: Path) -> MotSequence:
         raise EvaluationError(f"{image_folder}: no images *{info.get('imExt', '.jpg')}, as {INFO_FILE} names them")
     lines = _read_truth(folder / TRUTH_FILE)
     truth = tuple(_boxes_of(lines[lines[:, 0] == number]) for number in range(1, len(images) + 1))
-    return MotSequence(info.get("name", folder.name), fps, images, truth)
+    # Files are called by the name.
+    name = clean_text(info.get("name", folder.resolve().name)).replace("/", "_")
+    return MotSequence(name, fps, images, truth)
 
 
 def load_metrics() -> Callable[[dict[str, Any]], TrackFigures]:
@@ -219,9 +225,9 @@ def draw_tracks(bgr: NDArray[np.uint8], tracks: Iterable[TrackedBoxes]) -> NDArr
 
 
 def _read_info(path: Path) -> configparser.SectionProxy:
-    parser = configparser.ConfigParser()
+    parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(read_file(path).decode("utf-8"))
         return parser["Sequence"]
     except (OSError, UnicodeDecodeError, configparser.Error, KeyError) as error:
         raise EvaluationError(
@@ -232,7 +238,7 @@ def _read_info(path: Path) -> configparser.SectionProxy:
 
 def _read_truth(path: Path) -> NDArray[np.float64]:
     try:
-        lines = np.loadtxt(path, delimiter=",", ndmin=2)
+        lines = np.loadtxt(io.BytesIO(read_file(path)), delimiter=",", ndmin=2)
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{path}: cannot be read as ground truth of MOTChallenge ({error})") from error
     if lines.shape[1] < _MIN_COLUMNS:
@@ -241,6 +247,10 @@ def _read_truth(path: Path) -> NDArray[np.float64]:
         lines = lines[lines[:, _COUNTS_COLUMN] != 0]
     if lines.shape[1] == _MOT16_COLUMNS:
         lines = lines[lines[:, _CLASS_COLUMN] == _PEDESTRIAN]
+    if not np.all(np.abs(lines[:, :_MIN_COLUMNS]) < _MAX_NUMBER):
+        raise EvaluationError(f"{path}: expected numbers between -{_MAX_NUMBER} and {_MAX_NUMBER}")
+    if np.any(lines[:, 4:6] <= 0):
+        raise EvaluationError(f"{path}: expected widths and heights above 0")
     return lines
 
 
