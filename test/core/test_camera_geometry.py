@@ -62,10 +62,14 @@ def test_points_outside_the_image_have_no_pixel():
         ([0.0] * 9, "plumb_bob", [], "K is all zeros"),
         ([-1.0, 0, 1, 0, 1, 1, 0, 0, 1], "", [], "positive focal lengths"),
         ([float("nan"), 0, 1, 0, 1, 1, 0, 0, 1], "", [], "positive focal lengths"),
+        ([1e308, 0, 1, 0, 1, 1, 0, 0, 1], "", [], "1 to 1000000 pixels"),
+        ([1e-9, 0, 1, 0, 1, 1, 0, 0, 1], "", [], "1 to 1000000 pixels"),
+        ([1.0, 0, -1e9, 0, 1, 1, 0, 0, 1], "", [], "1 to 1000000 pixels"),
+        (K, "plumb_bob", [0.0, float("nan"), 0.0, 0.0], "D: expected finite numbers"),
         (K, "thin_prism", [1.0], "'thin_prism' is not known"),
         (K, "plumb_bob", [1.0, 2.0, 3.0], "expected 0 or 4 or 5 coefficients of 'plumb_bob', got 3"),
     ],
-    ids=["zeros", "negative", "NaN", "model", "coefficients"],
+    ids=["zeros", "negative", "NaN", "huge", "tiny", "far", "D of NaN", "model", "coefficients"],
 )
 def test_a_calibration_that_cannot_be_used_is_refused(k, model, distortion, message):
     with pytest.raises(CalibrationError, match=message):

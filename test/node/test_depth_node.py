@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("tf2_ros")
 
+from builtin_interfaces.msg import Time as TimeMsg
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -30,7 +31,10 @@ from support.ros_harness import DEADLINE_S, parameters, process
 from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import Marker, MarkerArray
 
+from yolov8_seg_ros.core.object_boxes import measure_boxes
+from yolov8_seg_ros.node.depth import depth_session
 from yolov8_seg_ros.node.depth.depth_node import DepthNode
+from yolov8_seg_ros.node.depth.frame_lookup import FrameError, FrameLookup
 
 PERSON = (Box((2.6, 0.5, 0.85), (0.4, 0.5, 1.7), np.radians(-20)), "person", "1")
 BALL = (Sphere((2.2, -0.4, 0.9), 0.3), "ball", "2")
@@ -324,6 +328,29 @@ def test_a_fault_is_one_clear_line(ros, watcher, fault):
     (status,) = (status for status in watcher.status if line in status.message)
     assert status.level == level
     assert "\n" not in status.message
+
+
+def test_a_frame_that_fails_does_not_stop_the_next_one(ros, watcher, monkeypatch):
+    def fail(*arguments):
+        monkeypatch.setattr(depth_session, "measure_boxes", measure_boxes)
+        raise OverflowError("nobody expects this")
+
+    robot = ros.add(Robot())
+    make_depth_node(ros)
+    ros.until(robot.is_heard, "the topics to be matched")
+    monkeypatch.setattr(depth_session, "measure_boxes", fail)
+    robot.show(SCENE, index=0)
+    ros.until(lambda: watcher.value("frames failed") == "1", "the count of frames that failed")
+    stamp = robot.show(SCENE, index=1)
+    ros.until(lambda: watcher.objects, "objects of the second image")
+    assert watcher.objects[0].header.stamp == stamp.to_msg()
+
+
+def test_a_negative_stamp_is_no_time_of_a_transform(ros):
+    lookup = FrameLookup(ros.add(Node("reader")))
+    with pytest.raises(FrameError, match="stamp is negative") as caught:
+        lookup.transform("map", "camera", TimeMsg(sec=-5))
+    assert not caught.value.may_come
 
 
 def test_a_transform_that_is_too_old_is_not_used(ros, watcher):

@@ -21,6 +21,8 @@ from yolov8_seg_ros.errors import CalibrationError
 _COEFFICIENTS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidistant": (0, 4)}
 #: Columns and rows that the table of a distorted camera has for one of its image.
 _CELLS_PER_PIXEL = 2
+#: No camera has a longer focal length, nor its principal point farther away.
+_MAX_PX = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,12 @@ class PinholeCamera:
         fx, _, cx, _, fy, cy = (float(value) for value in matrix[:6])
         if not any(matrix):
             raise CalibrationError("K is all zeros: the camera is not calibrated; calibrate it, or fix its driver")
-        if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
-            raise CalibrationError(f"K: expected positive focal lengths, got fx={fx}, fy={fy}, cx={cx}, cy={cy}")
+        if not (
+            all(1 <= focal <= _MAX_PX for focal in (fx, fy)) and all(abs(center) <= _MAX_PX for center in (cx, cy))
+        ):
+            raise CalibrationError(
+                f"K: expected positive focal lengths, 1 to {_MAX_PX} pixels, got fx={fx}, fy={fy}, cx={cx}, cy={cy}"
+            )
         if distortion_model not in _COEFFICIENTS:
             known = ", ".join(name for name in _COEFFICIENTS if name)
             raise CalibrationError(f"distortion model '{distortion_model}' is not known; expected one of {known}")
@@ -126,6 +132,8 @@ class PinholeCamera:
             raise CalibrationError(
                 f"D: expected {expected} coefficients of '{distortion_model}', got {len(distortion)}"
             )
+        if not np.isfinite(distortion).all():
+            raise CalibrationError("D: expected finite numbers")
         coefficients = tuple(float(value) for value in distortion) if any(distortion) else ()
         return cls(image_hw, (fx, fy), (cx, cy), distortion_model if coefficients else "", coefficients)
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from yolov8_seg_ros.errors import CalibrationError, DepthError, UserError
+from yolov8_seg_ros.errors import CalibrationError, DepthError, UserError, one_line
 from yolov8_seg_ros.node.depth.frame_lookup import FrameError
 from yolov8_seg_ros.node.depth.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairingCounts
 from yolov8_seg_ros.node.health import ERROR, OK, WARN, Health, Rate
@@ -53,11 +53,11 @@ class DepthCounts:
         """Count a message."""
         self._last_seen_s[kind] = time.monotonic()
 
-    def fail(self, error: UserError) -> None:
+    def fail(self, error: Exception) -> None:
         """Count a frame of which nothing came."""
         kind = next((name for kind, name in _KINDS.items() if isinstance(error, kind)), "frames failed")
         self._failed[kind] += 1
-        self._last_error = str(error)
+        self._last_error = one_line(error)
 
     def process(self, num_objects: int, without_depth: Sequence[str], elapsed_ms: float) -> None:
         """Count a frame, its objects, and those that have too few depths."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -22,7 +23,7 @@ from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform
 from yolov8_seg_ros.core.depth import DepthOptions, Registration
 from yolov8_seg_ros.core.object_boxes import ObjectBox, measure_boxes
 from yolov8_seg_ros.core.object_points import ObjectPoints, find_objects
-from yolov8_seg_ros.errors import CalibrationError, DepthError, ImageError, UserError
+from yolov8_seg_ros.errors import CalibrationError, DepthError, ImageError, UserError, one_line
 from yolov8_seg_ros.node.complaints import Complaints
 from yolov8_seg_ros.node.conversions import image_from_msg, stamp_ns
 from yolov8_seg_ros.node.depth.depth_health import DepthCounts
@@ -235,13 +236,16 @@ class DepthSession:
                     self._retry.reset()
                     return
                 self._fail(error)
+            except Exception as error:  # noqa: BLE001 - the frames behind it are not to wait for it
+                self.counts.fail(error)
+                self._complaints.add(type(error).__name__, f"no objects: {traceback.format_exc()}")
             self._waiting.popleft()
         self._retry.cancel()
 
     def _fail(self, error: UserError) -> None:
         self.counts.fail(error)
         # Numbers in a text change from image to image.
-        self._complaints.add(type(error).__name__, f"no objects: {error}")
+        self._complaints.add(type(error).__name__, f"no objects: {one_line(error)}")
 
     def _process(self, frame: PairedFrame) -> None:
         began_s = time.perf_counter()

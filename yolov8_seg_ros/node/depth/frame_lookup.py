@@ -50,6 +50,10 @@ class FrameLookup:
         """
         if target == source:
             return RigidTransform.identity()
+        if stamp.sec < 0:
+            raise FrameError(
+                f"the image's stamp is negative, {stamp.sec} s: no transform is of that time", may_come=False
+            )
         time = Time.from_msg(stamp)
         if time.nanoseconds == 0:
             # tf2 would take it for "the latest".
