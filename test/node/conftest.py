@@ -6,6 +6,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
+from support.engine_harness import Harness  # noqa: E402
 from support.ros_harness import DOMAIN_ID, RosHarness  # noqa: E402
 from support.seg_camera import Camera  # noqa: E402
 from support.tiny_models import write_segmentation_model  # noqa: E402
@@ -50,3 +51,23 @@ def camera(ros):
     made = Camera()
     made.listen(Detection2DArray, "detections")
     return ros.add(made)
+
+
+@pytest.fixture
+def start_engine():
+    """Start harnesses of engines that are closed with the test."""
+    started = []
+
+    def start(*args, **kwargs) -> Harness:
+        started.append(Harness(*args, **kwargs))
+        return started[-1]
+
+    yield start
+    for harness in started:
+        harness.close()
+
+
+@pytest.fixture(params=[False, True], ids=["one worker", "overlapping"])
+def is_accelerator(request):
+    """Return whether the backend of an engine is an accelerator, so that its stages overlap."""
+    return request.param
