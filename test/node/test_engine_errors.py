@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import pytest
 from support.engine_harness import PUBLISH, READ, RUN, STAGES, TIMEOUT_S, Stream, await_settled
 
 from yolov8_seg_ros.errors import BackendError, ImageError, RunInterruptedError
+from yolov8_seg_ros.node import engine
 from yolov8_seg_ros.node.frame_queue import FrameCounts
 
 
@@ -24,6 +28,25 @@ def test_an_error_is_reported_and_the_next_frame_follows(start_engine, is_accele
     assert harness.stream.reported == ["frame 1", "frame 3"]
     assert harness.stream.published == [2, 4]
     assert harness.settled() == FrameCounts(received=4, processed=2, failed=2)
+
+
+def test_a_frame_that_waits_for_an_inference_is_taken_when_that_one_fails(start_engine, monkeypatch):
+    clock = SimpleNamespace(now_s=0.0)
+    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: clock.now_s, perf_counter=time.perf_counter))
+    harness = start_engine(gated=[RUN])
+    harness.backend.errors[2] = BackendError("the board was unplugged")
+    harness.put(1)
+    harness.gates[RUN].await_frame()
+    clock.now_s = 1000.0
+    harness.gates[RUN].let()
+    harness.settled()
+    # By the one before, this inference takes 1000 s.
+    harness.put(2)
+    harness.gates[RUN].await_frame()
+    harness.put(3)
+    harness.gates[RUN].open()
+    assert harness.settled() == FrameCounts(received=3, processed=2, failed=1)
+    assert harness.stream.published == [1, 3]
 
 
 def test_a_message_without_an_image_counts_as_invalid(start_engine):

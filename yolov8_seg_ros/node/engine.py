@@ -225,9 +225,11 @@ class Engine:
             raise RunInterruptedError("the engine is closing")
         # Once, since a backend that decodes by itself leaves masks out that nobody looks at.
         passage.masks = passage.stream.wants_masks()
-        with self._inference.timed():
-            self.segmenter.infer(frame, passage.masks)
-        self._look_again()
+        try:
+            with self._inference.timed():
+                self.segmenter.infer(frame, passage.masks)
+        finally:
+            self._look_again()
 
     def _look_again(self) -> None:
         """Wake the worker that holds a frame back until an inference is expected to end: it has ended."""
