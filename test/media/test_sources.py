@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from yolov8_seg_ros.errors import MediaError
-from yolov8_seg_ros.media import sources as media
+from yolov8_seg_ros.media import captures
 from yolov8_seg_ros.media.image_file import read_image
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.media.sources import open_media
@@ -86,13 +86,13 @@ class FakeCamera:
 @pytest.fixture
 def camera(monkeypatch):
     cameras = []
-    monkeypatch.setattr(media.cv2, "VideoCapture", lambda: cameras.append(FakeCamera()) or cameras[-1])
-    monkeypatch.setattr(media.time, "monotonic", lambda: cameras[-1].now_s)
+    monkeypatch.setattr(captures.cv2, "VideoCapture", lambda: cameras.append(FakeCamera()) or cameras[-1])
+    monkeypatch.setattr(captures.time, "monotonic", lambda: cameras[-1].now_s)
     return cameras
 
 
 def test_a_mode_is_requested_of_a_camera(camera):
-    open_media("0", camera_mode=media.CameraMode((720, 1280), 25.0, "MJPG"))
+    open_media("0", camera_mode=captures.CameraMode((720, 1280), 25.0, "MJPG"))
     assert camera[0].requested == {
         cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG"),
         cv2.CAP_PROP_FRAME_HEIGHT: 720,

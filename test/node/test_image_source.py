@@ -21,8 +21,8 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image, TimeReference
 from support.ros_harness import DEADLINE_S, parameters, process
 
+from yolov8_seg_ros.media.frames import MediaFrame
 from yolov8_seg_ros.media.scene import SyntheticScene
-from yolov8_seg_ros.media.sources import MediaFrame
 from yolov8_seg_ros.node import image_source
 from yolov8_seg_ros.node.image_source import ImageSource, Pace, frame_index
 from yolov8_seg_ros.settings.tables import IMAGE_SOURCE_SETTINGS, SOURCE_ENCODINGS

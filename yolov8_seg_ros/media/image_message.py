@@ -112,6 +112,9 @@ _ENCODINGS = {
 }
 #: Names of the encodings in lower case; drivers write some of them otherwise.
 ENCODINGS = tuple(_ENCODINGS)
+#: Of cameras and videos, but of no message: three planes.
+I420 = "i420"
+_PIXEL_ENCODINGS = _ENCODINGS | {I420: _two_planes(cv2.COLOR_YUV2BGR_I420, row_factor=3)}
 
 
 def unpack_image(msg: RawImage, buffer: PixelBuffer | None = None) -> ColorImage:
@@ -132,11 +135,28 @@ def unpack_image(msg: RawImage, buffer: PixelBuffer | None = None) -> ColorImage
     if encoding is None:
         raise ImageError(f"encoding '{_shown(msg.encoding)}' is not supported; expected one of {', '.join(ENCODINGS)}")
     pixels = _pixels(msg, encoding, buffer)
-    if encoding.dtype == "u2":
-        pixels = buffer.shortened(pixels)
-    if encoding.conversion is not None:
-        pixels = cv2.cvtColor(pixels, encoding.conversion, dst=buffer.shaped(msg.height, msg.width, 3))
-    return ColorImage(pixels, encoding.order)
+    return _converted(pixels, encoding, (msg.height, msg.width), buffer)
+
+
+def pixels_shape(encoding: str, image_hw: tuple[int, int]) -> tuple[int, ...]:
+    """Return the shape of the pixels of an image in an encoding of `ENCODINGS` but nv24, or `I420`."""
+    layout = _PIXEL_ENCODINGS[encoding]
+    height, width = image_hw
+    shape = (height * layout.row_factor // 2, width)
+    return (*shape, layout.channels) if layout.channels > 1 else shape
+
+
+def image_of_pixels(pixels: NDArray[Any], encoding: str, buffer: PixelBuffer | None = None) -> ColorImage:
+    """Return the image of pixels that are encoded so, without copying them where they serve as they are.
+
+    Args:
+        pixels: of the shape `pixels_shape`.
+        encoding: one of `ENCODINGS` but nv24, or `I420`.
+        buffer: where converted pixels go, as in `unpack_image`.
+    """
+    layout = _PIXEL_ENCODINGS[encoding]
+    image_hw = (pixels.shape[0] * 2 // layout.row_factor, pixels.shape[1])
+    return _converted(pixels, layout, image_hw, buffer or PixelBuffer())
 
 
 def decode_compressed(msg: CompressedImage) -> ColorImage:
@@ -173,6 +193,14 @@ def _pixels(msg: RawImage, encoding: _Encoding, buffer: PixelBuffer) -> NDArray[
     if encoding.channels > 1:
         shape, strides = (*shape, encoding.channels), (*strides, dtype.itemsize)  # type: ignore[assignment]
     return np.ndarray(shape, dtype, memoryview(msg.data), strides=strides)
+
+
+def _converted(pixels: NDArray[Any], encoding: _Encoding, image_hw: tuple[int, int], buffer: PixelBuffer) -> ColorImage:
+    if encoding.dtype == "u2":
+        pixels = buffer.shortened(pixels)
+    if encoding.conversion is not None:
+        pixels = cv2.cvtColor(pixels, encoding.conversion, dst=buffer.shaped(*image_hw, 3))
+    return ColorImage(pixels, encoding.order)
 
 
 def _nv24_as_nv12(msg: RawImage, buffer: PixelBuffer) -> NDArray[np.uint8]:

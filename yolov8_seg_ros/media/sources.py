@@ -5,24 +5,18 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from yolov8_seg_ros.choices import DEMO, SIM
 from yolov8_seg_ros.commands import install_command
 from yolov8_seg_ros.core.image import PixelBuffer
-from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.errors import MediaError
 from yolov8_seg_ros.files import is_file, is_folder, user_path
-from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, is_image_file, read_image
-from yolov8_seg_ros.media.rgbd_scene import RgbdFrame, RgbdScene
+from yolov8_seg_ros.media.captures import Camera, CameraMode, Video
+from yolov8_seg_ros.media.frames import Media, MediaFrame
+from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, is_image_file, read_image
+from yolov8_seg_ros.media.rgbd_scene import RgbdScene
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.text import clean_text
 
@@ -31,80 +25,9 @@ BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 METADATA_NAME = "metadata.yaml"
 #: How the files in a recording of ROS 2 end.
 _STORAGE_ENDINGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
-#: A frame rate outside this range is a broken header's.
-_FPS_RANGE = (0.1, 1000.0)
-#: OpenCV takes no more for the number of a camera.
-_MAX_CAMERA_DIGITS = 4
 _MAX_QUOTED_CHARS = 200
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class MediaFrame:
-    """One frame of a source.
-
-    Attributes:
-        image: bgr8 (height, width, 3); belongs to the source, so copy it before drawing into it.
-        name: of the image's file, or made of the source's name and the index.
-        index: position in the source, from 0; a skipped image keeps its number.
-        truth: the ground truth, where the source has it.
-        time_s: seconds since the source's first frame, where the frames have times of their own.
-        rgbd: the state of the simulated robot; None for other sources.
-    """
-
-    image: NDArray[np.uint8]
-    name: str
-    index: int
-    truth: Instances | None = None
-    time_s: float | None = None
-    rgbd: RgbdFrame | None = None
-
-
-class Media(ABC):
-    """A source of frames, which are read from the beginning each time it is iterated; a context manager.
-
-    Attributes:
-        frame_count: number of frames, as far as known beforehand; a video's header may be a little wrong.
-        fps: frames a second, where the source has a rate of its own.
-        is_live: whether the source sets the pace: asking early means waiting, asking late loses frames.
-        is_video: whether the frames are those of one video file.
-        is_timed: whether frames have times of their own.
-    """
-
-    frame_count: int | None = None
-    fps: float | None = None
-    is_live: bool = False
-    is_video: bool = False
-    is_timed: bool = False
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[MediaFrame]:
-        """Read the frames in order; raises MediaError if the source fails on the way."""
-
-    def close(self) -> None:  # noqa: B027 - most sources have nothing to release
-        """Release the device or file."""
-
-    def __enter__(self) -> Media:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-@dataclass(frozen=True)
-class CameraMode:
-    """A mode that is requested of a camera, which may deliver another.
-
-    Attributes:
-        image_hw: height and width in pixels.
-        rate_hz: images a second; 0 for its own choice.
-        pixel_format: four characters such as MJPG or YUYV; empty for its own choice.
-    """
-
-    image_hw: tuple[int, int] = (480, 640)
-    rate_hz: float = 0.0
-    pixel_format: str = ""
 
 
 def open_media(
@@ -115,6 +38,7 @@ def open_media(
     max_rate_hz: float = math.inf,
     camera_mode: CameraMode | None = None,
     topic: str = "",
+    keep_encoding: bool = False,
     on_skip: Callable[[MediaError], None] = lambda error: _log.warning("%s", error),
 ) -> Media:
     """Open a source of frames.
@@ -127,6 +51,8 @@ def open_media(
         max_rate_hz: leave out frames of a camera that come faster than this.
         camera_mode: requested of a camera; of `image_hw` where None.
         topic: of a recording, the topic of the images; its only one where empty.
+        keep_encoding: leave the images of cameras and uncompressed videos as they are encoded, where
+            `image_of_pixels` can convert them.
         on_skip: called with the error of each image of a folder or recording that cannot be read; the others follow.
 
     Raises:
@@ -136,7 +62,7 @@ def open_media(
     if text == DEMO:
         return _Scene(image_hw, seed)
     if is_camera(text):
-        return _Camera(text, camera_mode or CameraMode(image_hw), max_rate_hz)
+        return Camera(text, camera_mode or CameraMode(image_hw), max_rate_hz, keep_encoding)
     path = user_path(text)
     if text and (is_folder(path) or is_file(path)) and is_bag(path):
         return _Recording(path, topic, on_skip)
@@ -147,7 +73,7 @@ def open_media(
             f"'{clean_text(text, _MAX_QUOTED_CHARS)}': no such file or folder; give an image, a folder of images, "
             f"a video, a recording, a camera (0 or /dev/video0), a stream (rtsp://...) or {DEMO}"
         )
-    return _Image(path) if is_image_file(path) else _Video(path)
+    return _Image(path) if is_image_file(path) else Video(path, keep_encoding)
 
 
 def is_camera(source: str) -> bool:
@@ -248,48 +174,6 @@ class _Folder(Media):
             raise MediaError(f"{self._folder}: none of the {skipped} images in this folder can be read")
 
 
-class _Video(Media):
-    is_video = True
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._capture = self._open()
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if _FPS_RANGE[0] <= fps <= _FPS_RANGE[1] else None
-        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.frame_count = int(count) if count > 0 else None
-        size_wh = self._capture.get(cv2.CAP_PROP_FRAME_WIDTH), self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        if size_wh[0] * size_wh[1] > MAX_IMAGE_PIXELS or not self._capture.grab():
-            self.close()
-            raise self._undecodable()
-
-    def __iter__(self) -> Iterator[MediaFrame]:
-        # Seeking is inexact with many codecs, opening again is not.
-        self.close()
-        self._capture = self._open()
-        for index in itertools.count():
-            read, image = self._capture.read()
-            if not read and not index:
-                raise self._undecodable()
-            if not read:
-                return
-            yield MediaFrame(np.asarray(image, np.uint8), f"{self._path.stem}_{index:06d}", index)
-
-    def close(self) -> None:
-        self._capture.release()
-
-    def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(str(self._path))
-        if not capture.isOpened():
-            raise self._undecodable()
-        return capture
-
-    def _undecodable(self) -> MediaError:
-        return MediaError(
-            f"{self._path}: neither an image nor a video that OpenCV can decode; convert it, for example to H.264 MP4"
-        )
-
-
 class _Recording(Media):
     is_timed = True
 
@@ -326,51 +210,3 @@ class _Recording(Media):
 
     def close(self) -> None:
         self._bag.close()
-
-
-class _Camera(Media):
-    is_live = True
-
-    def __init__(self, device: str, mode: CameraMode, max_rate_hz: float) -> None:
-        self._device = device
-        self._period_s = 1 / max_rate_hz
-        self._capture = cv2.VideoCapture()
-        if not device.isdecimal():
-            self._capture.open(device)
-        elif len(device) <= _MAX_CAMERA_DIGITS:
-            self._capture.open(int(device))
-        if not self._capture.isOpened():
-            found = " ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
-            raise MediaError(
-                f"camera {clean_text(device, _MAX_QUOTED_CHARS)}: cannot be opened; cameras found: {found}; "
-                "check the number or address, the cable, and that this user may read it (group video)"
-            )
-        if mode.pixel_format:
-            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*mode.pixel_format))
-        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, mode.image_hw[0])
-        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, mode.image_hw[1])
-        if mode.rate_hz:
-            self._capture.set(cv2.CAP_PROP_FPS, mode.rate_hz)
-        # An old frame is worth nothing to a robot.
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if _FPS_RANGE[0] <= fps <= _FPS_RANGE[1] else None
-
-    def __iter__(self) -> Iterator[MediaFrame]:
-        due_s, index = -math.inf, 0
-        # Frames not wanted are fetched too, or the driver would hand out old ones later.
-        while self._capture.grab():
-            now_s = time.monotonic()
-            if now_s < due_s:
-                continue
-            # One period of credit, so that jitter at the camera's own rate loses nothing.
-            due_s = max(due_s, now_s - self._period_s) + self._period_s
-            read, image = self._capture.retrieve()
-            if not read:
-                break
-            yield MediaFrame(np.asarray(image, np.uint8), f"camera_{index:06d}", index)
-            index += 1
-        raise MediaError(f"camera {self._device}: delivers no more images; was it unplugged?")
-
-    def close(self) -> None:
-        self._capture.release()

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from yolov8_seg_ros.core.image import ColorImage
+from yolov8_seg_ros.core.image import ColorImage, PixelBuffer
 from yolov8_seg_ros.errors import OptionError, UserError, one_line
 from yolov8_seg_ros.files import read_file
-from yolov8_seg_ros.media.sources import CameraMode, Media, open_media
+from yolov8_seg_ros.media.captures import CameraMode
+from yolov8_seg_ros.media.frames import Media, MediaFrame
+from yolov8_seg_ros.media.image_message import image_of_pixels
+from yolov8_seg_ros.media.sources import open_media
 from yolov8_seg_ros.node.conversions import bgr_to_msg
 
 #: Waits before a device that failed is opened again: the first, and the longest.
@@ -40,10 +41,14 @@ _QOS = QoSProfile(depth=2)
 
 @dataclass(frozen=True)
 class CapturedImage:
-    """An image with the header of its capture, in place of a message."""
+    """An image with the header of its capture, in place of a message. Its pixels are as the device encodes them."""
 
     header: Header
-    image: ColorImage
+    frame: MediaFrame
+
+    def read(self, buffer: PixelBuffer) -> ColorImage:
+        """Return the image; converted pixels go into `buffer`."""
+        return image_of_pixels(self.frame.image, self.frame.encoding, buffer)
 
 
 class DeviceInput:
@@ -77,6 +82,7 @@ class DeviceInput:
         self._info = read_calibration(settings["calibration_file"]) if settings["calibration_file"] else None
         self._images = node.create_publisher(Image, f"{prefix}image", _QOS)
         self._infos = None if self._info is None else node.create_publisher(CameraInfo, f"{prefix}camera_info", _QOS)
+        self._buffer = PixelBuffer()
         self._fault = ""
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -135,7 +141,10 @@ class DeviceInput:
             settings["device_rate_hz"],
             "" if settings["device_pixel_format"] == "auto" else settings["device_pixel_format"],
         )
-        return open_media(self.topic, camera_mode=mode, max_rate_hz=settings["max_rate_hz"] or math.inf)
+        # Converted by those who use them: most images of a fast camera are dropped.
+        return open_media(
+            self.topic, camera_mode=mode, max_rate_hz=settings["max_rate_hz"] or math.inf, keep_encoding=True
+        )
 
     def _captured(self, media: Media, ended: threading.Event) -> Iterator[CapturedImage]:
         """Yield the images of one opening, at the pace of a device, or of a file's rate."""
@@ -147,13 +156,14 @@ class DeviceInput:
                 return
             due_s = max(due_s + period_s, time.monotonic() - period_s)
             header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=self._settings["frame_id"])
-            self._publish(frame.image, header)
-            # A source may keep its image for the next time.
-            yield CapturedImage(header, ColorImage(frame.image))
+            captured = CapturedImage(header, frame)
+            self._publish(captured)
+            yield captured
 
-    def _publish(self, bgr: NDArray[np.uint8], header: Header) -> None:
+    def _publish(self, captured: CapturedImage) -> None:
+        header = captured.header
         if self._images.get_subscription_count():
-            self._images.publish(bgr_to_msg(bgr, header))
+            self._images.publish(bgr_to_msg(captured.read(self._buffer).to_bgr(), header))
         if self._infos is not None and self._info is not None and self._infos.get_subscription_count():
             self._info.header = header
             self._infos.publish(self._info)

@@ -35,8 +35,9 @@ from std_msgs.msg import Header
 
 from yolov8_seg_ros.choices import SIM
 from yolov8_seg_ros.errors import MediaError, OptionError
+from yolov8_seg_ros.media.frames import Media, MediaFrame
 from yolov8_seg_ros.media.rgbd_scene import RATE_HZ
-from yolov8_seg_ros.media.sources import Media, MediaFrame, SimulatedDrive, open_media
+from yolov8_seg_ros.media.sources import SimulatedDrive, open_media
 from yolov8_seg_ros.node.parameters import declare_parameters, print_help, read_parameters
 from yolov8_seg_ros.node.process import run_node
 from yolov8_seg_ros.settings.tables import IMAGE_SOURCE_SETTINGS

@@ -111,7 +111,7 @@ class CameraStream:
         Raises:
             ImageError: if there is none in it.
         """
-        return message.image if isinstance(message, CapturedImage) else image_from_msg(message, buffer)
+        return message.read(buffer) if isinstance(message, CapturedImage) else image_from_msg(message, buffer)
 
     def wants_masks(self) -> bool:
         """Return whether anybody looks at masks."""

@@ -17,9 +17,9 @@ from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.segmenter import Segmenter, StageTimes
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.media.coco import CocoResult, image_ids, to_coco_results
+from yolov8_seg_ros.media.frames import Media, MediaFrame
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES
 from yolov8_seg_ros.media.overlay import draw_overlay
-from yolov8_seg_ros.media.sources import Media, MediaFrame
 from yolov8_seg_ros.media.writers import VIDEO_SUFFIX, VideoFile, video_file, write_image, write_json
 
 RESULTS_NAME = "results.json"

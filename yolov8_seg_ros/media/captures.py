@@ -1,0 +1,245 @@
+"""Read video files and cameras with OpenCV, converted to BGR or as they are encoded."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolov8_seg_ros.errors import MediaError
+from yolov8_seg_ros.media.frames import Media, MediaFrame
+from yolov8_seg_ros.media.image_file import MAX_IMAGE_PIXELS
+from yolov8_seg_ros.media.image_message import I420, pixels_shape
+from yolov8_seg_ros.text import clean_text
+
+#: A frame rate outside this range is a broken header's.
+_FPS_RANGE = (0.1, 1000.0)
+#: OpenCV takes no more for the number of a camera.
+_MAX_CAMERA_DIGITS = 4
+_MAX_QUOTED_CHARS = 200
+#: Encodings that images may keep, by the codes of V4L2 and of FFmpeg.
+_ENCODINGS = {
+    "YUYV": "yuv422_yuy2",
+    "YUY2": "yuv422_yuy2",
+    "UYVY": "yuv422",
+    "NV12": "nv12",
+    "NV21": "nv21",
+    "YU12": I420,
+    "I420": I420,
+}
+#: OpenCV's name for Linux' own cameras, and what makes it return the bytes of a file as they are.
+_V4L2, _AS_IN_THE_FILE = "V4L2", -1
+
+
+@dataclass(frozen=True)
+class CameraMode:
+    """A mode that is requested of a camera, which may deliver another.
+
+    Attributes:
+        image_hw: height and width in pixels.
+        rate_hz: images a second; 0 for its own choice.
+        pixel_format: four characters such as MJPG or YUYV; empty for its own choice.
+    """
+
+    image_hw: tuple[int, int] = (480, 640)
+    rate_hz: float = 0.0
+    pixel_format: str = ""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The layout of pixels that are not converted.
+
+    Attributes:
+        encoding: as `image_of_pixels` takes it.
+        shape: of the pixels.
+    """
+
+    encoding: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of an image."""
+        return math.prod(self.shape)
+
+
+class Video(Media):
+    """A video file.
+
+    Args:
+        path: the file.
+        keep_encoding: whether the images of an uncompressed one stay as they are encoded.
+
+    Raises:
+        MediaError: if OpenCV cannot decode it.
+    """
+
+    is_video = True
+
+    def __init__(self, path: Path, keep_encoding: bool = False) -> None:
+        self._path = path
+        self._kept: _Layout | None = None
+        self._capture = self._open()
+        self.fps = _rate_hz(self._capture)
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.frame_count = int(count) if count > 0 else None
+        if math.prod(_image_hw(self._capture)) > MAX_IMAGE_PIXELS or not self._capture.grab():
+            self.close()
+            raise self._undecodable()
+        if keep_encoding:
+            self._keep_encoding()
+
+    def __iter__(self) -> Iterator[MediaFrame]:
+        """Read the frames in order."""
+        # Seeking is inexact with many codecs, opening again is not.
+        self.close()
+        self._capture = self._open()
+        for index in itertools.count():
+            read, image = self._capture.read()
+            if not read and not index:
+                raise self._undecodable()
+            if not read:
+                return
+            yield self._frame(np.asarray(image, np.uint8), index)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._capture.release()
+
+    def _frame(self, pixels: NDArray[np.uint8], index: int) -> MediaFrame:
+        name = f"{self._path.stem}_{index:06d}"
+        if self._kept is None:
+            return MediaFrame(pixels, name, index)
+        if pixels.size != self._kept.size:
+            raise MediaError(f"{self._path}: image {index} is damaged")
+        return MediaFrame(pixels.reshape(self._kept.shape), name, index, encoding=self._kept.encoding)
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(str(self._path))
+        if not capture.isOpened():
+            raise self._undecodable()
+        if self._kept is not None:
+            capture.set(cv2.CAP_PROP_FORMAT, _AS_IN_THE_FILE)
+        return capture
+
+    def _keep_encoding(self) -> None:
+        """Convert the images no more, if they are uncompressed."""
+        if self._capture.get(cv2.CAP_PROP_FOURCC):
+            return
+        layout = _layout(self._capture, cv2.CAP_PROP_CODEC_PIXEL_FORMAT)
+        self._capture.set(cv2.CAP_PROP_FORMAT, _AS_IN_THE_FILE)
+        read, packet = self._capture.read()
+        if layout is not None and read and packet.size == layout.size:
+            self._kept = layout
+
+    def _undecodable(self) -> MediaError:
+        return MediaError(
+            f"{self._path}: neither an image nor a video that OpenCV can decode; convert it, for example to H.264 MP4"
+        )
+
+
+class Camera(Media):
+    """A camera, or a stream on a network.
+
+    Args:
+        device: number, path or address.
+        mode: requested of a camera.
+        max_rate_hz: frames that come faster than this are left out.
+        keep_encoding: whether images stay as the driver encodes them, where `image_of_pixels` can convert them.
+
+    Raises:
+        MediaError: if it cannot be opened.
+    """
+
+    is_live = True
+
+    def __init__(self, device: str, mode: CameraMode, max_rate_hz: float, keep_encoding: bool = False) -> None:
+        self._device = device
+        self._period_s = 1 / max_rate_hz
+        self._capture = cv2.VideoCapture()
+        if not device.isdecimal():
+            self._capture.open(device)
+        elif len(device) <= _MAX_CAMERA_DIGITS:
+            self._capture.open(int(device))
+        if not self._capture.isOpened():
+            found = " ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
+            raise MediaError(
+                f"camera {clean_text(device, _MAX_QUOTED_CHARS)}: cannot be opened; cameras found: {found}; "
+                "check the number or address, the cable, and that this user may read it (group video)"
+            )
+        self._request(mode)
+        self.fps = _rate_hz(self._capture)
+        self._kept = self._keep_encoding() if keep_encoding else None
+
+    def __iter__(self) -> Iterator[MediaFrame]:
+        """Read the newest frames."""
+        due_s, index = -math.inf, 0
+        # Frames not wanted are fetched too, or the driver would hand out old ones later.
+        while self._capture.grab():
+            now_s = time.monotonic()
+            if now_s < due_s:
+                continue
+            # One period of credit, so that jitter at the camera's own rate loses nothing.
+            due_s = max(due_s, now_s - self._period_s) + self._period_s
+            read, image = self._capture.retrieve()
+            if not read:
+                break
+            yield self._frame(np.asarray(image, np.uint8), index)
+            index += 1
+        raise MediaError(f"camera {self._device}: delivers no more images; was it unplugged?")
+
+    def close(self) -> None:
+        """Release the device."""
+        self._capture.release()
+
+    def _request(self, mode: CameraMode) -> None:
+        if mode.pixel_format:
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*mode.pixel_format))
+        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, mode.image_hw[0])
+        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, mode.image_hw[1])
+        if mode.rate_hz:
+            self._capture.set(cv2.CAP_PROP_FPS, mode.rate_hz)
+        # An old frame is worth nothing to a robot.
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+
+    def _keep_encoding(self) -> _Layout | None:
+        """Convert the images no more, if they can be converted later; return how they are then."""
+        layout = _layout(self._capture, cv2.CAP_PROP_FOURCC)
+        if layout is None or self._capture.getBackendName() != _V4L2:
+            return None
+        return layout if self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0) else None
+
+    def _frame(self, pixels: NDArray[np.uint8], index: int) -> MediaFrame:
+        name = f"camera_{index:06d}"
+        if self._kept is None:
+            return MediaFrame(pixels, name, index)
+        if pixels.size != self._kept.size:
+            raise MediaError(f"camera {self._device}: got {pixels.size} bytes, expected {self._kept.size}")
+        return MediaFrame(pixels.reshape(self._kept.shape), name, index, encoding=self._kept.encoding)
+
+
+def _layout(capture: cv2.VideoCapture, code: int) -> _Layout | None:
+    """Return the layout of a capture's images; `code` is the property with the four characters of their format."""
+    number = int(capture.get(code))
+    encoding = _ENCODINGS.get(number.to_bytes(4, "little", signed=number < 0).decode("latin-1"))
+    height, width = _image_hw(capture)
+    if encoding is None or height % 2 or width % 2:
+        return None
+    return _Layout(encoding, pixels_shape(encoding, (height, width)))
+
+
+def _image_hw(capture: cv2.VideoCapture) -> tuple[int, int]:
+    return int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+
+
+def _rate_hz(capture: cv2.VideoCapture) -> float | None:
+    rate_hz = capture.get(cv2.CAP_PROP_FPS)
+    return rate_hz if _FPS_RANGE[0] <= rate_hz <= _FPS_RANGE[1] else None
