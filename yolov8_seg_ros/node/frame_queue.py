@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -28,6 +28,9 @@ class FrameCounts:
     failed: int = 0
 
 
+_COUNTED = tuple(field.name for field in fields(FrameCounts))
+
+
 class StreamSlot:
     """Room for one message of a stream: a newer one takes the place of an older one.
 
@@ -37,16 +40,20 @@ class StreamSlot:
 
     Attributes:
         message: what waits; None for nothing.
-        counts: of its frames.
     """
 
     def __init__(self, weight: float = 1.0, max_rate_hz: float = 0.0) -> None:
         self.message: Any = None
-        self.counts = FrameCounts()
+        self._counts = dict.fromkeys(_COUNTED, 0)
         self._cost = 1.0 / weight
         self._period_s = 1.0 / max_rate_hz if max_rate_hz else 0.0
         self._start_tag = self._finish_tag = 0.0
         self._due_s = float("-inf")
+
+    @property
+    def counts(self) -> FrameCounts:
+        """Return what became of its frames so far."""
+        return FrameCounts(**self._counts)
 
     @property
     def start_tag(self) -> float:
@@ -82,7 +89,8 @@ class StreamSlot:
 
     def count(self, *names: str) -> None:
         """Add one to counts, by their names."""
-        self.counts = replace(self.counts, **{name: getattr(self.counts, name) + 1 for name in names})
+        for name in names:
+            self._counts[name] += 1
 
 
 class FairQueue:
