@@ -126,6 +126,19 @@ def test_everything_bears_the_stamp_of_its_image(drive):
         assert [header.stamp for header in headers] == stamps, topic
 
 
+def test_all_frames_but_the_world_bear_the_prefix(drive):
+    listener = drive(depth_registered=False, frame_prefix="robot1/")
+    transforms = [one for topic in ("/tf", "/tf_static") for one in listener.messages[topic][0].transforms]
+    images = [listener.messages[topic][0].header.frame_id for topic in ("image", "depth/image")]
+    assert {(one.header.frame_id, one.child_frame_id) for one in transforms} == {
+        ("world", "robot1/base_link"),
+        ("robot1/base_link", "robot1/camera_link"),
+        ("robot1/camera_link", "robot1/camera_optical_frame"),
+        ("robot1/camera_link", "robot1/depth_optical_frame"),
+    }
+    assert images == ["robot1/camera_optical_frame", "robot1/depth_optical_frame"]
+
+
 @pytest.mark.parametrize("registered", [True, False], ids=["registered", "two cameras"])
 def test_the_transforms_lead_from_the_images_to_the_world(drive, registered):
     listener = drive(depth_registered=registered)

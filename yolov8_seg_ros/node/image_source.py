@@ -234,7 +234,8 @@ class ImageSource(Node):
         return sum(publisher.get_subscription_count() for publisher in offered)
 
     def _publish(self, frame: MediaFrame, captured: Time) -> None:
-        header = Header(stamp=captured.to_msg(), frame_id=self._settings["frame_id"])
+        frame_id = self._settings["frame_id"] if self._robot is None else self._robot.color_frame
+        header = Header(stamp=captured.to_msg(), frame_id=frame_id)
         if self._reference is not None:
             position = Time(nanoseconds=round(frame.index / self._rate_hz * 1e9))
             self._reference.publish(TimeReference(header=header, time_ref=position.to_msg(), source=frame.name))

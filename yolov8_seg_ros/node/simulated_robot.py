@@ -6,6 +6,7 @@ Topics beside those of `image_source`:
 - `camera_info` and `depth/camera_info` (sensor_msgs/CameraInfo), beside the image topics where these are remapped.
 - `/tf` (tf2_msgs/TFMessage): `base_link` in `world`, with each image and its stamp.
 - `/tf_static`: `camera_link` in `base_link`, and the optical frames in `camera_link`.
+  The names of all frames but `world` begin with `frame_prefix`.
 - `~/ground_truth` (vision_msgs/Detection3DArray): all objects in `world`, with each image and its stamp. `id` is the
   object's number, `score` the fraction of it that is visible in the image.
 - `~/ground_truth_2d` (vision_msgs/Detection2DArray): boxes of the visible parts in the image, with the same ids and
@@ -59,12 +60,17 @@ class SimulatedRobot:
         node: that publishes.
         scene: the robot's room and cameras.
         settings: those of `image_source`.
+
+    Attributes:
+        color_frame: of the colour images.
     """
 
     def __init__(self, node: Node, scene: RgbdScene, settings: Mapping[str, Any]) -> None:
         self._node, self._scene, self._encoding = node, scene, settings["depth_encoding"]
-        self._color_frame = settings["frame_id"]
-        self._depth_frame = self._color_frame if scene.depth_registered else DEPTH_FRAME
+        prefix = settings["frame_prefix"]
+        self.color_frame = prefix + settings["frame_id"]
+        self._base_frame, self._camera_frame = prefix + BASE_FRAME, prefix + CAMERA_FRAME
+        self._depth_frame = self.color_frame if scene.depth_registered else prefix + DEPTH_FRAME
         self._bridge = CvBridge()
         qos = QoSProfile(depth=_QUEUE_DEPTH, reliability=ReliabilityPolicy[settings["reliability"].upper()])
         self._depth = node.create_publisher(Image, "depth/image", qos)
@@ -77,7 +83,7 @@ class SimulatedRobot:
 
     def publish(self, frame: RgbdFrame, header: Header) -> None:
         """Publish all that belongs to one colour image, given that image's header."""
-        moved = _transform(WORLD_FRAME, BASE_FRAME, frame.world_from_base, header.stamp)
+        moved = _transform(WORLD_FRAME, self._base_frame, frame.world_from_base, header.stamp)
         self._transforms.publish(TFMessage(transforms=[moved]))
         depth_header = Header(stamp=header.stamp, frame_id=self._depth_frame)
         self._color_info.publish(_camera_info(self._scene.camera, header))
@@ -95,11 +101,12 @@ class SimulatedRobot:
         publisher = self._node.create_publisher(TFMessage, "/tf_static", qos)
         stamp = self._node.get_clock().now().to_msg()
         fixed = [
-            _transform(BASE_FRAME, CAMERA_FRAME, BASE_FROM_CAMERA, stamp),
-            _transform(CAMERA_FRAME, self._color_frame, CAMERA_FROM_OPTICAL, stamp),
+            _transform(self._base_frame, self._camera_frame, BASE_FROM_CAMERA, stamp),
+            _transform(self._camera_frame, self.color_frame, CAMERA_FROM_OPTICAL, stamp),
         ]
         if not self._scene.depth_registered:
-            fixed.append(_transform(CAMERA_FRAME, DEPTH_FRAME, self._scene.camera_from_depth_optical, stamp))
+            from_depth = self._scene.camera_from_depth_optical
+            fixed.append(_transform(self._camera_frame, self._depth_frame, from_depth, stamp))
         publisher.publish(TFMessage(transforms=fixed))
         return publisher
 

@@ -292,6 +292,11 @@ IMAGE_SOURCE_SETTINGS = (
     ),
     Setting("wait_for_reference", False, "Begin when image/time_reference, where there is one, has a subscriber too."),
     Setting("frame_id", "camera_optical_frame", "Frame in the header of the images."),
+    Setting(
+        "frame_prefix",
+        "",
+        "Of the simulated robot: before the names of its frames but world, such as robot1/; for several robots.",
+    ),
     Setting("width", 640, "Width of the scene's images, and the one requested of a camera.", minimum=32, maximum=16384),
     Setting(
         "height", 480, "Height of the scene's images, and the one requested of a camera.", minimum=32, maximum=16384
