@@ -11,6 +11,7 @@ from support.decoder_cases import FLOAT32, SPECS, Outputs, int8, same_size, uint
 from support.fakes import make_raw_spec, make_spec, raw_outputs, stored_outputs
 from support.tiny_models import LOW_LOGIT, box_logits, default_head, default_prototypes, default_raw_head
 
+from yolov8_seg_ros.core.instances import DrawnMasks
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.model_spec import ModelSpec
 from yolov8_seg_ros.core.native import Decoder
@@ -254,9 +255,9 @@ def test_a_mask_ends_at_its_box(xyxy, origin_xy, shape):
     outputs = float_box(spec, xyxy)
     decoder = Decoder(spec)
     _, placements = decoder.place(decoder.decode(outputs, DetectionOptions()), same_size(spec))
-    ((bitmap, origin),) = decoder.draw_masks(placements, 0.5)
-    assert (origin, bitmap.shape, bitmap.dtype) == (origin_xy, shape, np.bool_)
-    assert bitmap.all()
+    (mask,) = DrawnMasks(placements, decoder.draw_masks(placements, 0.5))
+    assert (mask.origin_xy, mask.bitmap.shape, mask.bitmap.dtype) == (origin_xy, shape, np.bool_)
+    assert mask.bitmap.all()
 
 
 @pytest.mark.parametrize(
@@ -285,9 +286,9 @@ def test_half_an_image_by_hand():
     outputs[spec.prototypes_index][:, :, 8:] = -1
     letterbox, decoder = Letterbox.fit((128, 128), (64, 64)), Decoder(spec)
     _, placements = decoder.place(decoder.decode(outputs, DetectionOptions()), letterbox)
-    ((bitmap, _),) = decoder.draw_masks(placements, 0.5)
-    assert bitmap[:, :64].all()
-    assert not bitmap[:, 64:].any()
+    (mask,) = DrawnMasks(placements, decoder.draw_masks(placements, 0.5))
+    assert mask.bitmap[:, :64].all()
+    assert not mask.bitmap[:, 64:].any()
 
 
 @pytest.mark.parametrize("number", [np.nan, -np.inf, 0.0], ids=["nan", "minus-infinity", "zero"])
@@ -297,5 +298,4 @@ def test_logits_that_are_not_above_0_are_outside(number):
     outputs[spec.prototypes_index][:] = number
     decoder = Decoder(spec)
     _, placements = decoder.place(decoder.decode(outputs, DetectionOptions()), same_size(spec))
-    ((bitmap, _),) = decoder.draw_masks(placements, 0.5)
-    assert not bitmap.any()
+    assert not decoder.draw_masks(placements, 0.5).any()

@@ -31,7 +31,7 @@ from support.native_library import build_shared
 
 from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.image import ColorImage
-from yolov8_seg_ros.core.instances import BoxMask
+from yolov8_seg_ros.core.instances import BoxMask, DrawnMasks
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.model_spec import MAX_CLASSES, ModelSpec
 from yolov8_seg_ros.core.native import LIBRARY, MAX_CANDIDATES, Decoder, Native, native, paint
@@ -61,15 +61,15 @@ def check_equal(
     assert found["class_id"].tolist() == expected.class_id.tolist()
     np.testing.assert_array_max_ulp(found["score"], expected.score, 1)
     np.testing.assert_array_equal(found["xyxy_px"], expected.xyxy_px)
-    stamps = decoder.draw_masks(placements, options.mask_threshold)
-    for placed, (bitmap, origin_xy), wanted, anchor in zip(
-        placements, stamps, expected_placements, expected.anchor.tolist(), strict=True
+    masks = DrawnMasks(placements, decoder.draw_masks(placements, options.mask_threshold))
+    for placed, mask, wanted, anchor in zip(
+        placements, masks, expected_placements, expected.anchor.tolist(), strict=True
     ):
         np.testing.assert_array_equal(placed["xyxy_px"], wanted.xyxy_px)
-        assert origin_xy == wanted.origin_xy
-        assert bitmap.shape == wanted.size_wh[::-1]
+        assert mask.origin_xy == wanted.origin_xy
+        assert mask.bitmap.shape == wanted.size_wh[::-1]
         logits = reference.mask_logits(outputs, spec, anchor)
-        check_bitmap(bitmap, logits, wanted, letterbox, spec, options.mask_threshold)
+        check_bitmap(mask.bitmap, logits, wanted, letterbox, spec, options.mask_threshold)
     return len(expected)
 
 
@@ -218,12 +218,11 @@ def test_results_stay_when_the_next_image_comes(rng):
     decoder.place(decoder.decode(likely_outputs(spec, rng), options), letterbox)
     check_equal(spec, outputs, options, letterbox, decoder=decoder)
     _, placements = decoder.place(decoder.decode(outputs, options), letterbox)
-    stamps = decoder.draw_masks(placements, 0.5)
-    kept = [bitmap.copy() for bitmap, _ in stamps]
+    bitmaps = decoder.draw_masks(placements, 0.5)
+    kept = bitmaps.copy()
     decoder.place(decoder.decode(any_outputs(spec, rng), options), letterbox)
-    assert kept
-    for (bitmap, _), copy in zip(stamps, kept, strict=True):
-        np.testing.assert_array_equal(bitmap, copy)
+    assert len(kept)
+    np.testing.assert_array_equal(bitmaps, kept)
 
 
 def test_options_and_sizes_change_between_images(rng):
@@ -327,7 +326,7 @@ def test_a_library_that_is_none(tmp_path):
 def test_a_library_of_other_sources(tmp_path):
     source = tmp_path / "other.c"
     source.write_text("int other(void) { return 1; }")
-    with pytest.raises(NativeLibraryError, match=r"other.so cannot be loaded: .*seg_decode"):
+    with pytest.raises(NativeLibraryError, match=r"other.so cannot be loaded: .*seg_"):
         Native(build_shared(tmp_path / "other.so", [source]))
 
 
@@ -356,6 +355,21 @@ def test_paint_into_a_part_of_an_image():
     expected = np.zeros((10, 20), np.uint8)
     expected[2:6, 4:12] = 7
     np.testing.assert_array_equal(whole, expected)
+
+
+def test_drawn_masks_are_painted_as_separate_ones_with_the_first_on_top(rng):
+    sizes = [(0, 0, 50, 30), (49, 0, 1, 30), (5, 10, 40, 1), (3, 3, 33, 20), (7, 7, 0, 0), (2, 4, 9, 9)]
+    placements = np.zeros(len(sizes), native().placement)
+    for placed, size in zip(placements, sizes, strict=True):
+        placed["left_px"], placed["top_px"], placed["width_px"], placed["height_px"] = size
+    drawn = DrawnMasks(placements, rng.random(sum(width * height for _, _, width, height in sizes)) < 0.5)
+    values = np.arange(250, 256, dtype=np.uint8)
+    image, expected = np.full((30, 50), 9, np.uint8), np.full((30, 50), 9, np.uint8)
+    drawn.paint(image, values)
+    for mask, value in zip(drawn[::-1], values[::-1], strict=True):
+        expected[mask.region][mask.bitmap] = value
+    np.testing.assert_array_equal(image, expected)
+    assert {9, 250, 251, 252, 253, 255} <= set(np.unique(image).tolist())
 
 
 @pytest.mark.parametrize("origin_xy", [(-1, 0), (0, -1), (3, 0), (0, 3)], ids=str)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from support.bridge_results import LocalDecoder
 from support.decoder_cases import SPECS, likely_outputs
 
+from yolov8_seg_ros.core.instances import DrawnMasks
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.native import Decoder, native
 from yolov8_seg_ros.core.options import DetectionOptions
@@ -85,9 +86,8 @@ def test_contours_are_drawn_as_all_logits_are(name, image_hw, threshold, options
         float(np.float32(np.log(threshold / (1 - threshold)))) if 0 < threshold < 1 else np.inf * (threshold - 0.5)
     )
     lib, ffi = native().lib, native().ffi
-    for instance, placement, (expected, _) in zip(
-        placed, placements, decoder.draw_masks(placements, threshold), strict=True
-    ):
+    drawn = DrawnMasks(placements, decoder.draw_masks(placements, threshold))
+    for instance, placement, expected in zip(placed, placements, (mask.bitmap for mask in drawn), strict=True):
         place, logits = board.window_and_logits(instance)
         found = ffi.new("struct seg_window *", place)
         packed = pack(logits, mask_logit, True)

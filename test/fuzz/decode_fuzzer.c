@@ -236,7 +236,10 @@ static void paint_all(const struct seg_letterbox *letterbox, const struct seg_pl
     size_t width = (size_t)letterbox->image_width_px, height = (size_t)letterbox->image_height_px;
     uint8_t *image = allocate(width * height);
     struct seg_stamp *stamps = allocate((size_t)count * sizeof *stamps);
+    uint8_t *values = allocate((size_t)count);
     memset(image, 0, width * height);
+    memset(values, 1, (size_t)count);
+    seg_paint_masks(image, letterbox->image_width_px, placements, bitmaps, values, count);
     for (int32_t i = 0; i < count; i++) {
         const struct seg_placement *placed = &placements[i];
         stamps[i] = (struct seg_stamp){bitmaps,           placed->width_px,  placed->left_px, placed->top_px,
@@ -245,6 +248,7 @@ static void paint_all(const struct seg_letterbox *letterbox, const struct seg_pl
     }
     seg_paint(image, letterbox->image_width_px, stamps, count);
     free(stamps);
+    free(values);
     free(image);
 }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.native import paint, require_inside
+from yolov8_seg_ros.core.native import paint, paint_masks, require_inside
 
 #: A mono8 label image numbers instances from 1 to 255; 0 is background.
 MAX_LABELS = 255
@@ -38,6 +40,45 @@ class BoxMask:
         return slice(y, y + height), slice(x, x + width)
 
 
+class DrawnMasks(Sequence[BoxMask]):
+    """Masks as the C library drew them, which paints them without an object for each.
+
+    Args:
+        placements: where they are, as seg.h declares it; contiguous, and inside the image.
+        bitmaps: bool, of all of them, one after the other.
+    """
+
+    def __init__(self, placements: NDArray[Any], bitmaps: NDArray[np.bool_]) -> None:
+        self._placements = placements
+        self._bitmaps = bitmaps
+
+    def __len__(self) -> int:
+        return len(self._placements)
+
+    @overload
+    def __getitem__(self, index: int) -> BoxMask: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[BoxMask, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> BoxMask | tuple[BoxMask, ...]:
+        return self._box_masks[index]
+
+    def paint(self, image: NDArray[np.uint8], values: NDArray[np.uint8]) -> None:
+        """Paint a value (n,) for each over an image of their size; the first mask ends on top."""
+        paint_masks(image, self._placements, self._bitmaps, values)
+
+    @cached_property
+    def _box_masks(self) -> tuple[BoxMask, ...]:
+        masks: list[BoxMask] = []
+        start = 0
+        names = ("left_px", "top_px", "width_px", "height_px")
+        for left, top, width, height in zip(*(self._placements[name].tolist() for name in names), strict=True):
+            masks.append(BoxMask((left, top), np.ndarray((height, width), np.bool_, self._bitmaps, start)))
+            start += width * height
+        return tuple(masks)
+
+
 @dataclass(frozen=True)
 class Instances:
     """The instances of one image, best score first; empty is a valid value.
@@ -59,7 +100,7 @@ class Instances:
     xyxy: NDArray[np.float32]
     score: NDArray[np.float32]
     class_id: NDArray[np.int64]
-    masks: tuple[BoxMask, ...] | None = None
+    masks: Sequence[BoxMask] | None = None
     track_id: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
@@ -76,6 +117,8 @@ class Instances:
         assert self.masks is not None
         if len(self.masks) != count:
             raise ValueError(f"masks: expected {count}, one for each score, got {len(self.masks)}")
+        if isinstance(self.masks, DrawnMasks):
+            return
         for mask in self.masks:
             require_inside(self.image_hw, mask.origin_xy, mask.bitmap.shape)
 
@@ -150,7 +193,7 @@ class Instances:
         """
         if len(self) > MAX_LABELS:
             raise ValueError(f"label_image: {len(self)} instances, 8 bits number at most {MAX_LABELS}; keep fewer")
-        return self._paint(np.arange(1, len(self) + 1), out)
+        return self._paint(np.arange(1, len(self) + 1, dtype=np.uint8), out)
 
     def track_values(self) -> NDArray[np.uint16]:
         """Return uint16 (n + 1,): for each value of the label image the track id, from 1; 0 for none.
@@ -172,11 +215,14 @@ class Instances:
         """
         if len(self) and int(self.class_id.max()) >= MAX_LABELS:
             raise ValueError(f"semantic_image: class index {int(self.class_id.max())}, 8 bits hold at most 254")
-        return self._paint(self.class_id + 1, out)
+        return self._paint((self.class_id + 1).astype(np.uint8), out)
 
-    def _paint(self, values: NDArray[np.int64], out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    def _paint(self, values: NDArray[np.uint8], out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         image = np.empty(self.image_hw, np.uint8) if out is None else out
         image[:] = 0
+        if isinstance(self.masks, DrawnMasks) and image.shape == self.image_hw:
+            self.masks.paint(image, values)
+            return image
         # Worst first, so that the better score ends on top.
         masks = reversed(tuple(self.iter_masks()))
         paint(image, [(mask.bitmap, mask.origin_xy) for mask in masks], values[::-1].tolist())

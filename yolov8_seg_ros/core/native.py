@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
-from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from yolov8_seg_ros.errors import ModelError, NativeLibraryError
 LIBRARY = Path(__file__).parents[1] / "native" / "libseg.so"
 #: So many boxes are compared with each other, the best ones. At a score of 0.001 an image has some thousands.
 MAX_CANDIDATES = 16384
-_RECTANGLE = ("left_px", "top_px", "width_px", "height_px")
 #: The masks of an image have a byte a pixel of each box: 255 boxes as large as a 4K image would take 2 GiB.
 MAX_MASKS_BYTES = 1 << 30
 #: A bitmap, uint8 or bool (height, width), and the column and row of its first pixel.
@@ -163,15 +161,15 @@ class Decoder:
         count = self._lib.seg_place(self._letterbox, self._instances_pointer, count, self._placements_pointer)
         return self._instances[:count], self._placements[:count]
 
-    def draw_masks(self, placements: NDArray[Any], mask_threshold: float) -> list[Stamp]:
-        """Return the bitmap, bool (height, width), and the origin of each placed instance.
+    def draw_masks(self, placements: NDArray[Any], mask_threshold: float) -> NDArray[np.bool_]:
+        """Return the bitmaps of all placed instances, row by row, one after the other.
 
         Args:
             placements: what `place` returned last.
             mask_threshold: a pixel is True where its probability is above this, 0 to 1.
         """
-        lefts, tops, widths, heights = (placements[name].tolist() for name in _RECTANGLE)
-        bitmaps = np.empty(sum(map(mul, widths, heights)), np.bool_)
+        count = len(placements)
+        bitmaps = np.empty(self._lib.seg_bitmaps_size(self._placements_pointer, count), np.bool_)
         self._lib.seg_draw_masks(
             self._workspace,
             self._outputs,
@@ -179,15 +177,10 @@ class Decoder:
             logit(mask_threshold),
             self._instances_pointer,
             self._placements_pointer,
-            len(widths),
+            count,
             self._native.address(bitmaps),
         )
-        stamps: list[Stamp] = []
-        start = 0
-        for left, top, width, height in zip(lefts, tops, widths, heights, strict=True):
-            stamps.append((np.ndarray((height, width), np.bool_, bitmaps, start), (left, top)))
-            start += width * height
-        return stamps
+        return bitmaps
 
     def _set_outputs(self, outputs: Sequence[Tensor]) -> None:
         self._given = None
@@ -260,6 +253,24 @@ def paint(image: NDArray[np.uint8], stamps: Sequence[Stamp], values: Sequence[in
         structs.append((seg.address(held[-1]), width, *origin_xy, width, height, value))
     array = seg.ffi.new("struct seg_stamp[]", structs)
     seg.lib.seg_paint(seg.address(image), image.strides[0], array, len(structs))
+
+
+def paint_masks(
+    image: NDArray[np.uint8], placements: NDArray[Any], bitmaps: NDArray[np.bool_], values: NDArray[np.uint8]
+) -> None:
+    """Paint a value where a bitmap is set; the first one ends on top.
+
+    Args:
+        image: uint8 (height, width) of the image that the placements are of, its pixels side by side in a row.
+        placements: contiguous.
+        bitmaps: as `Decoder.draw_masks` returned them.
+        values: contiguous, one for each.
+    """
+    seg = native()
+    address = seg.address
+    seg.lib.seg_paint_masks(
+        address(image), image.strides[0], address(placements), address(bitmaps), address(values), len(placements)
+    )
 
 
 def number_that_fits(placements: NDArray[Any], image_hw: tuple[int, int]) -> int:

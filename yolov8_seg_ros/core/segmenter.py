@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.backend import Backend, DetectingBackend, TensorBackend
 from yolov8_seg_ros.core.image import ColorImage, PixelBuffer
-from yolov8_seg_ros.core.instances import BoxMask, Instances
+from yolov8_seg_ros.core.instances import BoxMask, DrawnMasks, Instances
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.native import Decoder, number_that_fits
 from yolov8_seg_ros.core.network_instances import NetworkInstances
@@ -164,14 +164,21 @@ class Segmenter:
         # With or without masks, so that what is found does not depend on who looks at them.
         fitting = number_that_fits(placements, frame.letterbox.image_hw)
         instances, placements = instances[:fitting], placements[:fitting]
-        bitmaps = self._decoder.draw_masks(placements, detection.mask_threshold) if masks else None
+        # The decoder's arrays change with the next image.
+        placements = placements.copy()
         return Instances(
             image_hw=frame.letterbox.image_hw,
             xyxy=placements["xyxy_px"].copy(),
             score=instances["score"].copy(),
             class_id=instances["class_id"].astype(np.int64),
-            masks=None if bitmaps is None else tuple(BoxMask(origin, bitmap) for bitmap, origin in bitmaps),
+            masks=self._draw(placements, detection.mask_threshold) if masks else None,
         )
+
+    def _draw(self, placements: NDArray[Any], mask_threshold: float) -> Sequence[BoxMask]:
+        assert self._decoder is not None
+        if not len(placements):
+            return ()
+        return DrawnMasks(placements, self._decoder.draw_masks(placements, mask_threshold))
 
 
 def _ms_since(started: float) -> float:

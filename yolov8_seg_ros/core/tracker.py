@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -171,7 +171,7 @@ class Tracker:
         return np.where(allowed, np.maximum(similarity, _SMALLEST), 0)
 
     def _add_mask_overlap(
-        self, similarity: NDArray[np.float32], allowed: NDArray[np.bool_], masks: tuple[BoxMask, ...]
+        self, similarity: NDArray[np.float32], allowed: NDArray[np.bool_], masks: Sequence[BoxMask]
     ) -> None:
         # Masks decide only between pairs that are so near each other that they can.
         possible = np.where(allowed, similarity, -np.inf)

@@ -251,6 +251,14 @@ static void draw_mask(const struct cells *cells, float mask_logit, const struct 
     }
 }
 
+int64_t seg_bitmaps_size(const struct seg_placement *placements, int32_t count)
+{
+    int64_t size = 0;
+    for (int32_t i = 0; i < count; i++)
+        size += (int64_t)placements[i].width_px * placements[i].height_px;
+    return size;
+}
+
 void seg_draw_masks(struct seg_workspace *workspace, const void *const *outputs, const struct seg_letterbox *letterbox,
                     float mask_logit, const struct seg_instance *instances, const struct seg_placement *placements,
                     int32_t count, uint8_t *bitmaps)
@@ -291,10 +299,28 @@ static void paint_row(uint8_t *restrict image, const uint8_t *restrict bitmap, i
         image[x] = bitmap[x] ? value : image[x];
 }
 
+static void paint_stamp(uint8_t *image, int64_t row_step, const struct seg_stamp *stamp)
+{
+    for (int32_t y = 0; y < stamp->height_px; y++)
+        paint_row(image + (stamp->top_px + y) * row_step + stamp->left_px, stamp->bitmap + y * stamp->row_step,
+                  stamp->width_px, (uint8_t)stamp->value);
+}
+
 void seg_paint(uint8_t *image, int64_t row_step, const struct seg_stamp *stamps, int32_t count)
 {
-    for (const struct seg_stamp *stamp = stamps; stamp < stamps + count; stamp++)
-        for (int32_t y = 0; y < stamp->height_px; y++)
-            paint_row(image + (stamp->top_px + y) * row_step + stamp->left_px, stamp->bitmap + y * stamp->row_step,
-                      stamp->width_px, (uint8_t)stamp->value);
+    for (int32_t i = 0; i < count; i++)
+        paint_stamp(image, row_step, &stamps[i]);
+}
+
+void seg_paint_masks(uint8_t *image, int64_t row_step, const struct seg_placement *placements, const uint8_t *bitmaps,
+                     const uint8_t *values, int32_t count)
+{
+    const uint8_t *bitmap = bitmaps + seg_bitmaps_size(placements, count);
+    for (int32_t i = count; i-- > 0;) {
+        const struct seg_placement *placed = &placements[i];
+        bitmap -= (int64_t)placed->width_px * placed->height_px;
+        const struct seg_stamp stamp = {bitmap,           placed->width_px,  placed->left_px, placed->top_px,
+                                        placed->width_px, placed->height_px, values[i]};
+        paint_stamp(image, row_step, &stamp);
+    }
 }

@@ -7,7 +7,7 @@
  *   seg_decode                     outputs -> instances, in network pixels
  *   seg_mask_logits                an instance -> its mask logits on the grid of the prototypes
  *   seg_place, seg_draw_masks      instances -> boxes and bitmaps in the image
- *   seg_paint                      bitmaps -> an image of numbers
+ *   seg_paint, seg_paint_masks     bitmaps -> an image of numbers
  *   seg_resize                     an image -> another size, in RGB
  *
  * Where outputs and image are on two machines, a mask travels between them packed:
@@ -166,9 +166,12 @@ void seg_mask_logits(struct seg_workspace *workspace, const void *const *outputs
 int32_t seg_place(const struct seg_letterbox *letterbox, struct seg_instance *instances, int32_t count,
                   struct seg_placement *placements);
 
+/* Return the bytes that the bitmaps of placements take together. */
+int64_t seg_bitmaps_size(const struct seg_placement *placements, int32_t count);
+
 /* Draw the masks of placed instances, 0 or 1 a pixel, row by row, bitmap after bitmap: a pixel is 1 where the logits,
  * interpolated linearly at its centre, are above mask_logit. A logit of 0 is a probability of 0.5.
- * bitmaps: room for width_px * height_px bytes of each placement. */
+ * bitmaps: room for seg_bitmaps_size bytes. */
 void seg_draw_masks(struct seg_workspace *workspace, const void *const *outputs, const struct seg_letterbox *letterbox,
                     float mask_logit, const struct seg_instance *instances, const struct seg_placement *placements,
                     int32_t count, uint8_t *bitmaps);
@@ -219,5 +222,10 @@ void seg_resize(const struct seg_resize *plan, const uint8_t *image, int64_t row
 
 /* Paint stamps over an image of a byte a pixel; later ones end on top. row_step: bytes from row to row. */
 void seg_paint(uint8_t *image, int64_t row_step, const struct seg_stamp *stamps, int32_t count);
+
+/* Paint masks that seg_draw_masks drew over an image of a byte a pixel, the last one first: the best score ends on top.
+ * values: one for each mask. row_step: bytes from row to row. */
+void seg_paint_masks(uint8_t *image, int64_t row_step, const struct seg_placement *placements, const uint8_t *bitmaps,
+                     const uint8_t *values, int32_t count);
 
 #endif
