@@ -151,7 +151,7 @@ def test_raw_of_the_published_models(size, tmp_path, capsys, request):
     path = request.getfixturevalue(f"st_model_{size}")
 
     assert main(["model", "raw", str(path), "-o", str(tmp_path / "raw.tflite")]) == 0
-    assert "257, before 293" in capsys.readouterr().out
+    assert "249, before 293" in capsys.readouterr().out
     assert read_metadata(tmp_path / "raw.tflite")["task"] == "segment"
 
 

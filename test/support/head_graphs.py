@@ -36,6 +36,8 @@ class HeadGraphOptions:
         class_order: which class logit becomes which score; as they are where empty.
         bins_first: the channels of box logits are bins x 4 instead of 4 x bins.
         logistic_coefficients: coefficients go through the logistic function, as scores do.
+        slices: first and last channel + 1 of slices of the features, which are concatenated; as they are where empty.
+        slices_axis: by which the concatenation names the channels.
     """
 
     dtype: str = "int8"
@@ -53,6 +55,8 @@ class HeadGraphOptions:
     class_order: tuple[int, ...] = ()
     bins_first: bool = False
     logistic_coefficients: bool = False
+    slices: tuple[tuple[int, int], ...] = ()
+    slices_axis: int = 3
 
 
 @dataclass
@@ -123,6 +127,10 @@ class _Writer:
         image = self.input()
         prototypes = self.convolution(image, 4, o.num_coefficients, 0.02)
         features = [self.convolution(image, stride, FEATURES, 0.01) for stride in STRIDES_PX]
+        if o.slices:
+            features = [
+                self.concatenated([self.channels(x, *ends) for ends in o.slices], o.slices_axis) for x in features
+            ]
         channels = {"boxes": 4 * o.bins, "scores": o.num_classes, "coefficients": o.num_coefficients}
         maps = {role: [self.convolution(x, 1, count, 0.08) for x in features] for role, count in channels.items()}
         for role, tensors in maps.items():
@@ -243,6 +251,13 @@ class _Writer:
         begin, end = self.integers((0, start, 0)), self.integers((0, start + count, 0))
         shape = (1, count, self.num_anchors)
         return self.op("STRIDED_SLICE", [source, begin, end, self.integers((1, 1, 1))], shape, beginMask=5, endMask=5)
+
+    def channels(self, source: int, start: int, stop: int) -> int:
+        """Return channels of a map; where all are taken up to the last one, the end is left to the mask."""
+        begin, end = self.integers((0, 0, 0, start)), self.integers((0, 0, 0, stop))
+        shape = (*self.shape(source)[:3], stop - start)
+        inputs = [source, begin, end, self.integers((1, 1, 1, 1))]
+        return self.op("STRIDED_SLICE", inputs, shape, beginMask=7, endMask=15 if stop == FEATURES else 7)
 
     def split(self, source: int) -> tuple[int, int]:
         first = self.op("SPLIT", [self.integers(1), source], (1, 2, self.num_anchors), numSplits=2)

@@ -137,8 +137,9 @@ class Editor:
         self._change(position, struct.pack("<I", value))
 
     def set_int32s(self, vector: Vector, values: Sequence[int]) -> None:
-        """Change all numbers of a vector."""
-        self._change(vector.position, struct.pack(f"<{vector.length}i", *values))
+        """Change all numbers of a vector, which becomes shorter where there are fewer."""
+        content = struct.pack(f"<I{len(values)}i", len(values), *values)
+        self._change(vector.position - 4, content.ljust(4 + 4 * vector.length, b"\0"))
 
     def keep_tables(self, vector: Vector, tables: Sequence[Table]) -> None:
         """Shorten a vector of tables to some of them, in their order in the vector."""

@@ -25,6 +25,7 @@ from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.errors import NoDecodedHeadError
 from yolov8_seg_ros.model_files.flatbuffer import FlatBufferError
 from yolov8_seg_ros.model_files.head_trace import CONVOLUTION, SCORE, HeadTrace, Labels, Op, convolutions_of
+from yolov8_seg_ros.model_files.rejoined_slices import rejoin_slices
 from yolov8_seg_ros.model_files.tflite_graph import ABSENT, Graph, Operator
 
 #: The outputs of a raw head: these for each stride, finest first, as in `boxes_8`, then `PROTOTYPES`.
@@ -52,6 +53,8 @@ class GraphSummary:
 def expose(model: bytes) -> bytes:
     """Return a .tflite file whose outputs are the raw head, without the operators that decode it.
 
+    Slices that are concatenated to the whole again are left out, too; no number changes.
+
     The outputs are `boxes_8`, `scores_8`, `coefficients_8`, the same for strides 16 and 32, then `prototypes`. Each is
     NHWC as its convolution yields it: box logits 1 x H/s x W/s x 4 * bins (left, top, right, bottom; a side's bins
     together), class logits and mask coefficients 1 x H/s x W/s x count, prototypes 1 x H/4 x W/4 x count. Weights, and
@@ -65,7 +68,9 @@ def expose(model: bytes) -> bytes:
     """
     try:
         graph = Graph(model)
-        return graph.cut(_raw_outputs(graph))
+        outputs = _raw_outputs(graph)
+        rejoin_slices(graph)
+        return graph.cut(outputs)
     except FlatBufferError as error:
         raise NoDecodedHeadError(str(error)) from error
 

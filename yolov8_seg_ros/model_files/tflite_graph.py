@@ -11,7 +11,7 @@ import io
 import math
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -160,6 +160,14 @@ class Graph:
             raise FlatBufferError(f"constant tensor {tensor} has {len(content)} bytes, expected {shape} of {dtype}")
         return np.frombuffer(content, dtype).reshape(shape)
 
+    def replace_inputs(self, operator: Operator, inputs: Sequence[int]) -> None:
+        """Let an operator of the graph read these tensors, no more than before; `cut` writes it so."""
+        if len(inputs) > len(operator.inputs):
+            raise ValueError(f"{len(inputs)} inputs in the place of {len(operator.inputs)}")
+        changed = replace(operator, inputs=tuple(inputs))
+        self.operators[self.operators.index(operator)] = changed
+        self.producers.update(dict.fromkeys(operator.outputs, changed))
+
     def cut(self, outputs: Mapping[str, int]) -> bytes:
         """Return a file whose outputs are other tensors of the graph, without what they do not need.
 
@@ -246,9 +254,10 @@ class Graph:
         self._keep(editor, self._model, _Model.OPERATOR_CODES, self._codes, codes)
         tables = [operator.table for operator in operators]
         self._keep(editor, self._subgraph, _SubGraph.OPERATORS, tables, range(len(tables)))
-        for table in tables:
+        for operator, table in zip(operators, tables, strict=True):
             self._renumber(editor, table, _Operator.CODE, new_codes)
-            for field in (_Operator.INPUTS, _Operator.OUTPUTS, _Operator.INTERMEDIATES):
+            self._replace(editor, table, _Operator.INPUTS, new_tensors, operator.inputs)
+            for field in (_Operator.OUTPUTS, _Operator.INTERMEDIATES):
                 self._replace(editor, table, field, new_tensors)
 
     def _renumber_buffers(self, editor: Editor, tensors: Sequence[int]) -> None:
@@ -274,10 +283,13 @@ class Graph:
             editor.set_uint32(slot, new[table.scalar(field, "<I")])
 
     @staticmethod
-    def _replace(editor: Editor, table: Table, field: int, new: Mapping[int, int]) -> None:
+    def _replace(
+        editor: Editor, table: Table, field: int, new: Mapping[int, int], numbers: Sequence[int] | None = None
+    ) -> None:
+        """Number anew what a field holds, or these numbers in its place."""
         vector = table.vector(field, 4)
         if vector is not None:
-            numbers = table.array(field, "<i4").tolist()
+            numbers = table.array(field, "<i4").tolist() if numbers is None else numbers
             editor.set_int32s(vector, [new.get(number, ABSENT) for number in numbers])
 
     @staticmethod
