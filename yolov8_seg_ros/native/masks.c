@@ -2,9 +2,14 @@
 #include "workspace.h"
 
 #include <math.h>
+#include <string.h>
 
-/* Pixels of a bitmap's row that are worked on at once, so that the memory for them is fixed. */
-enum { TILE_PX = 256 };
+enum {
+    /* Pixels of a bitmap's row that are worked on at once, so that the memory for them is fixed. */
+    TILE_PX = 256,
+    /* Of these, pixels that are left out together where nothing is to be interpolated. */
+    SPAN_PX = 16
+};
 
 /* ------------------------------------------------------------------------------------------------------ mask logits */
 
@@ -220,20 +225,56 @@ static void compare(const float *restrict upper, const float *restrict lower, fl
         bitmap[x] = upper[x] + (lower[x] - upper[x]) * fraction > mask_logit;
 }
 
+/* The rows of a bitmap whose centres lie between the same two rows of cells. */
+struct band {
+    int32_t top, end;
+    const float *upper, *lower; /* logits of the two rows of cells, at the columns of a tile */
+};
+
+static void draw_rows(const struct band *band, const struct axis *rows, float mask_logit, int32_t top, int32_t end,
+                      int32_t left, int32_t width_px, uint8_t *bitmap, int64_t row_step)
+{
+    for (int32_t y = top; y < end; y++) {
+        float fraction;
+        cell_before(rows, y, &fraction);
+        compare(band->upper + left, band->lower + left, fraction, mask_logit, width_px, bitmap + y * row_step + left);
+    }
+}
+
+static void draw_band(const struct band *band, const struct axis *rows, float mask_logit, int32_t width_px,
+                      uint8_t *bitmap, int64_t row_step)
+{
+    int32_t top = band->top, last = band->end - 1;
+    const uint8_t *first_row = bitmap + top * row_step, *last_row = bitmap + last * row_step;
+    draw_rows(band, rows, mask_logit, top, top + 1, 0, width_px, bitmap, row_step);
+    draw_rows(band, rows, mask_logit, last, last + 1, 0, width_px, bitmap, row_step);
+    for (int32_t y = top + 1; y < last; y++)
+        memcpy(bitmap + y * row_step, first_row, (size_t)width_px);
+    /* Down a column logits only rise or only fall, even once rounded: where the outer rows agree, so do those between. */
+    for (int32_t left = 0; left < width_px; left += SPAN_PX) {
+        int32_t span_px = width_px - left < SPAN_PX ? width_px - left : SPAN_PX;
+        if (memcmp(first_row + left, last_row + left, (size_t)span_px) != 0)
+            draw_rows(band, rows, mask_logit, top + 1, last, left, span_px, bitmap, row_step);
+    }
+}
+
 static void draw_tile(const struct cells *cells, const struct tile *tile, float mask_logit,
                       const struct seg_placement *placed, uint8_t *bitmap)
 {
     struct wide_row both[2];
     both[0].row = both[1].row = -1;
-    for (int32_t y = 0; y < placed->height_px; y++) {
+    for (int32_t top = 0, end; top < placed->height_px; top = end) {
         float fraction;
-        int32_t row = cell_before(&cells->rows, y, &fraction), next = row + 1 < cells->rows.count ? row + 1 : row;
+        int32_t row = cell_before(&cells->rows, top, &fraction), next = row + 1 < cells->rows.count ? row + 1 : row;
+        end = top + 1;
+        while (end < placed->height_px && cell_before(&cells->rows, end, &fraction) == row)
+            end++;
         /* A row of cells keeps its place for as long as it is needed. */
         struct wide_row *upper = &both[row % 2], *lower = &both[next % 2];
         widen(upper, row, cells, tile);
         widen(lower, next, cells, tile);
-        compare(upper->logits, lower->logits, fraction, mask_logit, tile->width_px,
-                bitmap + (int64_t)y * placed->width_px);
+        const struct band band = {top, end, upper->logits, lower->logits};
+        draw_band(&band, &cells->rows, mask_logit, tile->width_px, bitmap, placed->width_px);
     }
 }
 
