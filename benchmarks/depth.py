@@ -16,14 +16,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2D, Detection3DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
+from vision_msgs.msg import LabelInfo, VisionClass
 
 from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform
-from yolov8_seg_ros.core.depth import DepthImage, DepthOptions, Registration
-from yolov8_seg_ros.core.object_boxes import measure_boxes
-from yolov8_seg_ros.core.object_points import find_objects
-from yolov8_seg_ros.node.depth.depth_messages import to_detection_3d
-from yolov8_seg_ros.node.depth.object_clouds import LabelTable, Nav2Layer, object_cloud
+from yolov8_seg_ros.core.depth import DepthImage, Registration
+from yolov8_seg_ros.core.object_placing import DetectedObject, ObjectPlacer, PlacedObjects, PlacingOptions
+from yolov8_seg_ros.media.object_messages import LabelTable, object_array, object_cloud
+from yolov8_seg_ros.node.depth.depth_messages import make_message
+from yolov8_seg_ros.node.depth.nav2_layer import Nav2Layer
 
 IMAGE_HW = (480, 640)
 OBJECT_COUNTS = (1, 5, 10, 30)
@@ -60,36 +60,33 @@ class _Frame:
     """One image with objects, and what the node makes of it, messages included."""
 
     def __init__(self, count: int, registration: Registration) -> None:
-        self._count, self._registration, self._options = count, registration, DepthOptions()
+        self._registration = registration
+        self._aligned, self._turned = (ObjectPlacer(PlacingOptions(turned=turned)) for turned in (False, True))
         self._labels, depth_mm = _scene(count)
         self._depth = DepthImage(depth_mm, 1e-3)
-        self._detections = [_detection(label) for label in range(1, count + 1)]
+        self._detections = [DetectedObject(str(label), "person", 0.9) for label in range(1, count + 1)]
         self._table = LabelTable.of(self._detections, range(1, count + 1), {"person": 1})
         self._layer = Nav2Layer(("person",), decimation=4)
         self._names = LabelInfo(class_map=[VisionClass(class_id=1, class_name="person")])
 
     def boxes(self) -> None:
-        self._measure(None)
+        self._place(self._aligned)
 
     def turned_boxes(self) -> None:
-        self._measure({})
+        self._place(self._turned)
 
     def boxes_and_cloud(self) -> None:
-        object_cloud(self._measure(None), self._table, _HEADER)
+        placed = self._place(self._aligned)
+        object_cloud(make_message, placed.objects, self._table, _HEADER)
 
     def boxes_and_nav2(self) -> None:
-        self._layer.messages(self._measure(None), self._table, self._names, _HEADER)
+        placed = self._place(self._aligned)
+        self._layer.messages(placed.objects, self._table, self._names, _HEADER)
 
-    def _measure(self, yaw_hints_rad):  # type: ignore[no-untyped-def]
-        points = self._registration.label(self._labels, self._depth, self._options)
-        objects = find_objects(points, self._count, self._options)
-        boxes = measure_boxes(objects, TARGET, yaw_hints_rad)
-        message = Detection3DArray(header=_HEADER)
-        for box in boxes:
-            message.detections.append(
-                to_detection_3d(box, np.zeros(3), self._detections[box.label - 1], message.header)
-            )
-        return objects
+    def _place(self, placer: ObjectPlacer) -> PlacedObjects:
+        placed = placer.place(self._labels, self._detections, self._depth, self._registration, TARGET, 0.0)
+        object_array(make_message, placed, _HEADER)
+        return placed
 
 
 def _scene(count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
@@ -110,12 +107,6 @@ def _scene(count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
         bulge_mm = 200 * np.sqrt(np.maximum(0, 1 - (distance_px[is_ball] / radius_px) ** 2))
         depth_mm[is_ball] = 1500 + places[label] - bulge_mm
     return labels, depth_mm
-
-
-def _detection(label: int) -> Detection2D:
-    result = ObjectHypothesisWithPose()
-    result.hypothesis.class_id, result.hypothesis.score = "person", 0.9
-    return Detection2D(id=str(label), results=[result])
 
 
 def _median_ms(work: Callable[[], object], runs: int) -> float:

@@ -9,7 +9,13 @@ from yolov8_seg_ros.text import clean_text
 
 
 class UserError(Exception):
-    """A mistake of the user, or something missing on the machine."""
+    """A mistake of the user, or something missing on the machine.
+
+    Attributes:
+        may_come: whether what is missing may be there in a moment.
+    """
+
+    may_come = False
 
 
 class OptionError(UserError, ValueError):
@@ -38,6 +44,25 @@ class ImageError(UserError, ValueError):
 
 class CalibrationError(UserError, ValueError):
     """A camera's calibration, or where it is, that cannot be used."""
+
+
+class MissingCalibrationError(CalibrationError):
+    """A camera's calibration that has not come yet."""
+
+    may_come = True
+
+
+class FrameError(UserError):
+    """A transform that is not known at the time of an image.
+
+    Args:
+        message: of the error.
+        may_come: whether it may be known in a moment.
+    """
+
+    def __init__(self, message: str, may_come: bool = True) -> None:
+        super().__init__(message)
+        self.may_come = may_come
 
 
 class DepthError(UserError, ValueError):

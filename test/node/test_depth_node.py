@@ -31,8 +31,8 @@ from support.ros_harness import DEADLINE_S, parameters, process
 from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import Marker, MarkerArray
 
+from yolov8_seg_ros.core import object_placing
 from yolov8_seg_ros.core.object_boxes import measure_boxes
-from yolov8_seg_ros.node.depth import depth_session
 from yolov8_seg_ros.node.depth.depth_node import DepthNode
 from yolov8_seg_ros.node.depth.frame_lookup import FrameError, FrameLookup
 
@@ -332,13 +332,13 @@ def test_a_fault_is_one_clear_line(ros, watcher, fault):
 
 def test_a_frame_that_fails_does_not_stop_the_next_one(ros, watcher, monkeypatch):
     def fail(*arguments):
-        monkeypatch.setattr(depth_session, "measure_boxes", measure_boxes)
+        monkeypatch.setattr(object_placing, "measure_boxes", measure_boxes)
         raise OverflowError("nobody expects this")
 
     robot = ros.add(Robot())
     make_depth_node(ros)
     ros.until(robot.is_heard, "the topics to be matched")
-    monkeypatch.setattr(depth_session, "measure_boxes", fail)
+    monkeypatch.setattr(object_placing, "measure_boxes", fail)
     robot.show(SCENE, index=0)
     ros.until(lambda: watcher.value("frames failed") == "1", "the count of frames that failed")
     stamp = robot.show(SCENE, index=1)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform, pixel_rays, projection_table
 from yolov8_seg_ros.core.labelled_points import DepthGrid, LabelledPoints
+from yolov8_seg_ros.core.options import DepthOptions as DepthOptions
 from yolov8_seg_ros.errors import DepthError
 
 #: Metres that 1 is worth, by the encoding of the image (REP 118).
@@ -25,27 +26,6 @@ _HIDDEN_SHARE = 0.04
 _HIDING_STEPS = 2
 #: So many pixels of an unregistered depth image are enough, about.
 _ENOUGH_PIXELS = 320 * 240
-
-
-@dataclass(frozen=True)
-class DepthOptions:
-    """Options of how depths of instances are chosen.
-
-    Attributes:
-        min_depth_m: nearer depths are left out.
-        max_depth_m: farther depths are left out.
-        erosion_px: pixels of the colour image that are left out along the outline of a mask, where depths are mixed.
-        stride: every so many rows and columns of an unregistered depth image are used; 0: as `automatic_stride` says.
-        min_points: an object has at least so many depths.
-        mode_share: the nearest group of depths that holds this part of all is the object, 0 to 1.
-    """
-
-    min_depth_m: float = 0.1
-    max_depth_m: float = 10.0
-    erosion_px: int = 2
-    stride: int = 0
-    min_points: int = 20
-    mode_share: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -113,6 +93,11 @@ class Registration:
         self._depth = depth_camera
         self._depth_to_color = depth_to_color or RigidTransform.identity()
         self._last_grid: DepthGrid | None = None
+
+    @property
+    def is_projected(self) -> bool:
+        """Return whether depth pixels are projected into the colour image, as they are not registered to it."""
+        return self._depth is not None
 
     @property
     def depth_hw(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Define how images are segmented: what a user may choose, with its limits and defaults."""
+"""Define how images are segmented and objects placed: what a user may choose, with its limits and defaults."""
 
 from __future__ import annotations
 
@@ -137,3 +137,25 @@ class TrackerOptions:
                 raise OptionError(f"{name}: expected 0.0 to {limit}, got {value}")
         if not 0.0 < self.min_similarity <= 1.0:
             raise OptionError(f"min_similarity: expected above 0.0, at most 1.0, got {self.min_similarity}")
+
+
+@dataclass(frozen=True)
+class DepthOptions:
+    """Options of how depths of instances are chosen.
+
+    Attributes:
+        min_depth_m: nearer depths are left out.
+        max_depth_m: farther depths are left out.
+        erosion_px: pixels of the colour image that are left out along the outline of a mask, where depths are mixed.
+        stride: every so many rows and columns of an unregistered depth image are used; 0: as
+            `core.depth.automatic_stride` says.
+        min_points: an object has at least so many depths.
+        mode_share: the nearest group of depths that holds this part of all is the object, 0 to 1.
+    """
+
+    min_depth_m: float = 0.1
+    max_depth_m: float = 10.0
+    erosion_px: int = 2
+    stride: int = 0
+    min_points: int = 20
+    mode_share: float = 0.25

@@ -6,9 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from yolov8_seg_ros.errors import CalibrationError, DepthError, UserError, one_line
-from yolov8_seg_ros.node.depth.frame_lookup import FrameError
-from yolov8_seg_ros.node.depth.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairingCounts
+from yolov8_seg_ros.core.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairingCounts
+from yolov8_seg_ros.errors import CalibrationError, DepthError, FrameError, UserError, one_line
 from yolov8_seg_ros.node.health import ERROR, OK, WARN, Health, Rate
 
 #: What is read is silent if nothing came for so long.

@@ -44,7 +44,6 @@ class DepthNode(ManagedNode):
         """Read the parameters and advertise the topics; a failure says why and leaves nothing behind."""
         try:
             settings = read_parameters(self, DEPTH_NODE_SETTINGS)
-            _check_together(settings)
             self._session = DepthSession(self, settings)
         except Exception as error:  # noqa: BLE001 - whatever it is, the node can be set right and tried again
             self._close_session()
@@ -113,15 +112,6 @@ class DepthNode(ManagedNode):
         if self._session is not None:
             return [self._session.counts.health(self._session.topics)]
         return [Health(OK, "unconfigured", part=PART)]
-
-
-def _check_together(settings: dict[str, Any]) -> None:
-    if settings["boxes"] == "yaw" and not settings["target_frame"]:
-        raise OptionError("boxes: yaw needs a target_frame whose z axis points up, such as base_link or map")
-    if settings["min_depth_m"] >= settings["max_depth_m"]:
-        raise OptionError(
-            f"min_depth_m {settings['min_depth_m']} must be less than max_depth_m {settings['max_depth_m']}"
-        )
 
 
 def make_node(ending: Ending) -> DepthNode:

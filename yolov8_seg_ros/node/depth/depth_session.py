@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,33 +14,26 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2D, Detection2DArray, Detection3DArray, LabelInfo
+from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
 from visualization_msgs.msg import MarkerArray
 
-from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform
-from yolov8_seg_ros.core.depth import DepthOptions, Registration
-from yolov8_seg_ros.core.object_boxes import ObjectBox, measure_boxes
-from yolov8_seg_ros.core.object_points import ObjectPoints, find_objects
-from yolov8_seg_ros.errors import CalibrationError, DepthError, ImageError, UserError, one_line
+from yolov8_seg_ros.core.camera_geometry import PinholeCamera
+from yolov8_seg_ros.core.depth import Registration
+from yolov8_seg_ros.core.object_placing import ObjectPlacer, PlacedObjects
+from yolov8_seg_ros.core.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairedFrame, StampPairing, WaitingFrames
+from yolov8_seg_ros.errors import CalibrationError, DepthError, ImageError, MissingCalibrationError, UserError, one_line
+from yolov8_seg_ros.media.depth_message import camera_from_msg, depth_from_msg, info_topic, labels_from_msg
+from yolov8_seg_ros.media.object_markers import ObjectMarkers
+from yolov8_seg_ros.media.object_messages import LabelTable, object_array, object_cloud
 from yolov8_seg_ros.node.complaints import Complaints
 from yolov8_seg_ros.node.conversions import image_from_msg, stamp_ns
 from yolov8_seg_ros.node.depth.depth_health import DepthCounts
-from yolov8_seg_ros.node.depth.depth_messages import (
-    camera_from_msg,
-    depth_from_msg,
-    info_topic,
-    labels_from_msg,
-    parse_extrinsics,
-    to_detection_3d,
-    track_number,
-)
-from yolov8_seg_ros.node.depth.frame_lookup import FrameError, FrameLookup
-from yolov8_seg_ros.node.depth.object_clouds import LabelTable, Nav2Layer, object_cloud
-from yolov8_seg_ros.node.depth.object_markers import MarkedObject, ObjectMarkers
-from yolov8_seg_ros.node.depth.object_tracks import ObjectTracks
-from yolov8_seg_ros.node.depth.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairedFrame, StampPairing
+from yolov8_seg_ros.node.depth.depth_messages import detected_object, make_message
+from yolov8_seg_ros.node.depth.frame_lookup import FrameLookup
+from yolov8_seg_ros.node.depth.nav2_layer import Nav2Layer
 from yolov8_seg_ros.node.following_subscription import FollowingSubscription
 from yolov8_seg_ros.node.steady_timer import create_steady_timer
+from yolov8_seg_ros.settings.placing import placing_options
 from yolov8_seg_ros.settings.setting import listed_names
 
 IMAGE_TOPIC, DEPTH_TOPIC = "image", "depth/image"
@@ -50,28 +41,10 @@ _RESULT_QOS = QoSProfile(depth=10)
 #: Messages that wait at most.
 _QUEUE_DEPTH = 10
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-#: How often a frame that waits for a transform is tried again, and how many wait at most.
+#: How often a frame that waits for a transform is tried again.
 _RETRY_S = 0.02
-_MAX_WAITING = 10
 #: Colour images that are kept for the colours of clouds.
 _MAX_IMAGES = 30
-#: Numbers of instances without a track begin here, past those of tracks.
-_FIRST_WITHOUT_TRACK = 1_000_000
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """The objects of one frame."""
-
-    header: Header
-    detections: Sequence[Detection2D]
-    numbers: Sequence[int]
-    objects: ObjectPoints
-    boxes: Sequence[ObjectBox]
-
-
-class _NoCameraInfoError(CalibrationError):
-    """A calibration that has not come yet."""
 
 
 class DepthSession:
@@ -88,21 +61,17 @@ class DepthSession:
     def __init__(self, node: LifecycleNode, settings: Mapping[str, Any]) -> None:
         self._node, self._settings = node, settings
         self._complaints = Complaints(node.get_logger())
-        extrinsics = settings["depth_extrinsics"]
-        self._extrinsics = parse_extrinsics(extrinsics) if extrinsics else None
-        self._options = DepthOptions(**{field.name: settings[field.name] for field in fields(DepthOptions)})
+        self._placer = ObjectPlacer(placing_options(settings))
         self._pairing = StampPairing(round(settings["max_depth_delay_s"] * 1e9))
         self.counts = DepthCounts(self._pairing.counts)
         self._frames = FrameLookup(node)
-        self._tracks = ObjectTracks(settings["velocity_window_s"], settings["smoothing_s"])
-        self._markers = ObjectMarkers(settings["marker_lifetime_s"])
+        self._markers = ObjectMarkers(make_message, settings["marker_lifetime_s"])
         self._nav2 = Nav2Layer(listed_names(settings["nav2_classes"]), settings["nav2_decimation"])
         self._nav2_labels: LabelInfo | None = None
         self._class_values: dict[str, int] = {}
         self._infos: dict[str, CameraInfo] = {}
         self._images: dict[int, Image] = {}
-        self._waiting: deque[tuple[PairedFrame, float]] = deque()
-        self._registration: tuple[Any, Registration | None] = (None, None)
+        self._waiting = WaitingFrames(self._process, self._fail, settings["max_wait_s"])
         self._clock_jumps = 0
         self._advertise()
         self._subscriptions: list[FollowingSubscription] = []
@@ -191,17 +160,13 @@ class DepthSession:
         if self._pairing.counts.clock_jumps > self._clock_jumps:
             self._clock_jumps = self._pairing.counts.clock_jumps
             self._forget()
-        deadline_s = time.monotonic() + self._settings["max_wait_s"]
-        self._waiting.extend((frame, deadline_s) for frame in frames)
-        while len(self._waiting) > _MAX_WAITING:
-            self._waiting.popleft()
-            self._fail(FrameError("more frames wait for their transforms than are kept"))
+        self._waiting.add(frames, time.monotonic())
         if frames:
             self._work()
 
     def _forget(self) -> None:
         self._node.get_logger().warning("the clock has jumped back: everything that was kept is forgotten")
-        self._tracks.clear()
+        self._placer.forget()
         self._frames.clear()
         self._waiting.clear()
         self._images.clear()
@@ -226,26 +191,17 @@ class DepthSession:
 
     def _work(self) -> None:
         """Process the frames whose transforms and calibrations are there, in order; others are tried again soon."""
-        while self._waiting:
-            frame, deadline_s = self._waiting[0]
-            try:
-                self._process(frame)
-            except UserError as error:
-                may_come = isinstance(error, _NoCameraInfoError) or (isinstance(error, FrameError) and error.may_come)
-                if may_come and time.monotonic() < deadline_s:
-                    self._retry.reset()
-                    return
-                self._fail(error)
-            except Exception as error:  # noqa: BLE001 - the frames behind it are not to wait for it
-                self.counts.fail(error)
-                self._complaints.add(type(error).__name__, f"no objects: {traceback.format_exc()}")
-            self._waiting.popleft()
-        self._retry.cancel()
+        self._waiting.work(time.monotonic())
+        if self._waiting:
+            self._retry.reset()
+        else:
+            self._retry.cancel()
 
-    def _fail(self, error: UserError) -> None:
+    def _fail(self, error: Exception) -> None:
         self.counts.fail(error)
+        text = one_line(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error))
         # Numbers in a text change from image to image.
-        self._complaints.add(type(error).__name__, f"no objects: {one_line(error)}")
+        self._complaints.add(type(error).__name__, f"no objects: {text}")
 
     def _process(self, frame: PairedFrame) -> None:
         began_s = time.perf_counter()
@@ -254,97 +210,53 @@ class DepthSession:
         target_frame = self._settings["target_frame"] or header.frame_id
         target = self._frames.transform(target_frame, header.frame_id, header.stamp)
         depth = depth_from_msg(frame.depth, self._settings["depth_unit_m"])
-        detections = frame.detections.detections
+        detections = [detected_object(detection) for detection in frame.detections.detections]
         labels = labels_from_msg(frame.instances, [detection.id for detection in detections])
-        points = registration.label(labels, depth, self._options)
-        numbers = [self._number(detection, rank) for rank, detection in enumerate(detections, start=1)]
-        objects = find_objects(points, len(detections), self._options)
-        boxes = measure_boxes(objects, target, self._yaw_hints(numbers))
-        found = _Measured(header, detections, numbers, objects, boxes)
-        self._publish_objects(found, Header(stamp=header.stamp, frame_id=target_frame))
-        self._publish_points(found, frame.stamp_ns)
-        self._count(found, (time.perf_counter() - began_s) * 1e3)
-
-    def _count(self, found: _Measured, elapsed_ms: float) -> None:
-        with_depth = {box.label for box in found.boxes}
-        names = [
-            f"{detection.results[0].hypothesis.class_id if detection.results else '?'} {number}"
-            for label, (detection, number) in enumerate(zip(found.detections, found.numbers, strict=True), start=1)
-            if label not in with_depth
-        ]
-        self.counts.process(len(found.detections), names, elapsed_ms)
-
-    def _number(self, detection: Detection2D, rank: int) -> int:
-        if not self._settings["tracking.enabled"]:
-            return rank
-        return track_number(detection.id) or _FIRST_WITHOUT_TRACK + rank
-
-    def _yaw_hints(self, numbers: Sequence[int]) -> dict[int, float] | None:
-        if self._settings["boxes"] != "yaw":
-            return None
-        return {label: self._tracks.yaw_rad(number) for label, number in enumerate(numbers, start=1)}
+        placed = self._placer.place(labels, detections, depth, registration, target, frame.stamp_ns / 1e9)
+        self._publish_objects(placed, Header(stamp=header.stamp, frame_id=target_frame))
+        self._publish_points(placed, header, frame.stamp_ns)
+        names = [f"{detections[rank].class_name or '?'} {placed.numbers[rank]}" for rank in placed.without_box]
+        self.counts.process(len(detections), names, (time.perf_counter() - began_s) * 1e3)
 
     def _registered(self, frame: PairedFrame) -> Registration:
-        """Return how the depth image lies to the colour image; made anew only when a camera has changed."""
         header, depth_frame = frame.instances.header, frame.depth.header.frame_id
         color = self._camera("camera_info")
         depth = color if self._settings["assume_registered"] else self._camera("depth_camera_info")
-        if self._settings["assume_registered"] or (self._extrinsics is None and depth_frame == header.frame_id):
-            depth_to_color = RigidTransform.identity()
-        elif self._extrinsics is not None:
-            depth_to_color = self._extrinsics
-        else:
-            depth_to_color = self._frames.transform(header.frame_id, depth_frame, header.stamp)
-        is_registered = depth == color and np.array_equal(depth_to_color.matrix, np.eye(4))
-        key = (color, None if is_registered else depth, depth_to_color.matrix.tobytes())
-        if self._registration[0] != key:
-            self._registration = key, Registration(color, key[1], depth_to_color)
-            self.counts.registration = "registered" if is_registered else "projected into the colour image"
-        assert self._registration[1] is not None
-        return self._registration[1]
+        registration = self._placer.registration(
+            color,
+            depth,
+            (header.frame_id, depth_frame),
+            lambda target, source: self._frames.transform(target, source, header.stamp),
+        )
+        self.counts.registration = "projected into the colour image" if registration.is_projected else "registered"
+        return registration
 
     def _camera(self, key: str) -> PinholeCamera:
         info = self._infos.get(key)
         if info is None:
-            raise _NoCameraInfoError(f"no CameraInfo on {self.topics[key]}")
+            raise MissingCalibrationError(f"no CameraInfo on {self.topics[key]}")
         try:
             return camera_from_msg(info)
         except CalibrationError as error:
             raise CalibrationError(f"{self.topics[key]}: {error}") from error
 
-    def _publish_objects(self, found: _Measured, header: Header) -> None:
-        stamp_s = stamp_ns(header) / 1e9
-        message, marked = Detection3DArray(header=header), []
-        for box in found.boxes:
-            detection, number = found.detections[box.label - 1], found.numbers[box.label - 1]
-            shift_m, velocity_m_s = self._motion(box, number, stamp_s)
-            message.detections.append(to_detection_3d(box, shift_m, detection, header))
-            marked.append(MarkedObject(number, message.detections[-1], velocity_m_s))
-        self._tracks.forget_before(stamp_s)
+    def _publish_objects(self, placed: PlacedObjects, header: Header) -> None:
+        message = object_array(make_message, placed, header)
         self._objects.publish(message)
         if self._marker_arrays.get_subscription_count():
-            self._marker_arrays.publish(self._markers.message(marked, header))
+            self._marker_arrays.publish(self._markers.message(placed, message.detections, header))
 
-    def _motion(
-        self, box: ObjectBox, number: int, stamp_s: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Return by how much smoothing moves an object, and its velocity."""
-        if not self._settings["tracking.enabled"] or number >= _FIRST_WITHOUT_TRACK:
-            return np.zeros(3), None
-        motion = self._tracks.update(number, stamp_s, box.surface_m, box.yaw_rad)
-        return motion.position_m - box.surface_m, motion.velocity_m_s
-
-    def _publish_points(self, found: _Measured, taken_ns: int) -> None:
+    def _publish_points(self, placed: PlacedObjects, header: Header, taken_ns: int) -> None:
         wants_cloud = bool(self._cloud.get_subscription_count())
         wants_nav2 = self._settings["nav2"] and any(one.get_subscription_count() for one in self._nav2_images)
         if not wants_cloud and not wants_nav2:
             return
-        table = LabelTable.of(found.detections, found.numbers, self._class_values)
+        table = LabelTable.of(placed.detections, placed.numbers, self._class_values)
         if wants_cloud:
             image = self._image_bgr(taken_ns)
-            self._cloud.publish(object_cloud(found.objects, table, found.header, image))
+            self._cloud.publish(object_cloud(make_message, placed.objects, table, header, image))
         if wants_nav2 and self._nav2_labels is not None:
-            messages = self._nav2.messages(found.objects, table, self._nav2_labels, found.header)
+            messages = self._nav2.messages(placed.objects, table, self._nav2_labels, header)
             for publisher, message in zip(self._nav2_images, messages, strict=True):
                 publisher.publish(message)
 

@@ -8,19 +8,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from yolov8_seg_ros.core.camera_geometry import RigidTransform
-from yolov8_seg_ros.errors import UserError
-
-
-class FrameError(UserError):
-    """A transform that is not known at the time of an image.
-
-    Attributes:
-        may_come: whether it may be known in a moment.
-    """
-
-    def __init__(self, message: str, may_come: bool = True) -> None:
-        super().__init__(message)
-        self.may_come = may_come
+from yolov8_seg_ros.errors import FrameError
 
 
 class FrameLookup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.node.depth.object_tracks import ObjectTracks
+from yolov8_seg_ros.core.object_tracks import ObjectTracks
 
 
 def walk(tracks, stamps_s, velocity=(0.5, -0.2, 0.0), noise=None, number=3):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from yolov8_seg_ros.node.depth.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, StampPairing
+from yolov8_seg_ros.core.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, StampPairing, WaitingFrames
+from yolov8_seg_ros.errors import DepthError, FrameError
 
 MS = 1_000_000
 KINDS = {"d": DETECTIONS, "i": INSTANCES, "z": DEPTH}
@@ -78,3 +79,83 @@ def test_a_message_that_is_a_little_late_is_no_jump():
     pairing = StampPairing(20 * MS)
     assert paired(pairing, "z133 d133 i133 z100 d100 i100") == [(133, 0), (100, 0)]
     assert pairing.counts.clock_jumps == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected", "unmatched"),
+    [("z95 d100 i100", [(100, -5)], 0), ("z50 d100 i100", [], 1), ("d100 i100", [], 1), ("z95 d100", [], 0)],
+    ids=["near enough", "too far away", "no depth image", "without masks"],
+)
+def test_at_the_end_the_nearest_depth_image_is_certain(words, expected, unmatched):
+    pairing = StampPairing(20 * MS)
+    assert paired(pairing, words) == []
+    assert [(frame.stamp_ns // MS, frame.depth_offset_ns // MS) for frame in pairing.finish()] == expected
+    assert pairing.counts.unmatched == unmatched
+    assert pairing.finish() == []
+
+
+def test_frames_that_a_jump_of_the_clock_takes_are_counted():
+    pairing = StampPairing(20 * MS)
+    paired(pairing, "d9000 i9000 d9033 i9033 d100 i100 z100")
+    assert (pairing.counts.clock_jumps, pairing.counts.unmatched, pairing.counts.exact) == (1, 2, 1)
+
+
+class Work:
+    """Frames, which are texts here, that succeed once they are known."""
+
+    def __init__(self, max_wait=2.0):
+        self.known, self.done, self.failed = set(), [], []
+        self.waiting = WaitingFrames(self._process, lambda error: self.failed.append(str(error)), max_wait)
+
+    def _process(self, frame):
+        if frame == "damaged":
+            raise DepthError("damaged")
+        if frame not in self.known:
+            raise FrameError(f"no transform for {frame}")
+        self.done.append(frame)
+
+
+def test_frames_wait_in_order():
+    work = Work()
+    work.waiting.add(["a", "b"], 0.0)
+    work.known = {"b"}
+    work.waiting.work(1.0)
+    assert (work.done, len(work.waiting)) == ([], 2)
+    work.known = {"a", "b"}
+    work.waiting.work(1.5)
+    assert (work.done, work.failed, len(work.waiting)) == (["a", "b"], [], 0)
+
+
+def test_a_frame_that_has_waited_too_long_fails():
+    work = Work()
+    work.known = {"b"}
+    work.waiting.add(["a", "b"], 0.0)
+    work.waiting.work(2.0)
+    assert (work.done, work.failed) == (["b"], ["no transform for a"])
+
+
+def test_a_frame_that_nothing_helps_fails_at_once():
+    work = Work()
+    work.waiting.add(["damaged"], 0.0)
+    work.waiting.work(0.0)
+    assert (work.failed, len(work.waiting)) == (["damaged"], 0)
+
+
+def test_no_more_frames_wait_than_there_is_room_for():
+    work = Work()
+    work.waiting.add([str(number) for number in range(13)], 0.0)
+    assert (len(work.failed), len(work.waiting)) == (3, 10)
+
+
+def test_an_error_that_nobody_expects_stops_no_other_frame():
+    failed, done = [], []
+
+    def process(frame):
+        if frame == "a":
+            raise OverflowError("odd")
+        done.append(frame)
+
+    waiting = WaitingFrames(process, failed.append, 1.0)
+    waiting.add(["a", "b"], 0.0)
+    waiting.work(0.0)
+    assert (done, [str(error) for error in failed], len(waiting)) == (["b"], ["odd"], 0)
