@@ -41,7 +41,7 @@ from yolov8_seg_ros.text import STAGES, clean_text
 if TYPE_CHECKING:
     # They need rosbags, which is reported where it is missing.
     from yolov8_seg_ros.media.bag import Bag
-    from yolov8_seg_ros.tools.bag.segment import Camera
+    from yolov8_seg_ros.tools.bag.cameras import Camera
 
 #: A video of fewer frames a second is no video.
 _MIN_FPS = 1.0
@@ -183,7 +183,8 @@ def _advance(bar: tqdm[Any]) -> None:
 
 
 def _cameras(bag: Bag, args: argparse.Namespace) -> list[Camera]:
-    from yolov8_seg_ros.tools.bag.segment import Camera, camera_names, choose_topics, result_names
+    from yolov8_seg_ros.tools.bag.cameras import Camera, camera_names, choose_topics
+    from yolov8_seg_ros.tools.bag.segment import result_names
 
     topics, left_out = choose_topics(bag, args.topic)
     print_left_out(left_out)

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _open(args: argparse.Namespace, stack: ExitStack) -> list[Source]:
     from yolov8_seg_ros.media.bag import Bag
-    from yolov8_seg_ros.tools.bag.segment import camera_names, choose_topics
+    from yolov8_seg_ros.tools.bag.cameras import camera_names, choose_topics
     from yolov8_seg_ros.tools.dataset.from_bag import Source
 
     sources: list[Source] = []

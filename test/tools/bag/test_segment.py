@@ -6,7 +6,8 @@ import pytest
 
 pytest.importorskip("rosbags")
 
-from yolov8_seg_ros.tools.bag.segment import camera_names, result_names
+from yolov8_seg_ros.tools.bag.cameras import camera_names
+from yolov8_seg_ros.tools.bag.segment import result_names
 
 
 @pytest.mark.parametrize(
