@@ -23,6 +23,8 @@ from yolov8_seg_ros.tools.bag.messages import result_types
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 #: A type that nobody but the recording knows.
 ODD_TYPE, ODD_DEFINITION = "odd_msgs/msg/Odd", "uint8[] data\nstring name"
+#: Topic and number of the images of a small recording.
+CAMERA, NUM_IMAGES = "/camera/image_raw", 4
 START_NS = 1_700_000_000_000_000_000
 PERIOD_NS = 40_000_000
 #: An image is logged so long after its stamp.
@@ -134,6 +136,20 @@ def write_bag(path: Path, container: str, entries: Iterable[Entry], types: Any =
                               for name, part in (("0", ordered[:half]), ("1", ordered[half:]))])  # fmt: skip
     _write_ros2(path, storage, mode, ordered, types)
     return next(file for file in path.iterdir() if file.suffix != ".yaml") if form == "alone" else path
+
+
+def recording(
+    tmp_path: Path, container: str = "mcap", count: int = NUM_IMAGES, topics: Sequence[str] = (CAMERA,)
+) -> Path:
+    """Write a recording of noise and of a topic whose type nobody knows."""
+    types = types_of(container)
+    images = noise_images(count)
+    entries = [
+        entry
+        for place, topic in enumerate(topics)
+        for entry in image_entries(types, images, topic, delay_ns=place * 1_000_000)
+    ]
+    return write_bag(tmp_path / "drive", container, [*entries, *odd_entries(types, count)], types)
 
 
 def topics_in(path: Path) -> dict[str, tuple[str, str, tuple[Qos, ...]]]:
