@@ -13,6 +13,7 @@ from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.core.backend import Backend
 from yolov8_seg_ros.core.options import INTERPOLATIONS, PIXEL_ROUNDINGS, TrackerOptions
 from yolov8_seg_ros.errors import OptionError
+from yolov8_seg_ros.settings.depth_table import DEPTH_NODE_SETTINGS, PLACING
 from yolov8_seg_ros.settings.options import backend_arguments
 from yolov8_seg_ros.settings.setting import OldName, Setting, as_text
 from yolov8_seg_ros.settings.tables import (
@@ -28,6 +29,8 @@ from yolov8_seg_ros.settings.tables import (
 
 #: Settings of the node that commands offer too, without their prefix; the others of the group do not concern them.
 _TRACKER_SETTINGS = ("camera_motion", "lost_s")
+#: Those of a group of `TOOL_GROUPS` are options.
+_SETTINGS = (*SEG_NODE_SETTINGS, *DEPTH_NODE_SETTINGS)
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,13 +49,18 @@ def add_segmenter_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, SEGMENTATION)
 
 
+def add_placing_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the settings of how objects are placed in space; return the group."""
+    return add_settings(parser, PLACING)
+
+
 def add_settings(parser: argparse.ArgumentParser, group: str, names: Sequence[str] = ()) -> argparse._ArgumentGroup:
     """Add the settings of a group as options, or only those of some names; return the group.
 
     Arguments have the names of the settings. Names of earlier releases are accepted too, with a line on stderr.
     """
     options = parser.add_argument_group(group)
-    for setting in SEG_NODE_SETTINGS:
+    for setting in _SETTINGS:
         if setting.group == group and (not names or setting.name in names):
             _add_setting(options, setting)
             for old in OLD_OPTIONS:
@@ -130,7 +138,7 @@ class _OldOption(argparse.Action):
 
 def with_option_names(text: str) -> str:
     """Return a message with the names of settings replaced by those of the options."""
-    for setting in SEG_NODE_SETTINGS:
+    for setting in _SETTINGS:
         if setting.group not in TOOL_GROUPS:
             continue
         text = re.sub(rf"^{re.escape(setting.name)}: ", f"{setting.option}: ", text)

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from tqdm import tqdm
 
 from yolov8_seg_ros.cli.arguments import (
@@ -25,27 +24,31 @@ from yolov8_seg_ros.cli.arguments import (
     tracker_options,
     whole_number,
 )
-from yolov8_seg_ros.cli.output import folder, print_table, stage_times
+from yolov8_seg_ros.cli.bag_depth import add_depth_arguments, depth_settings, depth_topics, topic_prefix
+from yolov8_seg_ros.cli.bag_summary import print_summary, summary
+from yolov8_seg_ros.cli.output import folder
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import MAX_LABELS, Instances
 from yolov8_seg_ros.core.network_spec import NetworkSpec
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.core.tracker import Tracker
-from yolov8_seg_ros.errors import CommandError, one_line
+from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.files import user_path
 from yolov8_seg_ros.media.overlay import draw_overlay
 from yolov8_seg_ros.media.writers import VIDEO_SUFFIX, VideoFile, video_file, write_json
 from yolov8_seg_ros.settings.options import segmenter_options
-from yolov8_seg_ros.text import STAGES, clean_text
+from yolov8_seg_ros.text import clean_text
 
 if TYPE_CHECKING:
     # They need rosbags, which is reported where it is missing.
     from yolov8_seg_ros.media.bag import Bag
-    from yolov8_seg_ros.tools.bag.cameras import Camera
+    from yolov8_seg_ros.tools.bag.cameras import Camera, DepthTopics
+    from yolov8_seg_ros.tools.bag.objects import BagObjects
 
 #: A video of fewer frames a second is no video.
 _MIN_FPS = 1.0
-_KINDS = ("detections", "instances", "semantic")
+_IMAGE_KINDS, _OBJECT_KINDS = ("detections", "instances", "semantic"), ("objects", "cloud", "markers")
+_KINDS = (*_IMAGE_KINDS, *_OBJECT_KINDS)
 _DESCRIPTION = """\
 Run the pipeline over the images of a recording: every frame, without ROS, with the same result each time. IN is a
 folder of rosbag2 or one of its files (.mcap, .db3), compressed or not, or a .bag of ROS 1. The new recording has all
@@ -54,12 +57,17 @@ messages of IN as they are, and at the log time of each image, with its header:
   instances   mono8 image: k where the k-th detection is visible
   semantic    mono8 image: class index + 1
   label_info  vision_msgs/LabelInfo, once
-below /yolov8_seg, for several cameras below /yolov8_seg/CAMERA. This needs the Python package rosbags. Images that
-cannot be used are counted and left out; the exit code is 1 then."""
+below /yolov8_seg, for several cameras below /yolov8_seg/CAMERA. With --depth-topic, and CameraInfo and TF in IN, also
+what depth_node publishes, below /depth_node:
+  objects     vision_msgs/Detection3DArray
+  cloud       sensor_msgs/PointCloud2
+  markers     visualization_msgs/MarkerArray
+This needs the Python package rosbags. Images that cannot be used are counted and left out; the exit code is 1 then."""
 _EPILOG = """\
 examples:
   yolov8_seg bag drive_2026_11_27
   yolov8_seg bag drive.mcap --topic /front/image_raw --topic /rear/image_raw --output drive_segmented --compress zstd
+  yolov8_seg bag drive --depth-topic /camera/aligned_depth_to_color/image_raw --target-frame map
   yolov8_seg bag old.bag --only-results --start 10 --end 20 --overlay drive.mp4 --json summary.json"""
 
 
@@ -87,11 +95,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--end", type=number, metavar="S", help="end S seconds after the beginning")
     parser.add_argument("--only-results", action="store_true", help="copy no topics")
     parser.add_argument(
-        "--write", type=_kinds, default=_KINDS, metavar="KIND,...", help=f"results (default: {','.join(_KINDS)})"
+        "--write", type=_kinds, metavar="KIND,...", help=f"results, some of {','.join(_KINDS)} (default: all there are)"
     )
     parser.add_argument(
         "--results",
-        type=_prefix,
+        type=topic_prefix,
         default="/yolov8_seg",
         metavar="NAME",
         help="what topics of results begin with (default: %(default)s)",
@@ -103,6 +111,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary to this file, too")
     add_backend_arguments(parser)
     add_segmenter_arguments(parser)
+    add_depth_arguments(parser)
     add_tracker_arguments(parser).add_argument(
         "--track", action=argparse.BooleanOptionalAction, default=True, help="number the objects of each camera"
     )
@@ -117,26 +126,37 @@ def run(args: argparse.Namespace) -> int:
     output = args.output or Path(f"{path.resolve().stem}_segmented")
     _check_span(args)
     _check_outputs(path, output, args)
+    _set_kinds(args)
     with Bag(path) as bag:
         cameras = _cameras(bag, args)
+        depths = depth_topics(bag, cameras, args)
         with open_backend_of(args) as backend:
             print_backend(backend)
             segmenter = Segmenter(backend, segmenter_options(vars(args), backend.spec))
             _check_labels(args, backend.spec)
             started = time.monotonic()
-            _segment(bag, segmenter, cameras, output, args)
+            objects = _segment(bag, segmenter, cameras, depths, output, args)
             seconds = time.monotonic() - started
         names = backend.spec.class_names
     if args.json is not None:
-        write_json(args.json, _summary(args, output, cameras, names, seconds))
-    _print_summary(cameras, names, seconds)
+        write_json(args.json, summary(args, output, cameras, objects, names, seconds))
+    print_summary(cameras, objects, names, seconds)
     print(f"written to {output}")
-    return int(any(camera.skipped for camera in cameras))
+    is_whole = not any(camera.skipped for camera in cameras) and (objects is None or objects.is_whole)
+    return int(not is_whole)
 
 
-def _segment(bag: Bag, segmenter: Segmenter, cameras: list[Camera], output: Path, args: argparse.Namespace) -> None:
+def _segment(
+    bag: Bag,
+    segmenter: Segmenter,
+    cameras: list[Camera],
+    depths: Mapping[str, DepthTopics],
+    output: Path,
+    args: argparse.Namespace,
+) -> BagObjects | None:
     from yolov8_seg_ros.tools.bag.copy import copier, storage_for
     from yolov8_seg_ros.tools.bag.messages import ResultMessages
+    from yolov8_seg_ros.tools.bag.objects import BagObjects
     from yolov8_seg_ros.tools.bag.segment import BagSegmenter, ResultTopics
     from yolov8_seg_ros.tools.bag.writer import new_bag
 
@@ -157,7 +177,11 @@ def _segment(bag: Bag, segmenter: Segmenter, cameras: list[Camera], output: Path
             )
         )
         copy = None if args.only_results else copier(bag, writer)
-        results = ResultTopics(writer, messages, args.results, cameras, args.write)
+        results = ResultTopics(writer, messages, args.results, cameras, _some(args.write, _IMAGE_KINDS))
+        objects = None
+        if depths:
+            kinds = _some(args.write, _OBJECT_KINDS)
+            objects = BagObjects(bag, writer, args.depth_results, cameras, depths, depth_settings(args), names, kinds)
         batch = BagSegmenter(
             bag,
             segmenter,
@@ -165,11 +189,13 @@ def _segment(bag: Bag, segmenter: Segmenter, cameras: list[Camera], output: Path
             every=args.every,
             on_image=lambda: _advance(bar),
             on_frame=videos or (lambda camera, image, instances: None),
+            objects=objects,
         )
         span_ns = _span_ns(bag, args)
         batch.run(results, copy, span_ns)
     if copy and span_ns == (None, None) and batch.read_messages != bag.message_count:
         print(f"{bag.path}: of {bag.message_count} messages {batch.read_messages} could be read", file=sys.stderr)
+    return objects
 
 
 def print_left_out(reasons: Mapping[str, str]) -> None:
@@ -184,17 +210,26 @@ def _advance(bar: tqdm[Any]) -> None:
 
 def _cameras(bag: Bag, args: argparse.Namespace) -> list[Camera]:
     from yolov8_seg_ros.tools.bag.cameras import Camera, camera_names, choose_topics
+    from yolov8_seg_ros.tools.bag.objects import object_names
     from yolov8_seg_ros.tools.bag.segment import result_names
 
-    topics, left_out = choose_topics(bag, args.topic)
-    print_left_out(left_out)
+    depth = {name for _, name in args.depth_topic}
+    chosen, left_out = choose_topics(bag, args.topic)
+    topics = [topic for topic in chosen if topic.name not in depth or topic.name in args.topic]
+    print_left_out({name: reason for name, reason in left_out.items() if name not in depth})
     options = tracker_options(args)
     names = camera_names([topic.name for topic in topics])
     if not args.only_results:
         known = {topic.name for topic in bag.topics}
-        for topic in (topic for name in names for topic in result_names(args.results, name, args.write).values()):
-            if topic in known:
-                raise CommandError(f"--results: {bag.path} has a topic {topic} already; give another name")
+        for name in names:
+            results = result_names(args.results, name, _some(args.write, _IMAGE_KINDS))
+            objects = object_names(args.depth_results, name, _some(args.write, _OBJECT_KINDS)) if depth else {}
+            for option, topic in (
+                *(("--results", topic) for topic in results.values()),
+                *(("--depth-results", topic) for topic in objects.values()),
+            ):
+                if topic in known:
+                    raise CommandError(f"{option}: {bag.path} has a topic {topic} already; give another name")
     # One number means one object in all cameras, as in the node.
     track_ids = itertools.count(1)
     return [
@@ -265,53 +300,11 @@ def _check_outputs(recording: Path, output: Path, args: argparse.Namespace) -> N
 
 
 def _check_labels(args: argparse.Namespace, spec: NetworkSpec) -> None:
-    if "instances" in args.write and args.max_instances > MAX_LABELS:
+    if ("instances" in args.write or args.depth_topic) and args.max_instances > MAX_LABELS:
         raise CommandError(f"--max-instances {args.max_instances}: an image of instances numbers {MAX_LABELS} at most")
     if "semantic" in args.write and len(spec.class_names) >= MAX_LABELS:
         kinds = ",".join(kind for kind in args.write if kind != "semantic")
         raise CommandError(f"{len(spec.class_names)} classes are too many for 'semantic'; give --write {kinds}")
-
-
-def _summary(
-    args: argparse.Namespace, output: Path, cameras: list[Camera], names: Sequence[str], seconds: float
-) -> dict[str, Any]:
-    frames, stages_ms = _means(cameras)
-    return {
-        "recording": args.recording,
-        "output": str(output),
-        "frames": frames,
-        "seconds": seconds,
-        "ms_per_frame": seconds * 1e3 / frames,
-        "stages_ms": dict(zip(STAGES, stages_ms, strict=True)),
-        "cameras": {
-            camera.topic.name: {"results": "/".join(filter(None, (args.results, camera.name))), **camera.summary(names)}
-            for camera in cameras
-        },
-    }
-
-
-def _print_summary(cameras: list[Camera], names: Sequence[str], seconds: float) -> None:
-    for camera in cameras:
-        print(f"\n{clean_text(camera.topic.name)}: {camera.frames} of {camera.images} images segmented")
-        for reason, count in camera.skipped.items():
-            print(f"  skipped {count}: {one_line(reason)}", file=sys.stderr)
-        if camera.unstamped:
-            print(f"  {camera.unstamped} without a stamp: their log time was used", file=sys.stderr)
-        tracks = camera.tracks
-        rows = [
-            [clean_text(names[index]), str(count), *([str(tracks[index])] if camera.tracker else [])]
-            for index, count in sorted(camera.objects.items())
-        ]
-        if rows:
-            print_table([["class", "objects", *(["tracks"] if camera.tracker else [])], *rows])
-    frames, means_ms = _means(cameras)
-    print(f"\n{frames} frames, {seconds * 1e3 / frames:.1f} ms a frame in all; {stage_times(means_ms)}")
-
-
-def _means(cameras: list[Camera]) -> tuple[int, list[float]]:
-    """Return the number of frames, and the mean time of each stage in milliseconds."""
-    frames = sum(camera.frames for camera in cameras)
-    return frames, (np.sum([camera.stages_ms for camera in cameras], axis=0) / frames).tolist()
 
 
 def _kinds(text: str) -> tuple[str, ...]:
@@ -322,10 +315,19 @@ def _kinds(text: str) -> tuple[str, ...]:
     return tuple(kind for kind in _KINDS if kind in kinds)
 
 
-def _prefix(text: str) -> str:
-    if not text.strip("/"):
-        raise argparse.ArgumentTypeError(f"expected a name such as /yolov8_seg, got '{text}'")
-    return "/" + text.strip("/")
+def _set_kinds(args: argparse.Namespace) -> None:
+    """Check which results are written, and set them where nothing was said."""
+    if args.write is None:
+        args.write = _KINDS if args.depth_topic else _IMAGE_KINDS
+    objects = _some(args.write, _OBJECT_KINDS)
+    if objects and not args.depth_topic:
+        raise CommandError(f"--write {','.join(objects)}: objects in space need --depth-topic")
+    if args.depth_topic and not objects:
+        raise CommandError(f"--depth-topic: --write names none of {', '.join(_OBJECT_KINDS)}")
+
+
+def _some(kinds: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    return tuple(kind for kind in kinds if kind in wanted)
 
 
 def _video(text: str) -> Path:

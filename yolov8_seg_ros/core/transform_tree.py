@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -70,6 +71,11 @@ class TransformTree:
         """Forget all poses but the fixed ones, as the clock has jumped."""
         self._frames = {name: frame for name, frame in self._frames.items() if frame.is_fixed}
 
+    def has_fixed(self, name: str) -> bool:
+        """Return whether a frame has a fixed pose."""
+        frame = self._frames.get(name.lstrip("/"))
+        return frame is not None and frame.is_fixed
+
     def put(self, pose: StampedPose, *, is_fixed: bool = False) -> None:
         """Add a pose; a fixed one takes the place of the one before.
 
@@ -80,15 +86,15 @@ class TransformTree:
         parent, child = pose.parent.lstrip("/"), pose.child.lstrip("/")
         if not parent or not child or parent == child:
             raise CalibrationError(f"transform: expected two frames, got '{child}' in '{parent}'")
-        # Raises for what is no transform.
-        RigidTransform.from_quaternion(pose.xyzw, pose.translation_m)
+        if not all(map(math.isfinite, (*pose.xyzw, *pose.translation_m))) or not any(pose.xyzw):
+            raise CalibrationError(f"transform: expected a quaternion and a translation for '{child}' in '{parent}'")
         frame = self._frames.get(child)
         if frame is None and len(self._frames) >= _MAX_FRAMES:
             raise CalibrationError(f"transform: more than {_MAX_FRAMES} frames")
         if frame is None or frame.parent != parent or is_fixed or frame.is_fixed:
             frame = self._frames[child] = _Frame(parent, is_fixed)
-        quaternion = np.array(pose.xyzw, np.float64)
-        frame.put(pose.stamp_ns, np.concatenate((quaternion / np.linalg.norm(quaternion), pose.translation_m)))
+        length = math.hypot(*pose.xyzw)
+        frame.put(pose.stamp_ns, np.array([*(value / length for value in pose.xyzw), *pose.translation_m]))
 
     def transform(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
         """Return the transform of points in the source frame to the target frame, at a time.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rosbags.interfaces import Connection
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from yolov8_seg_ros.core.image import ColorImage, PixelBuffer
@@ -35,6 +35,8 @@ NANOSECONDS = 1_000_000_000
 COMPRESSED_SUFFIX = "/compressed"
 #: The usual one of depth images, beside 32FC1 (REP 118).
 _DEPTH_ENCODING = "16uc1"
+#: Of transforms: that of ROS 2 and of ROS 1, and the older one of ROS 1.
+TRANSFORM_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 #: ROS 2 keeps times in signed 64 bit.
 _MAX_LOG_TIME_NS = 2**63 - 1
 
@@ -95,7 +97,7 @@ class Bag:
         except BaseException:
             self.close()
             raise
-        self._types = _image_types(self.storage)
+        self._types = _types(self.storage)
 
     def close(self) -> None:
         """Close the files."""
@@ -190,6 +192,17 @@ class Bag:
         is_raw = message.topic.msgtype == RAW_IMAGE
         return header, unpack_image(content, buffer) if is_raw else decode_compressed(content)
 
+    def read(self, message: BagMessage) -> Any:
+        """Return a message of a type of ROS, with the fields of that type; in ROS 1 some have other names.
+
+        Raises:
+            MediaError: if the message is damaged, or of an unknown type.
+        """
+        try:
+            return self._content(message)
+        except DAMAGES as error:
+            raise MediaError(f"the message is damaged: {one_line(error)}") from error
+
     def unsupported_form(self, topic: Topic, *, takes_depth: bool = True) -> str:
         """Return why the images of a topic cannot be segmented; empty if they can.
 
@@ -241,13 +254,15 @@ class Bag:
             yield message
 
     def _decode(self, message: BagMessage) -> tuple[ImageHeader, Any]:
-        deserialize = self._types.deserialize_ros1 if self.storage == ROS1 else self._types.deserialize_cdr
         try:
-            content: Any = deserialize(message.data, message.topic.msgtype)
-            header = content.header
-            return ImageHeader(header.stamp.sec, header.stamp.nanosec, header.frame_id), content
+            content = self._content(message)
+            return image_header(content.header), content
         except DAMAGES as error:
             raise ImageError(f"the message is damaged: {one_line(error)}") from error
+
+    def _content(self, message: BagMessage) -> Any:
+        deserialize = self._types.deserialize_ros1 if self.storage == ROS1 else self._types.deserialize_cdr
+        return deserialize(message.data, message.topic.msgtype)
 
     def _read_description(self) -> None:
         reader = self._reader
@@ -263,6 +278,17 @@ class Bag:
         self.end_ns = int(reader.end_time) - 1 if self.message_count else 0
 
 
+def image_header(header: Any) -> ImageHeader:
+    """Return the header of a message that was read."""
+    return ImageHeader(header.stamp.sec, header.stamp.nanosec, header.frame_id)
+
+
 @cache
-def _image_types(storage: str) -> Typestore:
-    return get_typestore(Stores.ROS1_NOETIC if storage == ROS1 else Stores.ROS2_JAZZY)
+def _types(storage: str) -> Typestore:
+    if storage != ROS1:
+        return get_typestore(Stores.ROS2_JAZZY)
+    types = get_typestore(Stores.ROS1_NOETIC)
+    # rosbags does not include them.
+    for msgtype in TRANSFORM_TYPES:
+        types.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", msgtype))
+    return types

@@ -11,12 +11,13 @@ from yolov8_seg_ros.choices import BACKENDS, DEMO, SIM, TRANSPORTS
 from yolov8_seg_ros.core.instances import MAX_LABELS
 from yolov8_seg_ros.core.options import DECODINGS, FITS, DetectionOptions, SegmenterOptions, TrackerOptions
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL
+from yolov8_seg_ros.settings.depth_table import PLACING
 from yolov8_seg_ros.settings.setting import OldName, Setting
 
 MODEL, NPU, N6, SEGMENTATION = "model", "NPU", "STM32N6 board", "segmentation"
 CAMERA, TRACKING, NODE = "camera", "tracking", "node"
 #: Groups whose settings are options of the tool too.
-TOOL_GROUPS = (MODEL, NPU, N6, SEGMENTATION)
+TOOL_GROUPS = (MODEL, NPU, N6, SEGMENTATION, PLACING)
 IMAGE_RELIABILITIES = ("auto", "reliable", "best_effort")
 #: What cameras on USB offer.
 PIXEL_FORMATS = ("auto", "MJPG", "YUYV", "NV12", "UYVY", "BGR3")

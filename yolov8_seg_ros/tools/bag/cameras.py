@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from yolov8_seg_ros.core.segmenter import StageTimes
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import CommandError, ImageError, one_line
 from yolov8_seg_ros.media.bag import COMPRESSED_SUFFIX, Bag
-from yolov8_seg_ros.media.bag_files import Topic
+from yolov8_seg_ros.media.bag_files import RAW_IMAGE, Topic
+from yolov8_seg_ros.media.depth_message import info_topic
 
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 #: More image topics than this are rarely all meant.
 _MAX_TOPICS = 4
 #: How many different reasons for leaving something out are kept apart.
@@ -86,6 +89,21 @@ class Camera:
         }
 
 
+@dataclass(frozen=True)
+class DepthTopics:
+    """Topics that belong to the depth camera of a camera.
+
+    Attributes:
+        depth: topic of the depth images.
+        color_info: name of the topic of the colour camera's CameraInfo, which may be missing.
+        depth_info: that of the depth camera.
+    """
+
+    depth: Topic
+    color_info: str
+    depth_info: str
+
+
 def choose_topics(bag: Bag, names: Sequence[str]) -> tuple[list[Topic], dict[str, str]]:
     """Return the image topics of some names, or without names those that can be segmented; and why others are left out.
 
@@ -122,6 +140,61 @@ def camera_names(topics: Sequence[str]) -> list[str]:
     parents = [name.rpartition("/")[0] for name in plain]
     names = parents if all(parents) else plain
     return names if len(set(names)) == len(names) else [topic.strip("/") for topic in topics]
+
+
+def choose_depth_topics(
+    bag: Bag, images: Sequence[str], given: Sequence[tuple[str, str]], infos: Mapping[str, str]
+) -> dict[str, DepthTopics]:
+    """Return what belongs to the depth cameras, by the image topic.
+
+    A depth topic that is given without an image topic belongs to the one with which it shares the most leading parts
+    of its name. CameraInfo is beside the images where nothing else is given.
+
+    Args:
+        bag: the recording.
+        images: the topics of the images that are segmented.
+        given: image topic, or an empty text, and depth topic.
+        infos: the topics of CameraInfo that are elsewhere, by image topic or depth topic.
+
+    Raises:
+        CommandError: for a topic that is not there or of another type, or if it is not clear what belongs together.
+    """
+    known = {topic.name: topic for topic in bag.topics if topic.message_count}
+    chosen: dict[str, DepthTopics] = {}
+    for image, depth in given:
+        if depth not in known or known[depth].msgtype != RAW_IMAGE:
+            listed = ", ".join(name for name, topic in known.items() if topic.msgtype == RAW_IMAGE)
+            raise CommandError(f"--depth-topic {depth}: no topic of raw images of {bag.path}; there are: {listed}")
+        image = image or _nearest_image(depth, images)
+        if image not in images or image in chosen:
+            reason = "has a depth topic already" if image in chosen else "is not segmented"
+            raise CommandError(f"--depth-topic {depth}: {image} {reason}; segmented are: {', '.join(images)}")
+        raw = image.removesuffix(COMPRESSED_SUFFIX)
+        chosen[image] = DepthTopics(
+            known[depth], infos.get(image, info_topic(raw)), infos.get(depth, info_topic(depth))
+        )
+    for name, info in infos.items():
+        if name not in {*chosen, *(topics.depth.name for topics in chosen.values())}:
+            raise CommandError(f"--camera-info {name}={info}: {name} is no topic of a camera with a depth topic")
+        if info not in known or known[info].msgtype != CAMERA_INFO:
+            raise CommandError(f"--camera-info {name}={info}: {bag.path} has no {CAMERA_INFO} on {info}")
+    return chosen
+
+
+def _nearest_image(depth: str, images: Sequence[str]) -> str:
+    parts = depth.split("/")
+    shared = {image: len(list(takewhile(_are_equal, zip(parts, image.split("/"), strict=False)))) for image in images}
+    nearest = [image for image in images if shared[image] == max(shared.values())]
+    if len(nearest) > 1:
+        raise CommandError(
+            f"--depth-topic {depth}: it is not clear which of {', '.join(nearest)} it belongs to; "
+            f"give --depth-topic {nearest[0]}={depth}"
+        )
+    return nearest[0]
+
+
+def _are_equal(pair: tuple[str, str]) -> bool:
+    return pair[0] == pair[1]
 
 
 def count_reason(counts: Counter[str], reason: Exception | str, times: int = 1) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -17,12 +18,18 @@ from yolov8_seg_ros.media.bag_files import RAW_IMAGE
 from yolov8_seg_ros.text import BACKGROUND
 
 DETECTIONS, INSTANCES, SEMANTIC, LABEL_INFO = "detections", "instances", "semantic", "label_info"
+OBJECTS, CLOUD, MARKERS = "objects", "cloud", "markers"
+#: Results of images, and those that need a depth camera.
+IMAGE_KINDS, OBJECT_KINDS = (DETECTIONS, INSTANCES, SEMANTIC), (OBJECTS, CLOUD, MARKERS)
 #: The type of each result; its name is the last part of its topic.
 RESULT_TYPES = {
     DETECTIONS: "vision_msgs/msg/Detection2DArray",
     INSTANCES: RAW_IMAGE,
     SEMANTIC: RAW_IMAGE,
     LABEL_INFO: "vision_msgs/msg/LabelInfo",
+    OBJECTS: "vision_msgs/msg/Detection3DArray",
+    CLOUD: "sensor_msgs/msg/PointCloud2",
+    MARKERS: "visualization_msgs/msg/MarkerArray",
 }
 #: rosbags knows no vision_msgs. The fields are those of release 4; comments of the originals are left out.
 VISION_MSGS = {
@@ -36,10 +43,18 @@ VISION_MSGS = {
         "vision_msgs/BoundingBox2D bbox\nstring id"
     ),
     "Detection2DArray": "std_msgs/Header header\nvision_msgs/Detection2D[] detections",
+    "BoundingBox3D": "geometry_msgs/Pose center\ngeometry_msgs/Vector3 size",
+    "Detection3D": (
+        "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n"
+        "vision_msgs/BoundingBox3D bbox\nstring id"
+    ),
+    "Detection3DArray": "std_msgs/Header header\nvision_msgs/Detection3D[] detections",
     "VisionClass": "uint16 class_id\nstring class_name",
     "LabelInfo": "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold",
 }
 _COVARIANCE_SIZE = 36
+#: Defaults of fields that are no whole numbers.
+_DEFAULTS = {"string": "", "bool": False, "float32": 0.0, "float64": 0.0}
 
 
 @cache
@@ -49,6 +64,39 @@ def result_types() -> Typestore:
     for name, definition in VISION_MSGS.items():
         types.register(get_types_from_msg(definition, f"vision_msgs/msg/{name}"))
     return types
+
+
+def make_message(msgtype: str, /, **fields: Any) -> Any:
+    """Return a message of a type that is known; fields that are not given have their defaults."""
+    types = result_types()
+    described = types.fielddefs[msgtype][1]
+    return types.types[msgtype](
+        **{name: fields[name] if name in fields else _default(kind) for name, kind in described}
+    )
+
+
+def make_header(header: ImageHeader, frame_id: str | None = None) -> Any:
+    """Return a std_msgs/Header with the stamp of an image, and its frame where no other one is given."""
+    stamp = make_message("builtin_interfaces/msg/Time", sec=header.sec, nanosec=header.nanosec)
+    return make_message("std_msgs/msg/Header", stamp=stamp, frame_id=header.frame_id if frame_id is None else frame_id)
+
+
+def serialize(kind: str, message: Any) -> memoryview:
+    """Return a message of a kind of results as CDR."""
+    return result_types().serialize_cdr(message, RESULT_TYPES[kind])
+
+
+def _default(kind: Any) -> Any:
+    """Return the default of a field of a message: empty, or zeros."""
+    node, details = kind
+    if node == Nodetype.NAME:
+        return make_message(details)
+    if node == Nodetype.BASE:
+        return _DEFAULTS.get(details[0], 0)
+    (element_node, element), length = details
+    if element_node == Nodetype.BASE and element[0] != "string":
+        return np.zeros(length, element[0])
+    return []
 
 
 class ResultMessages:

@@ -13,6 +13,7 @@ from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import ImageError, MediaError
 from yolov8_seg_ros.media.bag import NANOSECONDS, Bag, BagMessage, ImageHeader
+from yolov8_seg_ros.media.bag_files import Topic
 from yolov8_seg_ros.tools.bag.cameras import Camera
 from yolov8_seg_ros.tools.bag.messages import (
     DETECTIONS,
@@ -22,6 +23,7 @@ from yolov8_seg_ros.tools.bag.messages import (
     SEMANTIC,
     ResultMessages,
 )
+from yolov8_seg_ros.tools.bag.objects import BagObjects
 from yolov8_seg_ros.tools.bag.writer import BagWriter
 
 
@@ -96,6 +98,7 @@ class BagSegmenter:
         every: of each topic, every N-th image is segmented.
         on_image: called for each image, whether or not it is segmented.
         on_frame: called with each segmented image.
+        objects: places the instances in space; None where there is no depth camera.
 
     Attributes:
         read_messages: messages of the recording that were read.
@@ -110,6 +113,7 @@ class BagSegmenter:
         every: int = 1,
         on_image: Callable[[], None] = lambda: None,
         on_frame: OnFrame = lambda camera, image, instances: None,
+        objects: BagObjects | None = None,
     ) -> None:
         self.read_messages = 0
         self._bag = bag
@@ -118,6 +122,7 @@ class BagSegmenter:
         self._every = every
         self._on_image = on_image
         self._on_frame = on_frame
+        self._objects = objects
         self._first_ns: int | None = None
 
     def run(self, results: ResultTopics, copy: Callable[[BagMessage], None] | None, span_ns: Span) -> None:
@@ -132,7 +137,9 @@ class BagSegmenter:
             MediaError: if the recording is damaged, or none of its images can be used.
             OSError: if the results cannot be written.
         """
-        topics = None if copy else [camera.topic for camera in self._cameras.values()]
+        topics = None if copy else self._topics
+        if self._objects:
+            self._objects.begin(span_ns[0])
         for message in self._bag.messages(topics, *span_ns):
             self.read_messages += 1
             if copy:
@@ -140,10 +147,20 @@ class BagSegmenter:
             camera = self._cameras.get(message.topic.name)
             if camera is not None and message.topic.is_image:
                 self._take(camera, message, results)
+            elif self._objects:
+                self._objects.read(message)
+        if self._objects:
+            self._objects.finish(span_ns[1])
         if not any(camera.frames for camera in self._cameras.values()):
             reasons = [f"{name}: {reason}" for name, camera in self._cameras.items() for reason in camera.skipped]
             cause = "; ".join(reasons) or "no images at that time"
             raise MediaError(f"{self._bag.path}: nothing was segmented: {cause}")
+
+    @property
+    def _topics(self) -> list[Topic]:
+        """Return the topics that are read where nothing is copied."""
+        images = [camera.topic for camera in self._cameras.values()]
+        return [*images, *self._objects.topics] if self._objects else images
 
     def _take(self, camera: Camera, message: BagMessage, results: ResultTopics) -> None:
         camera.images += 1
@@ -161,6 +178,8 @@ class BagSegmenter:
             instances = camera.tracker.update(instances, stamp_s, image)
         camera.add(instances, self._segmenter.times)
         results.write(camera, header, message.log_time_ns, instances)
+        if self._objects:
+            self._objects.add(camera, header, message.log_time_ns, instances, image)
         self._on_frame(camera, image, instances)
 
     def _stamp_s(self, camera: Camera, header: ImageHeader, log_time_ns: int) -> float:
