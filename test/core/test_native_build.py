@@ -12,7 +12,7 @@ import pytest
 from support.native_library import SANITIZED, SOURCES, STRICT, build, build_seg, compiler
 
 #: The C library's functions that may be called: they need no memory and no operating system.
-ALLOWED_CALLS = {"ceil", "floor", "memcpy", "memset", "memmove"}
+ALLOWED_CALLS = {"ceil", "floor", "memcmp", "memcpy", "memset", "memmove"}
 
 
 @pytest.fixture(scope="module")

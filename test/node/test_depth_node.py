@@ -236,21 +236,8 @@ def test_markers_of_what_is_gone_are_deleted(ros, watcher):
     assert deleted == {("objects", 2), ("names", 2)}
 
 
-@pytest.mark.parametrize("color", ["instance", "image"])
-def test_the_cloud_holds_the_points_of_objects(ros, watcher, color):
-    robot = ros.add(Robot())
-    watcher.watch_clouds()
-    node = make_depth_node(ros, cloud_color=color, target_frame=WORLD_FRAME)
-    ros.until(lambda: watcher.count_publishers("depth_node/cloud"), "the cloud")
-    if color == "image":
-        ros.until(lambda: robot.is_heard("image"), "the image")
-    ros.until(lambda: node.count_publishers("yolov8_seg/label_info"), "the class names")
-    shown(ros, robot, watcher, node)
-    ros.until(lambda: watcher.clouds, "a cloud")
-    cloud = watcher.clouds[-1]
-    # In the camera's frame, from which costmaps trace their rays.
-    assert cloud.header.frame_id == COLOR_FRAME
-    assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "instance", "confidence", "class"]
+def points_of(cloud):
+    """Return the points of a PointCloud2 as a structured array."""
     kinds = {7: "<f4", 6: "<u4", 4: "<u2"}
     dtype = np.dtype(
         {
@@ -260,7 +247,30 @@ def test_the_cloud_holds_the_points_of_objects(ros, watcher, color):
             "itemsize": cloud.point_step,
         }
     )
-    points = np.frombuffer(cloud.data, dtype)
+    return np.frombuffer(cloud.data, dtype)
+
+
+@pytest.mark.parametrize("color", ["instance", "image"])
+def test_the_cloud_holds_the_points_of_objects(ros, watcher, color):
+    robot = ros.add(Robot())
+    watcher.watch_clouds()
+    node = make_depth_node(ros, cloud_color=color, target_frame=WORLD_FRAME)
+    ros.until(lambda: watcher.count_publishers("depth_node/cloud"), "the cloud")
+    if color == "image":
+        ros.until(lambda: robot.is_heard("image"), "the image")
+    ros.until(lambda: node.count_publishers("yolov8_seg/label_info"), "the class names")
+
+    def has_classes():
+        # The class names may come after the first image.
+        shown(ros, robot, watcher, node)
+        return watcher.clouds and points_of(watcher.clouds[-1])["class"].any()
+
+    ros.until(has_classes, "a cloud with classes")
+    cloud = watcher.clouds[-1]
+    # In the camera's frame, from which costmaps trace their rays.
+    assert cloud.header.frame_id == COLOR_FRAME
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "instance", "confidence", "class"]
+    points = points_of(cloud)
     assert len(points) == cloud.width
     view = render(CAMERA, robot.pose, [shape for shape, _, _ in SCENE])
     for label, value in ((1, 1), (2, 3)):

@@ -1,4 +1,4 @@
-"""Let concatenations read a whole tensor in the place of all its slices: the same numbers, with fewer copies.
+"""Make concatenations read a whole tensor in the place of all its slices: the same numbers, with fewer copies.
 
 YOLOv8 halves the channels of a tensor, computes with one half, and concatenates both halves with what it computed.
 """
@@ -18,7 +18,7 @@ _UNUSED_OPTIONS = range(2, 6)
 
 @dataclass(frozen=True)
 class _Slice:
-    """What lies between two places along one axis of a tensor, with all of the other axes."""
+    """The part of a tensor between two places along one axis, whole along all other axes."""
 
     source: int
     start: int
@@ -27,7 +27,7 @@ class _Slice:
 
 
 def rejoin_slices(graph: Graph) -> None:
-    """Let concatenations read the tensor itself where they read all its slices, side by side."""
+    """Make concatenations read the tensor itself where they read all its slices, side by side."""
     for operator in list(graph.operators):
         if operator.kind == Op.CONCATENATION and operator.outputs and ABSENT not in operator.inputs:
             inputs = _rejoined(graph, operator)

@@ -161,7 +161,7 @@ class Graph:
         return np.frombuffer(content, dtype).reshape(shape)
 
     def replace_inputs(self, operator: Operator, inputs: Sequence[int]) -> None:
-        """Let an operator of the graph read these tensors, no more than before; `cut` writes it so."""
+        """Make an operator of the graph read these tensors, no more than before; `cut` writes it so."""
         if len(inputs) > len(operator.inputs):
             raise ValueError(f"{len(inputs)} inputs in the place of {len(operator.inputs)}")
         changed = replace(operator, inputs=tuple(inputs))
