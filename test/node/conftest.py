@@ -54,6 +54,14 @@ def camera(ros):
 
 
 @pytest.fixture
+def watcher(ros):
+    """Return what keeps the messages of a depth node."""
+    from support.depth_watcher import Watcher
+
+    return ros.add(Watcher())
+
+
+@pytest.fixture
 def start_engine():
     """Start harnesses of engines that are closed with the test."""
     started = []

@@ -11,6 +11,7 @@ SLOW_FILES = (
     "node/test_processes.py",
     "node/test_seg_health.py",
     "node/test_depth_node.py",
+    "node/test_depth_faults.py",
     "firmware/test_build.py",
     "cli/test_demo_verb.py",
     "cli/test_n6_verb.py",
