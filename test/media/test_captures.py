@@ -43,8 +43,8 @@ class FakeDriver:
     def __init__(self):
         self.is_converted = True
 
-    def open(self, device):
-        pass
+    def open(self, device, backend=cv2.CAP_ANY):
+        return True
 
     def isOpened(self):  # noqa: N802
         return True

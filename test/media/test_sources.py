@@ -58,8 +58,9 @@ class FakeCamera:
         self.device, self.frames, self.now_s, self.released = None, 60, 0.0, False
         self.requested = {}
 
-    def open(self, device):
+    def open(self, device, backend=cv2.CAP_ANY):
         self.device = device
+        return self.isOpened()
 
     def isOpened(self):  # noqa: N802
         return self.device not in (None, 7)
@@ -98,8 +99,17 @@ def test_a_mode_is_requested_of_a_camera(camera):
         cv2.CAP_PROP_FRAME_HEIGHT: 720,
         cv2.CAP_PROP_FRAME_WIDTH: 1280,
         cv2.CAP_PROP_FPS: 25.0,
-        cv2.CAP_PROP_BUFFERSIZE: 1,
+        cv2.CAP_PROP_BUFFERSIZE: 2,
     }
+
+
+def test_the_oldest_image_is_left_out_where_all_buffers_are_full(camera):
+    frames = iter(open_media("0"))
+    next(frames)
+    waiting = camera[0].frames
+    camera[0].now_s += 1.0
+    assert np.array_equal(next(frames).image, grey_image(waiting - 2))
+    assert np.array_equal(next(frames).image, grey_image(waiting - 3))
 
 
 @pytest.mark.parametrize("address", ["rtsp://camera.local/stream", "http://10.0.0.7:8080/video"])

@@ -36,6 +36,8 @@ _ENCODINGS = {
 }
 #: OpenCV's name for Linux' own cameras, and what makes it return the bytes of a file as they are.
 _V4L2, _AS_IN_THE_FILE = "V4L2", -1
+#: A driver fills one buffer while the other is read: with one alone, every second image of a USB camera is lost.
+_BUFFERS = 2
 
 
 @dataclass(frozen=True)
@@ -165,10 +167,7 @@ class Camera(Media):
         self._device = device
         self._period_s = 1 / max_rate_hz
         self._capture = cv2.VideoCapture()
-        if not device.isdecimal():
-            self._capture.open(device)
-        elif len(device) <= _MAX_CAMERA_DIGITS:
-            self._capture.open(int(device))
+        self._open(device)
         if not self._capture.isOpened():
             found = " ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
             raise MediaError(
@@ -177,6 +176,7 @@ class Camera(Media):
             )
         self._request(mode)
         self.fps = _rate_hz(self._capture)
+        self._filled_s = _BUFFERS / self.fps if self._has_buffers and self.fps else math.inf
         self._kept = self._keep_encoding() if keep_encoding else None
 
     def __iter__(self) -> Iterator[MediaFrame]:
@@ -194,11 +194,22 @@ class Camera(Media):
                 break
             yield self._frame(np.asarray(image, np.uint8), index)
             index += 1
+            if time.monotonic() - now_s > self._filled_s:
+                # All buffers are full: the oldest image is left out.
+                self._capture.grab()
         raise MediaError(f"camera {self._device}: delivers no more images; was it unplugged?")
 
     def close(self) -> None:
         """Release the device."""
         self._capture.release()
+
+    def _open(self, device: str) -> None:
+        if device.isdecimal() and len(device) > _MAX_CAMERA_DIGITS:
+            return
+        source = int(device) if device.isdecimal() else device
+        # OpenCV would try others first, which convert each image.
+        if "://" in device or not self._capture.open(source, cv2.CAP_V4L2):
+            self._capture.open(source)
 
     def _request(self, mode: CameraMode) -> None:
         if mode.pixel_format:
@@ -207,8 +218,8 @@ class Camera(Media):
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, mode.image_hw[1])
         if mode.rate_hz:
             self._capture.set(cv2.CAP_PROP_FPS, mode.rate_hz)
-        # An old frame is worth nothing to a robot.
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        # No more than needed: an old frame is worth nothing to a robot.
+        self._has_buffers = self._capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
 
     def _keep_encoding(self) -> _Layout | None:
         """Convert the images no more, if they can be converted later; return how they are then."""

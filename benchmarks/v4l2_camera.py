@@ -1,0 +1,80 @@
+"""Build and describe a camera of V4L2 for processes of benchmarks and tests, where none is at hand: see v4l2/camera.h.
+
+The process has OpenCV's own code for V4L2 work with it as with a driver.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+#: Its path, which must not exist.
+DEVICE = "/dev/video40"
+_SOURCES = Path(__file__).parent / "v4l2"
+_WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-pedantic")
+_OPTIONS = ("-std=c99", "-O2", *_WARNINGS, "-fvisibility=hidden", "-shared", "-fPIC")
+
+
+def c_compiler() -> str | None:
+    """Return the path of the C compiler; None where there is none."""
+    return shutil.which("cc") or shutil.which("gcc")
+
+
+def encoded(bgr: NDArray[np.uint8], pixel_format: str) -> bytes:
+    """Return an image as a camera delivers it in a pixel format: YUYV, NV12 or MJPG."""
+    if pixel_format == "MJPG":
+        return cv2.imencode(".jpg", bgr)[1].tobytes()
+    if pixel_format == "YUYV":
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_YUYV).tobytes()
+    assert pixel_format == "NV12"
+    height = bgr.shape[0]
+    planes = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
+    return planes[:height].tobytes() + np.ravel(planes[height:].reshape(2, -1), order="F").tobytes()
+
+
+class V4l2Camera:
+    """A camera that processes can open, one at a time.
+
+    Args:
+        folder: of its modes; made.
+
+    Attributes:
+        environment: of a process that is to find it at `DEVICE`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir()
+        library = folder / "camera.so"
+        compiler = c_compiler()
+        if compiler is None:
+            raise SystemExit("a camera of V4L2 can be built with a C compiler only: apt install gcc")
+        subprocess.run([compiler, *_OPTIONS, "-o", library, *_SOURCES.glob("*.c"), "-lpthread"], check=True)
+        self.environment = {
+            "LD_PRELOAD": str(library),
+            "V4L2_CAMERA_DEVICE": DEVICE,
+            "V4L2_CAMERA_FOLDER": str(folder),
+        }
+
+    def add_mode(self, pixel_format: str, image_hw: tuple[int, int], image: bytes) -> None:
+        """Offer images of a format and size, which all are these bytes."""
+        height, width = image_hw
+        (self._folder / f"{pixel_format}_{width}x{height}").write_bytes(image)
+
+    def unplug(self) -> None:
+        """Make the device vanish."""
+        (self._folder / "unplugged").touch()
+
+    def plug_in(self) -> None:
+        """Make the device appear again."""
+        (self._folder / "unplugged").unlink()
+
+    def log(self) -> list[str]:
+        """Return what was set, started and stopped so far."""
+        path = self._folder / "log"
+        return path.read_text(encoding="ascii").splitlines() if path.exists() else []
