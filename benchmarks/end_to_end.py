@@ -33,6 +33,7 @@ class Feed:
         rate_hz: frames a second.
         frames: how many are measured.
         warm_up: how many come before them.
+        encoding: of the messages, `bgr8` or `yuv422_yuy2`.
     """
 
     image: str = ""
@@ -40,6 +41,7 @@ class Feed:
     rate_hz: float = 10.0
     frames: int = 200
     warm_up: int = 20
+    encoding: str = "bgr8"
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def _show(environ: dict[str, str], feed: Feed, running: Process) -> float:
         "--image": feed.image,
         "--size": size_text(feed.image_hw),
         "--hz": str(feed.rate_hz),
+        "--encoding": feed.encoding,
         "--warm-up": str(feed.warm_up),
         "--frames": str(feed.frames),
     }
