@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from support.head_graphs import HeadGraph, head_graph
+from support.head_mutations import damage, mutate
 from support.shared_data import CHECKOUT
 from support.tiny_models import write_detection_model, write_segmentation_model
 
@@ -155,7 +155,7 @@ def test_a_thousand_damaged_files_are_refused_or_cut(rng):
     for _ in range(700):
         content = bytearray(contents[rng.integers(2)])
         for _ in range(rng.integers(1, 12)):
-            _damage(content, rng)
+            damage(content, rng)
         cut += _is_cut(bytes(content))
     for content in contents:
         cut += sum(_is_cut(content[:length]) for length in rng.integers(0, len(content), 50))
@@ -167,7 +167,7 @@ def test_hundreds_of_wrong_graphs_are_refused_or_cut(rng):
     for _ in range(250):
         graph = head_graph(input_hw=(32, 64), one_tail=bool(rng.integers(2)))
         for _ in range(rng.integers(1, 4)):
-            _mutate(graph, rng)
+            mutate(graph, rng)
         cut += _is_cut(graph.pack())
     assert 0 < cut < 250
 
@@ -178,41 +178,3 @@ def _is_cut(content: bytes) -> bool:
     except NoDecodedHeadError:
         return False
     return True
-
-
-def _damage(content: bytearray, rng: np.random.Generator) -> None:
-    """Change a byte, or an aligned number to one that often is an edge."""
-    position = int(rng.integers(len(content)))
-    if rng.random() < 0.5:
-        content[position] = rng.integers(256)
-    else:
-        position -= position % 4
-        value = int(rng.choice([0, 1, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, len(content), len(content) - position]))
-        content[position : position + 4] = value.to_bytes(4, "little")
-
-
-def _mutate(graph: HeadGraph, rng: np.random.Generator) -> None:
-    [inner] = graph.model.subgraphs
-    operator = inner.operators[rng.integers(len(inner.operators))]
-    tensor = inner.tensors[rng.integers(len(inner.tensors))]
-    match rng.integers(10):
-        case 0:
-            inner.operators.remove(operator)
-        case 1:
-            rng.shuffle(inner.operators)
-        case 2:
-            operator.inputs = [int(rng.integers(-2, len(inner.tensors) + 2)) for _ in operator.inputs]
-        case 3:
-            operator.outputs = [int(rng.integers(len(inner.tensors)))]
-        case 4:
-            operator.inputs = operator.inputs[1:]
-        case 5:
-            tensor.shape = [int(size) for size in rng.choice([-1, 0, 1, 2, 4, 1 << 20, 1 << 30], rng.integers(10))]
-        case 6:
-            tensor.buffer = int(rng.integers(len(graph.model.buffers) + 2))
-        case 7:
-            tensor.type = int(rng.integers(20))
-        case 8:
-            operator.opcodeIndex = int(rng.integers(len(graph.model.operatorCodes) + 1))
-        case 9:
-            operator.builtinOptionsType, operator.builtinOptions = 0, None

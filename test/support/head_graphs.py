@@ -38,6 +38,9 @@ class HeadGraphOptions:
         logistic_coefficients: coefficients go through the logistic function, as scores do.
         slices: first and last channel + 1 of slices of the features, which are concatenated; as they are where empty.
         slices_axis: by which the concatenation names the channels.
+        doubles: the image is padded and convolved 3x3 with stride 2 first, and prototypes are doubled twice: by the
+            nearest pixel, then by a transposed convolution.
+        per_channel: weights have a scale for each channel.
     """
 
     dtype: str = "int8"
@@ -57,6 +60,8 @@ class HeadGraphOptions:
     logistic_coefficients: bool = False
     slices: tuple[tuple[int, int], ...] = ()
     slices_axis: int = 3
+    doubles: bool = False
+    per_channel: bool = False
 
 
 @dataclass
@@ -125,8 +130,13 @@ class _Writer:
     def write(self) -> None:
         o = self.options
         image = self.input()
-        prototypes = self.convolution(image, 4, o.num_coefficients, 0.02)
-        features = [self.convolution(image, stride, FEATURES, 0.01) for stride in STRIDES_PX]
+        if o.doubles:
+            stem = self.padded_convolution(image)
+            prototypes = self.transposed_convolution(self.nearest(self.convolution(stem, 8, 5, 0.02)))
+            features = [self.convolution(stem, stride // 2, FEATURES, 0.01) for stride in STRIDES_PX]
+        else:
+            prototypes = self.convolution(image, 4, o.num_coefficients, 0.02)
+            features = [self.convolution(image, stride, FEATURES, 0.01) for stride in STRIDES_PX]
         if o.slices:
             features = [
                 self.concatenated([self.channels(x, *ends) for ends in o.slices], o.slices_axis) for x in features
@@ -224,6 +234,29 @@ class _Writer:
         options = {"strideW": stride, "strideH": stride}
         return self.op("CONV_2D", [source, weights, bias], shape, scale, **options)
 
+    def padded_convolution(self, image: int) -> int:
+        _, height, width, channels = self.shape(image)
+        around = self.integers(((0, 0), (1, 1), (1, 1), (0, 0)))
+        padded = self.op("PAD", [image, around], (1, height + 2, width + 2, channels))
+        weights = self.weights(self.rng.normal(0, 0.2, (4, 3, 3, channels)))
+        bias = self.bias(self.rng.normal(0, 0.5, 4), padded, weights)
+        valid = schema.Padding.VALID
+        shape = (1, height // 2, width // 2, 4)
+        return self.op("CONV_2D", [padded, weights, bias], shape, 0.02, padding=valid, strideW=2, strideH=2)
+
+    def nearest(self, source: int) -> int:
+        _, rows, columns, channels = self.shape(source)
+        inputs, shape = [source, self.integers((2 * rows, 2 * columns))], (1, 2 * rows, 2 * columns, channels)
+        return self.op("RESIZE_NEAREST_NEIGHBOR", inputs, shape, halfPixelCenters=True)
+
+    def transposed_convolution(self, source: int) -> int:
+        _, rows, columns, channels = self.shape(source)
+        shape = (1, 2 * rows, 2 * columns, self.options.num_coefficients)
+        weights = self.weights(self.rng.normal(0, 0.5, (shape[3], 2, 2, channels)))
+        bias = self.bias(self.rng.normal(0, 0.5, shape[3]), source, weights)
+        inputs = [self.integers(shape), weights, source, bias]
+        return self.op("TRANSPOSE_CONV", inputs, shape, 0.02, padding=schema.Padding.VALID, strideW=2, strideH=2)
+
     def softmax(self, source: int) -> int:
         return self.op("SOFTMAX", [source], self.shape(source), 1 / 256, -128, beta=1.0)
 
@@ -286,7 +319,7 @@ class _Writer:
             self.codes.append(kind)
         operator.opcodeIndex = self.codes.index(kind)
         operator.inputs = inputs
-        kept = self.graph.tensors[inputs[1 if kind == "SPLIT" else 0]].quantization
+        kept = self.graph.tensors[inputs[_SOURCES.get(kind, 0)]].quantization
         output = self.tensor(shape, scale, zero_point, dtype, None if scale else kept)
         operator.outputs = [output]
         table = _OPTION_TABLES.get(kind, f"{kind.title()}Options")
@@ -330,6 +363,15 @@ class _Writer:
         self._fill(tensor, values)
         return tensor
 
+    def weights(self, values: NDArray[Any]) -> int:
+        """Add weights, of channels along axis 0."""
+        weights = self.constant(values)
+        if self.options.per_channel:
+            quantization = self.graph.tensors[weights].quantization
+            quantization.scale = [quantization.scale[0] * (1 + k / 8) for k in range(len(values))]
+            quantization.zeroPoint = [0] * len(values)
+        return weights
+
     def integers(self, values: Any) -> int:
         values = np.asarray(values, np.int32)
         tensor = self.tensor(values.shape, dtype="float32")
@@ -340,9 +382,12 @@ class _Writer:
     def bias(self, values: NDArray[Any], source: int, weights: int) -> int:
         if self.options.dtype == "float32":
             return self.constant(values)
-        scales = [self.graph.tensors[tensor].quantization.scale[0] for tensor in (source, weights)]
-        tensor = self.integers(np.rint(values / np.prod(scales)))
-        self.graph.tensors[tensor].quantization = _quantization(float(np.prod(scales)), 0)
+        scales, factors = (self.graph.tensors[tensor].quantization.scale for tensor in (weights, source))
+        products = np.multiply(scales, factors[0])
+        tensor = self.integers(np.rint(values / products))
+        quantization = schema.QuantizationParametersT()
+        quantization.scale, quantization.zeroPoint = products.tolist(), [0] * len(products)
+        self.graph.tensors[tensor].quantization = quantization
         return tensor
 
     def shape(self, tensor: int) -> tuple[int, ...]:
@@ -355,7 +400,10 @@ class _Writer:
         self.buffers.append(buffer)
 
 
+_SOURCES = {"SPLIT": 1, "TRANSPOSE_CONV": 2}
 _OPTION_TABLES = {
+    "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
+    "TRANSPOSE_CONV": "TransposeConvOptions",
     "CONV_2D": "Conv2DOptions",
     "STRIDED_SLICE": "StridedSliceOptions",
     "SUM": "ReducerOptions",

@@ -20,6 +20,7 @@ from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.errors import BackendError, ModelError, NoDecodedHeadError, one_line
 from yolov8_seg_ros.model_files.class_names import read_model_class_names
+from yolov8_seg_ros.model_files.cpu_graph import for_cpu
 from yolov8_seg_ros.model_files.raw_head import expose
 
 #: Newest first: LiteRT succeeds the TensorFlow Lite runtime and is about ten times faster on x86-64.
@@ -41,12 +42,14 @@ class ModelFile:
         content: the bytes that run: those of the file, or those with the decoded head's operations cut off.
         head: what became of the head, for a person.
         is_cut: whether the decoded head was cut off.
+        input_shape: of the file's input, where that of `content` has another one; else None.
     """
 
     path: Path
     content: bytes
     head: str
     is_cut: bool
+    input_shape: tuple[int, ...] | None = None
 
 
 class TfliteNetwork:
@@ -78,7 +81,8 @@ class TfliteNetwork:
         # The interpreter computes with weights that lie in these bytes.
         self._content = model.content
         self._workers = WorkerThreads(thread_ids)
-        self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model.path, class_names)
+        self._input_index, self._output_indices, self.spec = _read_spec(interpreter, model, class_names)
+        self._input_shape = tuple(interpreter.get_input_details()[0]["shape"])
         self._in_place: tuple[Tensor, ...] | None = None
         if reads_in_place:
             try:
@@ -96,7 +100,7 @@ class TfliteNetwork:
         Raises:
             BackendError: if the runtime fails.
         """
-        self._interpreter.set_tensor(self._input_index, network_input)
+        self._interpreter.set_tensor(self._input_index, network_input.reshape(self._input_shape))
         self._workers.avoid_caller()
         try:
             self._interpreter.invoke()
@@ -143,7 +147,7 @@ class TfliteBackend(TensorBackend):
         threads = num_threads or automatic_threads()
         running = running_threads()
         model, interpreter = first_that_opens(
-            read_model(model_path, raw_head), lambda model: new_interpreter(runtime, model, threads)
+            read_model_for_cpu(model_path, raw_head), lambda model: new_interpreter(runtime, model, threads)
         )
         self._network = TfliteNetwork(interpreter, model, class_names, running_threads() - running, True)
         self.spec = self._network.spec
@@ -180,6 +184,19 @@ def read_model(model_path: Path, raw_head: bool = True) -> list[ModelFile]:
     return [cut, ModelFile(model_path, content, "as published", False)]
 
 
+def read_model_for_cpu(model_path: Path, raw_head: bool = True) -> list[ModelFile]:
+    """Read a model file as `read_model` does; return before the rest what LiteRT runs faster, if it may be changed.
+
+    Raises:
+        ModelError: if the file cannot be read, or is not a .tflite file.
+    """
+    models = read_model(model_path, raw_head)
+    faster = for_cpu(models[0].content) if raw_head else None
+    if faster is None:
+        return models
+    return [replace(models[0], content=faster.content, input_shape=faster.input_shape), *models]
+
+
 def first_that_opens(
     models: Sequence[ModelFile], open_model: Callable[[ModelFile], Opened]
 ) -> tuple[ModelFile, Opened]:
@@ -192,9 +209,10 @@ def first_that_opens(
     reason = ""
     for model in preferred:
         try:
-            return model, open_model(model)
+            return replace(model, head=model.head + reason), open_model(model)
         except (ModelError, BackendError) as error:
-            reason = f", since its raw head does not run here: {one_line(error)}"
+            form = "graph for the CPU" if model.input_shape else "raw head"
+            reason = f", since its {form} does not run here: {one_line(error)}"
     return replace(last, head=last.head + reason), open_model(last)
 
 
@@ -278,21 +296,23 @@ def read_tflite(model_path: Path) -> bytes:
 
 
 def _read_spec(
-    interpreter: Any, model_path: Path, class_names: Sequence[str] | None
+    interpreter: Any, model: ModelFile, class_names: Sequence[str] | None
 ) -> tuple[int, list[int], ModelSpec]:
     if class_names is None:
-        class_names = read_model_class_names(model_path)
+        class_names = read_model_class_names(model.path)
     try:
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        if model.input_shape is not None:
+            inputs[0]["shape"] = model.input_shape
         spec = ModelSpec.from_tensors(
             [tensor_spec(details) for details in inputs],
             [tensor_spec(details) for details in outputs],
             class_names,
         )
     except UnicodeDecodeError as error:
-        raise ModelError(f"{model_path}: the model is damaged, the name of a tensor is no text ({error})") from error
+        raise ModelError(f"{model.path}: the model is damaged, the name of a tensor is no text ({error})") from error
     except ModelError as error:
-        raise ModelError(f"{model_path}: {error}") from error
+        raise ModelError(f"{model.path}: {error}") from error
     return inputs[0]["index"], [details["index"] for details in outputs], spec
 
 

@@ -68,8 +68,13 @@ class Table:
 
     def table(self, field: int) -> Table | None:
         """Return the table that a field refers to; None where there is none."""
+        position = self.target(field)
+        return None if position is None else Table(self.data, position)
+
+    def target(self, field: int) -> int | None:
+        """Return the position of what a field refers to; None where there is nothing."""
         slot = self.slot(field)
-        return None if slot is None else Table(self.data, self._target(slot))
+        return None if slot is None else self._target(slot)
 
     def tables(self, field: int) -> list[Table]:
         """Return the tables of a vector of tables; none where there is no vector."""

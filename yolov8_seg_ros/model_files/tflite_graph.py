@@ -12,55 +12,30 @@ import math
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolov8_seg_ros.model_files.flatbuffer import Editor, FlatBufferError, Table, root_table
+from yolov8_seg_ros.model_files.tflite_schema import (
+    FILE_IDENTIFIER,
+    BufferField,
+    MetadataField,
+    ModelField,
+    OperatorCodeField,
+    OperatorField,
+    QuantizationField,
+    SubGraphField,
+    TensorField,
+)
 
-#: What identifies a .tflite file, at byte 4.
-FILE_IDENTIFIER = b"TFL3"
 #: An input of an operator that is left out.
 ABSENT = -1
 _MAX_RANK = 8
 _DTYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 4: "<i8", 7: "<i2", 9: "i1"}
 #: What `zipfile` raises for the ways in which an archive can be damaged.
 _ARCHIVE_ERRORS = (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, RuntimeError)
-
-
-class _Model(IntEnum):
-    OPERATOR_CODES, SUBGRAPHS = 1, 2
-    BUFFERS, METADATA_BUFFER, METADATA, SIGNATURES = 4, 5, 6, 7
-
-
-class _SubGraph(IntEnum):
-    TENSORS, INPUTS, OUTPUTS, OPERATORS = 0, 1, 2, 3
-
-
-class _Tensor(IntEnum):
-    SHAPE, TYPE, BUFFER, NAME, QUANTIZATION = 0, 1, 2, 3, 4
-
-
-class _Quantization(IntEnum):
-    SCALE, ZERO_POINT = 2, 3
-
-
-class _Operator(IntEnum):
-    CODE, INPUTS, OUTPUTS, OPTIONS, INTERMEDIATES = 0, 1, 2, 4, 8
-
-
-class _OperatorCode(IntEnum):
-    SHORT_BUILTIN, BUILTIN = 0, 3
-
-
-class _Buffer(IntEnum):
-    DATA, OFFSET, SIZE = 0, 1, 2
-
-
-class _Metadata(IntEnum):
-    BUFFER = 1
 
 
 @dataclass(frozen=True)
@@ -81,7 +56,7 @@ class Operator:
 
     def option(self, field: int, form: str = "<i", default: Any = 0) -> Any:
         """Return a number of the operator's options, read as `struct` reads `form`."""
-        options = self.table.table(_Operator.OPTIONS)
+        options = self.table.table(OperatorField.OPTIONS)
         return default if options is None else options.scalar(field, form, default)
 
 
@@ -106,46 +81,46 @@ class Graph:
             raise FlatBufferError("this is no .tflite file")
         self.data = data
         self._model = root_table(data)
-        subgraphs = self._model.tables(_Model.SUBGRAPHS)
+        subgraphs = self._model.tables(ModelField.SUBGRAPHS)
         if len(subgraphs) != 1:
             raise FlatBufferError(f"the file has {len(subgraphs)} graphs, expected 1")
         [self._subgraph] = subgraphs
-        self._tensors = self._subgraph.tables(_SubGraph.TENSORS)
-        self._codes = self._model.tables(_Model.OPERATOR_CODES)
-        self._buffers = self._model.tables(_Model.BUFFERS)
+        self._tensors = self._subgraph.tables(SubGraphField.TENSORS)
+        self._codes = self._model.tables(ModelField.OPERATOR_CODES)
+        self._buffers = self._model.tables(ModelField.BUFFERS)
         # Vectors that lie on one another could make a small file take long.
         self._indices_left = len(data) // 4
-        self.inputs = self._tensor_indices(self._subgraph, _SubGraph.INPUTS)
-        self.outputs = self._tensor_indices(self._subgraph, _SubGraph.OUTPUTS)
+        self.inputs = self._tensor_indices(self._subgraph, SubGraphField.INPUTS)
+        self.outputs = self._tensor_indices(self._subgraph, SubGraphField.OUTPUTS)
         kinds = [self._kind(code) for code in self._codes]
-        self.operators = [self._operator(table, kinds) for table in self._subgraph.tables(_SubGraph.OPERATORS)]
+        self.operators = [self._operator(table, kinds) for table in self._subgraph.tables(SubGraphField.OPERATORS)]
         self.producers = {tensor: operator for operator in self.operators for tensor in operator.outputs}
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Return a tensor's shape; a scalar's is empty."""
-        shape = self._tensors[tensor].array(_Tensor.SHAPE, "<i4")
+        shape = self._tensors[tensor].array(TensorField.SHAPE, "<i4")
         if len(shape) > _MAX_RANK or (shape < 1).any():
             raise FlatBufferError(f"tensor {tensor} has a shape of {len(shape)} sizes, {shape[:_MAX_RANK].tolist()}")
         return tuple(shape.tolist())
 
     def name(self, tensor: int) -> str:
         """Return a tensor's name; empty where it has none."""
-        return self._tensors[tensor].array(_Tensor.NAME, "u1").tobytes().decode("utf-8", "replace")
+        return self._tensors[tensor].array(TensorField.NAME, "u1").tobytes().decode("utf-8", "replace")
 
     def dtype(self, tensor: int) -> np.dtype[Any]:
         """Return a tensor's type of numbers."""
-        number = self._tensors[tensor].scalar(_Tensor.TYPE, "<b")
+        number = self._tensors[tensor].scalar(TensorField.TYPE, "<b")
         if number not in _DTYPES:
             raise FlatBufferError(f"tensor {tensor} is of type {number}, expected one of {sorted(_DTYPES)}")
         return np.dtype(_DTYPES[number])
 
     def quantization(self, tensor: int) -> tuple[float, int] | None:
         """Return scale and zero point of a tensor that has one of each; else None."""
-        quantization = self._tensors[tensor].table(_Tensor.QUANTIZATION)
+        quantization = self._tensors[tensor].table(TensorField.QUANTIZATION)
         if quantization is None:
             return None
-        scales = quantization.array(_Quantization.SCALE, "<f4")
-        zero_points = quantization.array(_Quantization.ZERO_POINT, "<i8")
+        scales = quantization.array(QuantizationField.SCALE, "<f4")
+        zero_points = quantization.array(QuantizationField.ZERO_POINT, "<i8")
         return (float(scales[0]), int(zero_points[0])) if len(scales) == len(zero_points) == 1 else None
 
     def constant(self, tensor: int) -> NDArray[Any] | None:
@@ -182,29 +157,29 @@ class Graph:
         tensors = sorted(used.union(self.inputs, outputs.values()))
         editor = Editor(self.data, self._end_of_tables())
         new_tensors = {old: new for new, old in enumerate(tensors)}
-        self._keep(editor, self._subgraph, _SubGraph.TENSORS, self._tensors, tensors)
+        self._keep(editor, self._subgraph, SubGraphField.TENSORS, self._tensors, tensors)
         self._renumber_operators(editor, operators, new_tensors)
         self._renumber_buffers(editor, tensors)
-        self._replace(editor, self._subgraph, _SubGraph.INPUTS, new_tensors)
+        self._replace(editor, self._subgraph, SubGraphField.INPUTS, new_tensors)
         editor.refer_to_int32s(
-            self._slot(self._subgraph, _SubGraph.OUTPUTS), [new_tensors[tensor] for tensor in outputs.values()]
+            self._slot(self._subgraph, SubGraphField.OUTPUTS), [new_tensors[tensor] for tensor in outputs.values()]
         )
         for name, tensor in outputs.items():
-            editor.refer_to_text(self._slot(self._tensors[tensor], _Tensor.NAME), name)
-        self._keep(editor, self._model, _Model.SIGNATURES, [], [])
+            editor.refer_to_text(self._slot(self._tensors[tensor], TensorField.NAME), name)
+        self._keep(editor, self._model, ModelField.SIGNATURES, [], [])
         return editor.result()
 
     def _operator(self, table: Table, kinds: Sequence[int]) -> Operator:
-        code = table.scalar(_Operator.CODE, "<I")
+        code = table.scalar(OperatorField.CODE, "<I")
         if code >= len(kinds):
             raise FlatBufferError(f"an operator has code {code} of {len(kinds)}")
-        inputs = self._tensor_indices(table, _Operator.INPUTS, lowest=ABSENT)
-        return Operator(kinds[code], inputs, self._tensor_indices(table, _Operator.OUTPUTS), table)
+        inputs = self._tensor_indices(table, OperatorField.INPUTS, lowest=ABSENT)
+        return Operator(kinds[code], inputs, self._tensor_indices(table, OperatorField.OUTPUTS), table)
 
     @staticmethod
     def _kind(code: Table) -> int:
         # The older field has no room for newer operators.
-        return max(code.scalar(_OperatorCode.SHORT_BUILTIN, "<b"), code.scalar(_OperatorCode.BUILTIN, "<i"))
+        return max(code.scalar(OperatorCodeField.SHORT_BUILTIN, "<b"), code.scalar(OperatorCodeField.BUILTIN, "<i"))
 
     def _tensor_indices(self, table: Table, field: int, lowest: int = 0) -> tuple[int, ...]:
         indices = table.array(field, "<i4")
@@ -216,12 +191,12 @@ class Graph:
         return tuple(indices.tolist())
 
     def _tensors_of(self, operator: Operator) -> set[int]:
-        intermediates = operator.table.array(_Operator.INTERMEDIATES, "<i4").tolist()
+        intermediates = operator.table.array(OperatorField.INTERMEDIATES, "<i4").tolist()
         if any(not ABSENT <= tensor < len(self._tensors) for tensor in intermediates):
             raise FlatBufferError("an operator's intermediate tensor does not exist")
         return {*operator.inputs, *operator.outputs, *intermediates} - {ABSENT}
 
-    def _buffer_index(self, table: Table, field: int = _Tensor.BUFFER) -> int:
+    def _buffer_index(self, table: Table, field: int = TensorField.BUFFER) -> int:
         index: int = table.scalar(field, "<I")
         if index >= len(self._buffers):
             raise FlatBufferError(f"a buffer of number {index}, of {len(self._buffers)}")
@@ -229,13 +204,13 @@ class Graph:
 
     def _content(self, buffer: int) -> bytes | memoryview:
         table = self._buffers[buffer]
-        start, size = table.scalar(_Buffer.OFFSET, "<Q"), table.scalar(_Buffer.SIZE, "<Q")
+        start, size = table.scalar(BufferField.OFFSET, "<Q"), table.scalar(BufferField.SIZE, "<Q")
         # Offsets 0 and 1 say that the data are in the table.
         if start > 1:
             if start + size > len(self.data):
                 raise FlatBufferError(f"buffer {buffer} ends behind the file")
             return memoryview(self.data)[start : start + size]
-        return table.array(_Buffer.DATA, "u1").data
+        return table.array(BufferField.DATA, "u1").data
 
     def _needed_operators(self, outputs: Iterable[int]) -> list[Operator]:
         """Return what computes the outputs, in the order of the graph."""
@@ -249,29 +224,29 @@ class Graph:
         return [operator for operator in self.operators if operator.table.position in needed]
 
     def _renumber_operators(self, editor: Editor, operators: Sequence[Operator], new_tensors: dict[int, int]) -> None:
-        codes = sorted({operator.table.scalar(_Operator.CODE, "<I") for operator in operators})
+        codes = sorted({operator.table.scalar(OperatorField.CODE, "<I") for operator in operators})
         new_codes = {old: new for new, old in enumerate(codes)}
-        self._keep(editor, self._model, _Model.OPERATOR_CODES, self._codes, codes)
+        self._keep(editor, self._model, ModelField.OPERATOR_CODES, self._codes, codes)
         tables = [operator.table for operator in operators]
-        self._keep(editor, self._subgraph, _SubGraph.OPERATORS, tables, range(len(tables)))
+        self._keep(editor, self._subgraph, SubGraphField.OPERATORS, tables, range(len(tables)))
         for operator, table in zip(operators, tables, strict=True):
-            self._renumber(editor, table, _Operator.CODE, new_codes)
-            self._replace(editor, table, _Operator.INPUTS, new_tensors, operator.inputs)
-            for field in (_Operator.OUTPUTS, _Operator.INTERMEDIATES):
+            self._renumber(editor, table, OperatorField.CODE, new_codes)
+            self._replace(editor, table, OperatorField.INPUTS, new_tensors, operator.inputs)
+            for field in (OperatorField.OUTPUTS, OperatorField.INTERMEDIATES):
                 self._replace(editor, table, field, new_tensors)
 
     def _renumber_buffers(self, editor: Editor, tensors: Sequence[int]) -> None:
-        metadata = self._model.tables(_Model.METADATA)
-        users = [(self._tensors[tensor], int(_Tensor.BUFFER)) for tensor in tensors]
-        users += [(entry, int(_Metadata.BUFFER)) for entry in metadata]
+        metadata = self._model.tables(ModelField.METADATA)
+        users = [(self._tensors[tensor], int(TensorField.BUFFER)) for tensor in tensors]
+        users += [(entry, int(MetadataField.BUFFER)) for entry in metadata]
         used = {self._buffer_index(table, field) for table, field in users}
-        used.update(self._model.array(_Model.METADATA_BUFFER, "<i4").tolist())
+        used.update(self._model.array(ModelField.METADATA_BUFFER, "<i4").tolist())
         dropped = {self._buffer_index(table) for table in self._tensors} - used
         # Buffer 0 is empty by convention.
         kept = [index for index in range(len(self._buffers)) if index == 0 or index not in dropped]
         new_buffers = {old: new for new, old in enumerate(kept)}
-        self._keep(editor, self._model, _Model.BUFFERS, self._buffers, kept)
-        self._replace(editor, self._model, _Model.METADATA_BUFFER, new_buffers)
+        self._keep(editor, self._model, ModelField.BUFFERS, self._buffers, kept)
+        self._replace(editor, self._model, ModelField.METADATA_BUFFER, new_buffers)
         for table, field in users:
             self._renumber(editor, table, field, new_buffers)
 

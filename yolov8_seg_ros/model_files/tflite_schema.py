@@ -1,0 +1,82 @@
+"""Numbers of the fields and kinds of a .tflite file that this package reads or writes.
+
+Source: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+#: What identifies a .tflite file, at byte 4.
+FILE_IDENTIFIER = b"TFL3"
+
+
+class ModelField(IntEnum):
+    """Fields of the root table."""
+
+    VERSION, OPERATOR_CODES, SUBGRAPHS, DESCRIPTION = 0, 1, 2, 3
+    BUFFERS, METADATA_BUFFER, METADATA, SIGNATURES = 4, 5, 6, 7
+
+
+class SubGraphField(IntEnum):
+    """Fields of a graph."""
+
+    TENSORS, INPUTS, OUTPUTS, OPERATORS, NAME = 0, 1, 2, 3, 4
+
+
+class TensorField(IntEnum):
+    """Fields of a tensor."""
+
+    SHAPE, TYPE, BUFFER, NAME, QUANTIZATION = 0, 1, 2, 3, 4
+
+
+class QuantizationField(IntEnum):
+    """Fields of a tensor's quantization."""
+
+    SCALE, ZERO_POINT, AXIS = 2, 3, 6
+
+
+class OperatorField(IntEnum):
+    """Fields of an operator."""
+
+    CODE, INPUTS, OUTPUTS, OPTIONS_TYPE, OPTIONS, INTERMEDIATES = 0, 1, 2, 3, 4, 8
+
+
+class OperatorCodeField(IntEnum):
+    """Fields of an operator's kind."""
+
+    SHORT_BUILTIN, VERSION, BUILTIN = 0, 2, 3
+
+
+class BufferField(IntEnum):
+    """Fields of a constant's bytes."""
+
+    DATA, OFFSET, SIZE = 0, 1, 2
+
+
+class MetadataField(IntEnum):
+    """Fields of an entry of metadata."""
+
+    BUFFER = 1
+
+
+class ConvolutionField(IntEnum):
+    """Fields of a convolution's options."""
+
+    PADDING, STRIDE_X, STRIDE_Y, ACTIVATION, DILATION_X, DILATION_Y = 0, 1, 2, 3, 4, 5
+
+
+class Kind(IntEnum):
+    """Kinds of operators that are replaced, or take their place."""
+
+    CONCATENATION, CONV_2D, DEPTH_TO_SPACE, PAD, TRANSPOSE_CONV, RESIZE_NEAREST_NEIGHBOR = 2, 3, 5, 34, 67, 97
+
+
+class OptionsType(IntEnum):
+    """Kinds of an operator's options."""
+
+    CONVOLUTION, CONCATENATION, PAD, DEPTH_TO_SPACE = 1, 10, 22, 94
+
+
+#: A convolution's padding: none.
+VALID = 1
