@@ -101,7 +101,7 @@ SEG_NODE_SETTINGS = (
     Setting(
         "n6.jpeg_quality",
         _N6.jpeg_quality,
-        "JPEG quality of images to a bridge board; 0: raw; -1: raw on USB and TCP, else 90 or less.",
+        "JPEG quality of images to a bridge board, less if one is too long; 0: raw; -1: raw on USB and TCP, else 90.",
         N6,
         minimum=-1,
         maximum=100,

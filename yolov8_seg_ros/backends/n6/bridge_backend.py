@@ -140,7 +140,8 @@ class BridgeBackend(BoardBackend[BridgeConnection], DetectingBackend):
         quality, why = choose_quality(self._options.jpeg_quality, connection.port, welcome)
         self._encoder = PictureEncoder(model.input_quant, quality, welcome.max_jpeg_bytes)
         self._opened_model, self._welcome = model, welcome
-        jpeg = f"JPEG of quality {f'{USUAL_QUALITY} or less' if quality == AUTOMATIC else quality}"
+        # A longer JPEG than the board has room for is made again with a lower quality.
+        jpeg = f"JPEG of quality {USUAL_QUALITY if quality == AUTOMATIC else quality} or less"
         return BackendInfo(
             description=f"{welcome.device} on {connection.port}, bridge firmware, network '{model.name}', "
             f"images travel {'raw' if quality == RAW else jpeg}, {why}",
