@@ -22,11 +22,10 @@ from yolov8_seg_ros.errors import BackendError, ModelError, NoDecodedHeadError, 
 from yolov8_seg_ros.model_files.class_names import read_model_class_names
 from yolov8_seg_ros.model_files.cpu_graph import for_cpu
 from yolov8_seg_ros.model_files.raw_head import expose
+from yolov8_seg_ros.model_files.tflite_schema import FILE_IDENTIFIER
 
 #: Newest first: LiteRT succeeds the TensorFlow Lite runtime and is about ten times faster on x86-64.
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
-#: What identifies a TensorFlow Lite flatbuffer, at byte 4.
-FILE_IDENTIFIER = b"TFL3"
 #: More threads than this do not make a network of this size faster.
 MAX_AUTOMATIC_THREADS = 4
 

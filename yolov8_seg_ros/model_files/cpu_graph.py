@@ -14,7 +14,7 @@ from yolov8_seg_ros.model_files.extended_graph import ExtendedGraph, new_operato
 from yolov8_seg_ros.model_files.flatbuffer import FlatBufferError
 from yolov8_seg_ros.model_files.flatbuffer_front import NewTable, Number
 from yolov8_seg_ros.model_files.tflite_graph import ABSENT, Operator
-from yolov8_seg_ros.model_files.tflite_schema import VALID, ConvolutionField, Kind, OptionsType
+from yolov8_seg_ros.model_files.tflite_schema import VALID, ConvolutionField, Op, OptionsType
 
 #: A tensor is doubled in height and width.
 _FACTOR = 2
@@ -69,7 +69,7 @@ def _split_transposed_convolution(graph: ExtendedGraph, operator: Operator) -> l
 
     Kernels of 2x2 pixels that step by 2 do not overlap. XNNPACK computes a transposed convolution pixel by pixel.
     """
-    code = graph.code_of(Kind.CONV_2D)
+    code = graph.code_of(Op.CONV_2D)
     if code is None or len(operator.inputs) != 4 or ABSENT in operator.inputs:
         return []
     _, weights, source, bias = operator.inputs
@@ -102,7 +102,7 @@ def _stack_nearest(graph: ExtendedGraph, operator: Operator) -> list[NewTable]:
     XNNPACK has no enlarging by the nearest pixel, which so would cut the graph into parts.
     """
     [output] = operator.outputs
-    code, aligns_corners = graph.code_of(Kind.CONCATENATION), operator.option(0, "<b")
+    code, aligns_corners = graph.code_of(Op.CONCATENATION), operator.option(0, "<b")
     if code is None or aligns_corners or not operator.inputs or ABSENT in operator.inputs:
         return []
     source = operator.inputs[0]
@@ -126,7 +126,7 @@ def _pairs_columns(graph: ExtendedGraph) -> bool:
     pad, convolution = first
     [image], [padded], weights = graph.inputs, pad.outputs, convolution.inputs[1]
     kernels, zero_point = graph.constant(weights), graph.zero_points(weights)[0]
-    pad_code, code = graph.code_of(Kind.PAD), graph.code_of(Kind.CONV_2D)
+    pad_code, code = graph.code_of(Op.PAD), graph.code_of(Op.CONV_2D)
     if kernels is None or pad_code is None or code is None:
         return False
     _, height, width, channels = graph.shape(image)
@@ -146,8 +146,8 @@ def _first_convolution(graph: ExtendedGraph) -> tuple[Operator, Operator] | None
     """Return the operators that pad the image by a pixel and convolve it, 3x3 with stride 2; None where they do not."""
     if len(graph.inputs) != 1:
         return None
-    pad = _only_reader(graph, graph.inputs[0], Kind.PAD, 2)
-    convolution = pad and _only_reader(graph, pad.outputs[0], Kind.CONV_2D, 3)
+    pad = _only_reader(graph, graph.inputs[0], Op.PAD, 2)
+    convolution = pad and _only_reader(graph, pad.outputs[0], Op.CONV_2D, 3)
     if pad is None or convolution is None:
         return None
     around, kernels = graph.constant(pad.inputs[1]), graph.constant(convolution.inputs[1])
@@ -173,7 +173,7 @@ def _first_convolution(graph: ExtendedGraph) -> tuple[Operator, Operator] | None
     return (pad, convolution) if matches else None
 
 
-def _only_reader(graph: ExtendedGraph, tensor: int, kind: Kind, num_inputs: int) -> Operator | None:
+def _only_reader(graph: ExtendedGraph, tensor: int, kind: Op, num_inputs: int) -> Operator | None:
     """Return what reads a tensor, as its first input, if that is one operator of this kind, with one output."""
     readers = [operator for operator in graph.operators if tensor in operator.inputs]
     if len(readers) != 1 or tensor in graph.outputs or readers[0].kind != kind or readers[0].inputs[0] != tensor:
@@ -210,7 +210,7 @@ def _stacked(graph: ExtendedGraph, doubled: int) -> int:
 
 
 def _depth_to_space(graph: ExtendedGraph, stacked: int, output: int) -> NewTable:
-    code = graph.add_code(Kind.DEPTH_TO_SPACE, 2 if graph.dtype(output) == np.int8 else 1)
+    code = graph.add_code(Op.DEPTH_TO_SPACE, 2 if graph.dtype(output) == np.int8 else 1)
     return new_operator(code, [stacked], output, OptionsType.DEPTH_TO_SPACE, {0: Number(_FACTOR)})
 
 
@@ -227,6 +227,6 @@ def _convolution(code: int, inputs: Sequence[int], output: int, strides: tuple[i
 
 
 _REWRITINGS: dict[int, Callable[[ExtendedGraph, Operator], list[NewTable]]] = {
-    Kind.TRANSPOSE_CONV: _split_transposed_convolution,
-    Kind.RESIZE_NEAREST_NEIGHBOR: _stack_nearest,
+    Op.TRANSPOSE_CONV: _split_transposed_convolution,
+    Op.RESIZE_NEAREST_NEIGHBOR: _stack_nearest,
 }

@@ -16,6 +16,7 @@ from yolov8_seg_ros.model_files.tflite_schema import (
     FILE_IDENTIFIER,
     BufferField,
     ModelField,
+    Op,
     OperatorCodeField,
     OperatorField,
     OptionsType,
@@ -24,7 +25,6 @@ from yolov8_seg_ros.model_files.tflite_schema import (
     TensorField,
 )
 
-_CUSTOM = 32
 _SCHEMA_VERSION = 3
 _MAX_SIZE = (1 << 31) - 1
 
@@ -40,7 +40,7 @@ class ExtendedGraph(Graph):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        if any(operator.kind == _CUSTOM for operator in self.operators):
+        if any(operator.kind == Op.CUSTOM for operator in self.operators):
             raise FlatBufferError("the graph has custom operators")
         self._all_tensors: list[Table | NewTable] = [*self._tensors]
         self._all_codes: list[Table | NewTable] = [*self._codes]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from yolov8_seg_ros.errors import NoDecodedHeadError
 from yolov8_seg_ros.model_files.tflite_graph import ABSENT, Graph, Operator
+from yolov8_seg_ros.model_files.tflite_schema import Op
 
 #: int32, in the shape of a tensor. A raw number has convolution * CONVOLUTION + channel.
 Labels = NDArray[np.int32]
@@ -30,36 +30,6 @@ MAX_CONVOLUTIONS = 9
 _MAX_LABELS = 1 << 26
 #: Numbers of one operator's parameter, such as the axes of a transposition.
 _MAX_PARAMETERS = 1 << 12
-
-
-class Op(IntEnum):
-    """The operators that a decoded head consists of, as numbered in the schema's `BuiltinOperator`."""
-
-    ADD = 0
-    CONCATENATION = 2
-    CONV_2D = 3
-    DEQUANTIZE = 6
-    FULLY_CONNECTED = 9
-    LOGISTIC = 14
-    MUL = 18
-    RESHAPE = 22
-    SOFTMAX = 25
-    GATHER = 36
-    TRANSPOSE = 39
-    SUB = 41
-    DIV = 42
-    SQUEEZE = 43
-    STRIDED_SLICE = 45
-    SPLIT = 49
-    CAST = 53
-    SLICE = 65
-    EXPAND_DIMS = 70
-    SUM = 74
-    PACK = 83
-    UNPACK = 88
-    SPLIT_V = 102
-    QUANTIZE = 114
-    BATCH_MATMUL = 126
 
 
 #: Which inputs hold the numbers that are rearranged; the others hold sizes and axes.

@@ -24,9 +24,10 @@ from yolov8_seg_ros.core.model_spec import (
 from yolov8_seg_ros.core.quantization import QuantParams
 from yolov8_seg_ros.errors import NoDecodedHeadError
 from yolov8_seg_ros.model_files.flatbuffer import FlatBufferError
-from yolov8_seg_ros.model_files.head_trace import CONVOLUTION, SCORE, HeadTrace, Labels, Op, convolutions_of
+from yolov8_seg_ros.model_files.head_trace import CONVOLUTION, SCORE, HeadTrace, Labels, convolutions_of
 from yolov8_seg_ros.model_files.rejoined_slices import rejoin_slices
 from yolov8_seg_ros.model_files.tflite_graph import ABSENT, Graph, Operator
+from yolov8_seg_ros.model_files.tflite_schema import Op
 
 #: The outputs of a raw head: these for each stride, finest first, as in `boxes_8`, then `PROTOTYPES`.
 MAPS = ("boxes", "scores", "coefficients")

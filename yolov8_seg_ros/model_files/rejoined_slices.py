@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from yolov8_seg_ros.model_files.head_trace import Op
 from yolov8_seg_ros.model_files.tflite_graph import ABSENT, Graph, Operator
+from yolov8_seg_ros.model_files.tflite_schema import Op
 
 _NUM_INPUTS = 4
 #: Options of a strided slice: ellipsis, new axis, shrunk axis, and ends that count from the begin.

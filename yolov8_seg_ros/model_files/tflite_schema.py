@@ -66,10 +66,39 @@ class ConvolutionField(IntEnum):
     PADDING, STRIDE_X, STRIDE_Y, ACTIVATION, DILATION_X, DILATION_Y = 0, 1, 2, 3, 4, 5
 
 
-class Kind(IntEnum):
-    """Kinds of operators that are replaced, or take their place."""
+class Op(IntEnum):
+    """The operators that a decoded head consists of, and those that are replaced, as `BuiltinOperator` numbers them."""
 
-    CONCATENATION, CONV_2D, DEPTH_TO_SPACE, PAD, TRANSPOSE_CONV, RESIZE_NEAREST_NEIGHBOR = 2, 3, 5, 34, 67, 97
+    ADD = 0
+    CONCATENATION = 2
+    CONV_2D = 3
+    DEPTH_TO_SPACE = 5
+    DEQUANTIZE = 6
+    FULLY_CONNECTED = 9
+    LOGISTIC = 14
+    MUL = 18
+    RESHAPE = 22
+    SOFTMAX = 25
+    CUSTOM = 32
+    PAD = 34
+    GATHER = 36
+    TRANSPOSE = 39
+    SUB = 41
+    DIV = 42
+    SQUEEZE = 43
+    STRIDED_SLICE = 45
+    SPLIT = 49
+    CAST = 53
+    SLICE = 65
+    TRANSPOSE_CONV = 67
+    EXPAND_DIMS = 70
+    SUM = 74
+    PACK = 83
+    UNPACK = 88
+    RESIZE_NEAREST_NEIGHBOR = 97
+    SPLIT_V = 102
+    QUANTIZE = 114
+    BATCH_MATMUL = 126
 
 
 class OptionsType(IntEnum):
