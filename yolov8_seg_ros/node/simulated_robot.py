@@ -41,6 +41,7 @@ from vision_msgs.msg import (
 
 from yolov8_seg_ros.core.camera_geometry import PinholeCamera, RigidTransform
 from yolov8_seg_ros.core.instances import Instances
+from yolov8_seg_ros.media.depth_message import info_topic
 from yolov8_seg_ros.media.rgbd_scene import BASE_FROM_CAMERA, CAMERA_FROM_OPTICAL, RgbdFrame, RgbdScene, RoomObject
 from yolov8_seg_ros.media.scene import SCENE_CLASSES
 from yolov8_seg_ros.node.conversions import detections_to_msg
@@ -74,8 +75,8 @@ class SimulatedRobot:
         self._bridge = CvBridge()
         qos = QoSProfile(depth=_QUEUE_DEPTH, reliability=ReliabilityPolicy[settings["reliability"].upper()])
         self._depth = node.create_publisher(Image, "depth/image", qos)
-        self._color_info = node.create_publisher(CameraInfo, _info_topic(node, "image"), qos)
-        self._depth_info = node.create_publisher(CameraInfo, _info_topic(node, "depth/image"), qos)
+        self._color_info = node.create_publisher(CameraInfo, info_topic(node.resolve_topic_name("image")), qos)
+        self._depth_info = node.create_publisher(CameraInfo, info_topic(node.resolve_topic_name("depth/image")), qos)
         self._truth = node.create_publisher(Detection3DArray, "~/ground_truth", _QUEUE_DEPTH)
         self._truth_2d = node.create_publisher(Detection2DArray, "~/ground_truth_2d", _QUEUE_DEPTH)
         self._transforms = node.create_publisher(TFMessage, "/tf", _TRANSFORM_DEPTH)
@@ -123,12 +124,6 @@ def _by_visibility(frame: RgbdFrame) -> Instances:
     assert frame.truth.track_id is not None
     visible = frame.visible[frame.truth.track_id]
     return replace(frame.truth, score=visible)[np.argsort(-visible, kind="stable")]
-
-
-def _info_topic(node: Node, image_topic: str) -> str:
-    """Return the topic of a camera's calibration: beside its images, wherever these are remapped to."""
-    namespace, _ = node.resolve_topic_name(image_topic).rsplit("/", 1)
-    return f"{namespace}/camera_info"
 
 
 def _camera_info(camera: PinholeCamera, header: Header) -> CameraInfo:
