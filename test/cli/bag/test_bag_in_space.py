@@ -7,7 +7,6 @@ import re
 
 import numpy as np
 import pytest
-from support.tiny_models import write_segmentation_model
 
 pytest.importorskip("rosbags")
 
@@ -121,11 +120,6 @@ def error_m(scene, world_from_color, class_name, position_m):
     low_m, high_m = JUDGED_RANGE_M
     is_near = low_m <= np.linalg.norm(position_m - world_from_color.translation_m) <= high_m
     return [min(np.linalg.norm(position_m - place_m) for place_m in places_m)] if places_m and is_near else []
-
-
-@pytest.fixture
-def model(tmp_path):
-    return write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "mouse"])
 
 
 def small_entries(container="mcap"):

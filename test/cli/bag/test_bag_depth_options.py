@@ -8,7 +8,6 @@ import sqlite3
 
 import numpy as np
 import pytest
-from support.tiny_models import write_segmentation_model
 
 pytest.importorskip("rosbags")
 
@@ -22,18 +21,12 @@ NUM_IMAGES = 3
 
 
 @pytest.fixture
-def output(tmp_path):
-    return tmp_path / "out" / "found"
-
-
-@pytest.fixture
-def run(output, tmp_path):
+def run(model, output, tmp_path):
     """Return a function that runs the verb, and returns its exit code."""
-    model = write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "mouse"])
 
     def run(recording, *arguments):
         command = ["bag", str(recording), "--output", str(output), "--json", str(tmp_path / "summary.json"), "--force"]
-        return main([*command, "--model", str(model), *arguments])
+        return main([*command, "--model", model, *arguments])
 
     return run
 

@@ -10,34 +10,11 @@ import time
 
 import pytest
 from support.shared_data import CHECKOUT
-from support.tiny_models import write_segmentation_model
 
 pytest.importorskip("rosbags")
 
 from support import bags
 from support.bags import CAMERA, recording
-
-from yolov8_seg_ros.cli.main import main
-
-
-@pytest.fixture
-def model(tmp_path):
-    return str(write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "mouse"]))
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "out" / "drive_segmented"
-
-
-@pytest.fixture
-def run(model, output):
-    """Return a function that runs the verb, and returns its exit code."""
-
-    def run(recording, *arguments, output=output, model=model):
-        return main(["bag", str(recording), "--output", str(output), "--model", model, *map(str, arguments)])
-
-    return run
 
 
 def check_one_line(error, message):

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 from support.shared_data import shared_path
-from support.tiny_models import write_segmentation_model
 
 pytest.importorskip("rosbags")
 
@@ -22,26 +21,6 @@ from yolov8_seg_ros.cli.main import main
 from yolov8_seg_ros.media.coco import from_coco_results
 from yolov8_seg_ros.media.image_file import read_image
 from yolov8_seg_ros.tools.bag.writer import UNKNOWN_HASH
-
-
-@pytest.fixture
-def model(tmp_path):
-    return str(write_segmentation_model(tmp_path / "tiny.tflite", names=["cat", "mouse"]))
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "out" / "drive_segmented"
-
-
-@pytest.fixture
-def run(model, output):
-    """Return a function that runs the verb, and returns its exit code."""
-
-    def run(recording, *arguments, output=output, model=model):
-        return main(["bag", str(recording), "--output", str(output), "--model", model, *map(str, arguments)])
-
-    return run
 
 
 @pytest.fixture(scope="session")
