@@ -23,11 +23,10 @@ from support.tiny_models import (
 )
 
 from yolov8_seg_ros.backends import tflite
-from yolov8_seg_ros.backends.tflite import TfliteBackend, load_runtime, open_interpreter, read_model_for_cpu
+from yolov8_seg_ros.backends.tflite import TfliteBackend, load_runtime, open_interpreter
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import BackendError, ModelError
-from yolov8_seg_ros.model_files.cpu_graph import CpuGraph
 
 #: What the constant outputs say, without the mask's say.
 PLAIN = SegmenterOptions(detection=DetectionOptions(mask_threshold=0.5))
@@ -385,20 +384,6 @@ def test_published_models_as_they_are(request, model, size, num_anchors, input_q
     assert (spec.class_names[0], spec.class_names[79], spec.names_given) == ("person", "toothbrush", True)
 
 
-def test_a_graph_for_the_cpu_that_the_runtime_refuses_is_done_without(st_model_256, monkeypatch):
-    refused = CpuGraph(b"\x00\x00\x00\x00TFL3", (1, 256, 256, 3))
-    monkeypatch.setattr(tflite, "for_cpu", lambda content: refused)
-    with TfliteBackend(st_model_256) as backend:
-        expected = "raw, cut out of the published file, since its graph for the CPU does not run here: "
-        assert backend.info.head.startswith(expected)
-        assert len(backend.run(zeros_for(backend))) == 10
-
-
-def test_only_a_raw_head_gets_a_graph_for_the_cpu(st_model_256):
-    assert [form.input_shape for form in read_model_for_cpu(st_model_256)] == [(1, 256, 256, 3), None, None]
-    assert [form.input_shape for form in read_model_for_cpu(st_model_256, raw_head=False)] == [None]
-
-
 @pytest.mark.parametrize(("model", "size"), [("st_model_256", 256), ("st_model_320", 320), ("fish_model", 256)])
 def test_published_models_run_with_a_raw_head(request, model, size):
     with TfliteBackend(request.getfixturevalue(model)) as backend:
@@ -409,12 +394,3 @@ def test_published_models_run_with_a_raw_head(request, model, size):
     assert (spec.box_bins, spec.num_coefficients) == (16, 32)
     assert spec.prototypes.shape == (1, size // 4, size // 4, 32)
     assert [output.shape for output in outputs] == [tensor.shape for tensor in spec.outputs]
-
-
-def test_a_raw_head_that_the_runtime_refuses_is_done_without(tmp_path, monkeypatch):
-    model = write_segmentation_model(tmp_path / "model.tflite")
-    # A flatbuffer that is none: what a defect of the cutting, or a runtime of another age, comes to.
-    monkeypatch.setattr(tflite, "expose", lambda content: b"\x00\x00\x00\x00TFL3")
-    with TfliteBackend(model) as backend:
-        assert backend.info.head.startswith("as published, since its raw head does not run here: ")
-        assert len(backend.run(zeros_for(backend))) == 2

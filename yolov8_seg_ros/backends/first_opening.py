@@ -17,8 +17,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO
 
+from yolov8_seg_ros.backends.model_forms import read_tflite
 from yolov8_seg_ros.backends.open_once import REFUSED
-from yolov8_seg_ros.backends.tflite import load_runtime, read_tflite
+from yolov8_seg_ros.backends.tflite import load_runtime
 from yolov8_seg_ros.commands import tool_command
 from yolov8_seg_ros.errors import BackendError, ModelError, RunInterruptedError, one_line
 from yolov8_seg_ros.model_files.store import BUNDLED_SHA256, PUBLISHED_MODELS, cache_folder

@@ -18,14 +18,12 @@ from yolov8_seg_ros.backends.delegate import (
     library_identity,
     load_delegate,
 )
+from yolov8_seg_ros.backends.model_forms import ModelForm, first_that_opens, read_forms
 from yolov8_seg_ros.backends.npu_cache import GraphCache, graph_folder
 from yolov8_seg_ros.backends.tflite import (
-    ModelFile,
     TfliteNetwork,
     automatic_threads,
-    first_that_opens,
     load_runtime,
-    read_model,
     runtime_message,
 )
 from yolov8_seg_ros.core.backend import BackendInfo, TensorBackend
@@ -101,15 +99,15 @@ class NpuBackend(TensorBackend):
     ) -> None:
         options = options or NpuOptions()
         starter = _Starter(load_runtime(), num_threads or automatic_threads(), class_names, options)
-        models = read_model(model_path, raw_head)
+        forms = read_forms(model_path, raw_head)
         check_library(options.library)
-        model, started = first_that_opens(models, starter.start)
+        form, started = first_that_opens(forms, starter.start)
         self._network = started.network
         self.spec = started.network.spec
         self.info = BackendInfo(
             started.description,
             reason,
-            model.head,
+            form.head,
             started.warnings,
             is_accelerator=True,
             first_run_ms=started.first_run_ms,
@@ -147,27 +145,27 @@ class _Starter:
     class_names: Sequence[str] | None
     options: NpuOptions
 
-    def start(self, model: ModelFile) -> _Started:
+    def start(self, form: ModelForm) -> _Started:
         """Open and run a model once; once more without the cached graph where that may be the cause of a failure."""
-        cache = _graph_cache(self.options, model.content)
+        cache = _graph_cache(self.options, form.content)
         try:
-            return self._open_and_run(model, cache)
+            return self._open_and_run(form, cache)
         except NoDelegatedOpsError:
             raise
         except BackendError as error:
             if cache is None or not cache.forget():
                 raise
-            started = self._open_and_run(model, cache)
+            started = self._open_and_run(form, cache)
             warning = f"the kept graph did not run, it was compiled anew: {error}"
             return replace(started, warnings=(*started.warnings, warning))
         finally:
             if cache is not None:
                 cache.discard()
 
-    def _open_and_run(self, model: ModelFile, cache: GraphCache | None) -> _Started:
+    def _open_and_run(self, form: ModelForm, cache: GraphCache | None) -> _Started:
         library = self.options.library
-        interpreter, coverage = self._open(model, cache)
-        network = TfliteNetwork(interpreter, model, self.class_names)
+        interpreter, coverage = self._open(form, cache)
+        network = TfliteNetwork(interpreter, form, self.class_names)
         started = time.perf_counter()
         try:
             network.run(np.zeros(network.spec.input.shape, network.spec.input.quant.dtype))
@@ -181,25 +179,25 @@ class _Starter:
             return _Started(network, f"{description}, compiled graph from {cache.file}", first_run_ms)
         return _Started(network, description, first_run_ms, _keep_graph(cache, coverage))
 
-    def _open(self, model: ModelFile, cache: GraphCache | None) -> tuple[Any, DelegateCoverage]:
+    def _open(self, form: ModelForm, cache: GraphCache | None) -> tuple[Any, DelegateCoverage]:
         library = self.options.library
         cache_options = cache.options if cache is not None else {}
         delegate = load_delegate(self.runtime, library, {**cache_options, **self.options.delegate_options})
         try:
             interpreter = self.runtime.Interpreter(
-                model_content=model.content, num_threads=self.num_threads, experimental_delegates=[delegate]
+                model_content=form.content, num_threads=self.num_threads, experimental_delegates=[delegate]
             )
             coverage = coverage_of_graph(interpreter)
             interpreter.allocate_tensors()
         except ValueError as error:
-            raise ModelError(f"{model.path}: the model cannot be loaded: {runtime_message(error)}") from error
+            raise ModelError(f"{form.path}: the model cannot be loaded: {runtime_message(error)}") from error
         except RuntimeError as error:
             raise BackendError(
-                f"the NPU delegate {library} fails at {model.path}; it says: {runtime_message(error)}"
+                f"the NPU delegate {library} fails at {form.path}; it says: {runtime_message(error)}"
             ) from error
         if not coverage.delegated_ops:
             raise NoDelegatedOpsError(
-                f"the NPU delegate {library} takes none of the {coverage.total_ops} operations of {model.path}: "
+                f"the NPU delegate {library} takes none of the {coverage.total_ops} operations of {form.path}: "
                 "quantize the model to int8 per tensor, or choose backend cpu"
             )
         return interpreter, coverage

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from yolov8_seg_ros.backends.tflite import first_that_opens, load_runtime, new_interpreter, read_model_for_cpu
+from yolov8_seg_ros.backends.model_forms import first_that_opens, read_forms_for_cpu
+from yolov8_seg_ros.backends.tflite import load_runtime, new_interpreter
 from yolov8_seg_ros.errors import ModelError
 
 #: The exit code where the runtime refuses the model; the reason is the last line of the output.
@@ -21,9 +22,9 @@ def main() -> int:
     """Open the file that the first argument names, with the head that the second one says; return the exit code."""
     # A crash is expected here, and its memory of no use.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    runtime, models = load_runtime(), read_model_for_cpu(Path(sys.argv[1]), sys.argv[2] == "raw")
+    runtime, forms = load_runtime(), read_forms_for_cpu(Path(sys.argv[1]), sys.argv[2] == "raw")
     try:
-        _, interpreter = first_that_opens(models, lambda model: new_interpreter(runtime, model, 1))
+        _, interpreter = first_that_opens(forms, lambda form: new_interpreter(runtime, form, 1))
     except ModelError as error:
         print(error, flush=True)
         return REFUSED

@@ -7,6 +7,7 @@ import pytest
 from support.n6_harness import EchoNetwork, PtyHarness
 from support.tiny_models import write_detection_model, write_segmentation_model
 
+from yolov8_seg_ros.backends.model_forms import read_forms
 from yolov8_seg_ros.backends.n6 import N6Options, serial_port
 from yolov8_seg_ros.backends.n6.backend import WantedModel, choose_network, wanted_model
 from yolov8_seg_ros.backends.n6.board import BoardNetwork
@@ -14,7 +15,6 @@ from yolov8_seg_ros.backends.n6.serial_port import find_port
 from yolov8_seg_ros.backends.n6.simulator.line import PtyLine
 from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
 from yolov8_seg_ros.backends.open_backend import open_backend
-from yolov8_seg_ros.backends.tflite import read_model
 from yolov8_seg_ros.errors import BackendError, LinkError, ModelError, RunInterruptedError
 
 
@@ -65,7 +65,7 @@ def test_published_models_give_the_results_of_the_cpu(serve, request, model_name
     """The board may hold either form of the file that the user names."""
     shared_model = request.getfixturevalue(model_name)
     flashed = tmp_path / "flashed.tflite"
-    flashed.write_bytes(read_model(shared_model, raw_head)[0].content)
+    flashed.write_bytes(read_forms(shared_model, raw_head)[0].content)
     cpu_backend = open_backend(str(shared_model), "cpu", raw_head=raw_head)
     with open_n6(shared_model, serve(flashed)) as board, cpu_backend as cpu:
         assert board.spec.class_names == cpu.spec.class_names

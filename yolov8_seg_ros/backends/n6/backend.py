@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Generic
 
+from yolov8_seg_ros.backends.model_forms import read_forms
 from yolov8_seg_ros.backends.n6 import N6Options
 from yolov8_seg_ros.backends.n6.board import (
     PAUSES_S,
@@ -22,7 +23,7 @@ from yolov8_seg_ros.backends.n6.board import (
 )
 from yolov8_seg_ros.backends.n6.port import Port, Stop, never
 from yolov8_seg_ros.backends.n6.serial_port import open_port
-from yolov8_seg_ros.backends.tflite import TfliteBackend, read_model
+from yolov8_seg_ros.backends.tflite import TfliteBackend
 from yolov8_seg_ros.core.backend import Backend, BackendInfo, TensorBackend
 from yolov8_seg_ros.core.model_spec import ModelSpec, TensorSpec
 from yolov8_seg_ros.core.quantization import Tensor
@@ -63,7 +64,7 @@ def wanted_model(path: Path | None, class_names: Sequence[str] | None) -> Wanted
         return WantedModel(class_names=class_names)
     specs = tuple(_read_spec(path, class_names, raw_head) for raw_head in (False, True))
     names = specs[0].class_names if specs[0].names_given else None
-    return WantedModel(str(path), specs, names, tuple(sha256(form.content).digest() for form in read_model(path)))
+    return WantedModel(str(path), specs, names, tuple(sha256(form.content).digest() for form in read_forms(path)))
 
 
 def _read_spec(path: Path, class_names: Sequence[str] | None, raw_head: bool) -> ModelSpec:

@@ -11,9 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from yolov8_seg_ros.backends.model_forms import read_forms
 from yolov8_seg_ros.backends.n6.simulator.bridge_core import BoardOptions, BridgeCore
 from yolov8_seg_ros.backends.n6.simulator.streams import Stream
-from yolov8_seg_ros.backends.tflite import TfliteBackend, automatic_threads, read_model
+from yolov8_seg_ros.backends.tflite import TfliteBackend, automatic_threads
 from yolov8_seg_ros.core.quantization import Tensor
 
 _BITS_PER_BYTE = 10
@@ -231,7 +232,7 @@ def simulate_model(
         BackendError: if no runtime is installed, or the firmware refuses the model.
     """
     network = TfliteBackend(model_path, automatic_threads(), None, raw_head)
-    forms = read_model(model_path, raw_head)
+    forms = read_forms(model_path, raw_head)
     used = forms[0] if network.spec.is_raw else forms[-1]
     core = BridgeCore(network.spec, model_path.stem, sha256(used.content).digest(), options)
     return SimulatedBridge(core, network.run, stream, baud_rate, device_ms)
