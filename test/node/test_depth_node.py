@@ -68,6 +68,17 @@ def test_extrinsics_may_be_a_parameter(ros, watcher):
     assert xyz(message.detections[0].bbox.center.position) == pytest.approx(center_m, abs=0.05)
 
 
+def test_of_rectified_images_p_counts(ros, watcher):
+    robot = ros.add(Robot())
+    node = make_depth_node(ros, rectified="both")
+    raw = np.diag((0.5, 0.5, 1.0)) @ CAMERA.matrix
+    projection = np.hstack((CAMERA.matrix, np.zeros((3, 1))))
+    message = shown(ros, robot, watcher, node, k=raw.ravel(), p=projection.ravel())
+    view = render(CAMERA, robot.pose, [shape for shape, _, _ in SCENE])
+    center_m = robot.pose.inverse().apply(view.visible(1, robot.pose.rotation)[0][:, np.newaxis]).ravel()
+    assert xyz(message.detections[0].bbox.center.position) == pytest.approx(center_m, abs=0.05)
+
+
 def test_a_turned_box_is_turned_about_the_vertical(ros, watcher):
     robot = ros.add(Robot())
     node = make_depth_node(ros, target_frame=WORLD_FRAME, boxes="yaw")

@@ -84,7 +84,8 @@ class Robot(Node):
             info: whether the cameras' calibrations are.
             depth: whether the depth image is.
             depth_delay_ns: by how much the depth image's stamp is later.
-            changes: attributes of the depth image or its pixels (`depth_m`) that are replaced, `k` of the calibrations.
+            changes: attributes of the depth image or its pixels (`depth_m`) that are replaced, `k` and `p` of the
+                calibrations.
         """
         stamp = Time(nanoseconds=FIRST_NS + index * PERIOD_NS)
         header = Header(stamp=stamp.to_msg(), frame_id=COLOR_FRAME)
@@ -93,7 +94,7 @@ class Robot(Node):
         if tf:
             self.publish_pose(stamp)
         if info:
-            self._info.publish(_camera_info(CAMERA, header, changes.get("k")))
+            self._info.publish(_camera_info(CAMERA, header, changes.get("k"), changes.get("p")))
         if depth:
             depth_header = Header(
                 stamp=Time(nanoseconds=stamp.nanoseconds + depth_delay_ns).to_msg(), frame_id=self.depth_frame
@@ -103,7 +104,7 @@ class Robot(Node):
                 depth_camera, depth_view = DEPTH_CAMERA, render(DEPTH_CAMERA, self.pose @ DEPTH_IN_COLOR, shapes, REST)
             depth_m = changes.get("depth_m", depth_view.depth_m)
             if info:
-                self._depth_info.publish(_camera_info(depth_camera, depth_header, changes.get("k")))
+                self._depth_info.publish(_camera_info(depth_camera, depth_header, changes.get("k"), changes.get("p")))
             self._depth.publish(_depth_image(depth_m, changes.get("encoding", self.encoding), depth_header))
         image = np.zeros((*CAMERA.image_hw, 3), np.uint8)
         image[view.labels > 0] = (10, 20, 30)
@@ -143,10 +144,15 @@ def _depth_image(depth_m: np.ndarray, encoding: str, header: Header) -> Image:
     return _image(np.rint(np.nan_to_num(depth_m) * 1000).astype(np.uint16), encoding, header)
 
 
-def _camera_info(camera: PinholeCamera, header: Header, k: Sequence[float] | None) -> CameraInfo:
+def _camera_info(
+    camera: PinholeCamera, header: Header, k: Sequence[float] | None, p: Sequence[float] | None
+) -> CameraInfo:
     height, width = camera.image_hw
     matrix = camera.matrix.ravel() if k is None else np.array(k, np.float64)
-    return CameraInfo(header=header, height=height, width=width, distortion_model="plumb_bob", d=[0.0] * 5, k=matrix)
+    projection = np.zeros(12) if p is None else np.array(p, np.float64)
+    return CameraInfo(
+        header=header, height=height, width=width, distortion_model="plumb_bob", d=[0.0] * 5, k=matrix, p=projection
+    )
 
 
 def _detections(objects: Sequence[tuple[Shape, str, str]], header: Header) -> Detection2DArray:

@@ -5,6 +5,7 @@ A message is any object with the fields of sensor_msgs, as in `image_message`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,24 +56,64 @@ def labels_from_msg(msg: RawImage, ids: Sequence[str]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(_pixels(msg, "u1"))
 
 
-def camera_from_msg(msg: Any) -> PinholeCamera:
-    """Return the camera that a CameraInfo describes.
+def camera_from_msg(msg: Any, rectified: bool = False) -> PinholeCamera:
+    """Return the camera that a CameraInfo describes, for images as the camera sent them: binned, or a part of them.
 
     Args:
-        msg: of ROS 2, or of ROS 1, where K and D are in capital letters.
+        msg: of ROS 2, or of ROS 1, where K, D and P are in capital letters.
+        rectified: whether the images are rectified: P describes them then, without a lens, rather than K and D.
 
     Raises:
         CalibrationError: if it cannot be used.
+
+    Source: the comments of sensor_msgs/CameraInfo, and ROS REP 104.
     """
     if not msg.width or not msg.height:
         raise CalibrationError(f"CameraInfo: the images are {msg.width}x{msg.height}; calibrate the camera")
-    matrix, distortion = (msg.k, msg.d) if hasattr(msg, "k") else (msg.K, msg.D)
-    return PinholeCamera.from_calibration((msg.height, msg.width), matrix, msg.distortion_model, distortion)
+    image_hw, offset_xy, binning_xy = _part_of_sensor(msg)
+    matrix, distortion, projection = (msg.k, msg.d, msg.p) if hasattr(msg, "k") else (msg.K, msg.D, msg.P)
+    model = msg.distortion_model
+    if rectified:
+        matrix, model, distortion = _rectified_matrix(matrix, distortion, projection), "", ()
+    matrix = _matrix_of_part(matrix, offset_xy, binning_xy)
+    return PinholeCamera.from_calibration(image_hw, matrix, model, distortion)
+
+
+def is_rectified_topic(image_topic: str) -> bool:
+    """Return whether a topic is named as image_proc names those of rectified images: image_rect, image_rect_color."""
+    return "rect" in re.split("[/_]", image_topic)
 
 
 def info_topic(image_topic: str) -> str:
     """Return the topic of the CameraInfo that belongs to an image topic: beside it, as image_transport has it."""
     return f"{image_topic.rpartition('/')[0]}/camera_info"
+
+
+def _rectified_matrix(matrix: Sequence[float], distortion: Sequence[float], projection: Sequence[float]) -> list[float]:
+    """Return K of rectified images: the left part of P; without P that of a camera without distortion."""
+    if any(projection):
+        return [projection[4 * row + column] for row in range(3) for column in range(3)]
+    if any(distortion):
+        raise CalibrationError("P is all zeros, though the images are rectified: calibrate, or set rectified to none")
+    return list(matrix)
+
+
+def _part_of_sensor(msg: Any) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Return the images' height and width, the columns and rows before them, and how many of each are one pixel."""
+    roi, binning_xy = msg.roi, (msg.binning_x or 1, msg.binning_y or 1)
+    width, height = (roi.width, roi.height) if roi.width and roi.height else (msg.width, msg.height)
+    return (height // binning_xy[1], width // binning_xy[0]), (roi.x_offset, roi.y_offset), binning_xy
+
+
+def _matrix_of_part(matrix: Sequence[float], offset_xy: tuple[int, int], binning_xy: tuple[int, int]) -> list[float]:
+    """Return K of a part of the sensor's image, of which some columns and rows are averaged to one pixel."""
+    moved = [float(value) for value in matrix]
+    for axis in (0, 1):
+        focal, center, binning = 4 * axis, 3 * axis + 2, binning_xy[axis]
+        # The centre of the first pixel is that of all that are averaged to it.
+        moved[center] = (moved[center] - offset_xy[axis] + 0.5) / binning - 0.5
+        moved[focal] /= binning
+    return moved
 
 
 def _pixels(msg: RawImage, kind: str) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from yolov8_seg_ros.settings.setting import Setting
 PLACING = "objects in space"
 #: How the boxes of objects lie, and what colours the points of clouds.
 BOX_KINDS, CLOUD_COLORS = ("aligned", "yaw"), ("instance", "image")
+RECTIFIED = ("auto", "none", "color", "depth", "both")
 _DEPTH = DepthOptions()
 
 DEPTH_NODE_SETTINGS = (
@@ -69,6 +70,14 @@ DEPTH_NODE_SETTINGS = (
         False,
         "Whether depth and colour images have the same pixels whatever their headers say; no CameraInfo of the depth "
         "image is needed then.",
+        group=PLACING,
+    ),
+    Setting(
+        "rectified",
+        RECTIFIED[0],
+        "Which images are rectified, so that P of their CameraInfo counts in place of K and D; auto: those of topics "
+        "with rect in the name, as image_rect_color.",
+        choices=RECTIFIED,
         group=PLACING,
     ),
     Setting(

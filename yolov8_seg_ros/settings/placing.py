@@ -10,6 +10,7 @@ from yolov8_seg_ros.core.camera_geometry import RigidTransform
 from yolov8_seg_ros.core.object_placing import PlacingOptions
 from yolov8_seg_ros.core.options import DepthOptions
 from yolov8_seg_ros.errors import CalibrationError, OptionError
+from yolov8_seg_ros.media.depth_message import is_rectified_topic
 
 
 def placing_options(settings: Mapping[str, Any]) -> PlacingOptions:
@@ -38,6 +39,18 @@ def placing_options(settings: Mapping[str, Any]) -> PlacingOptions:
         assume_registered=settings["assume_registered"],
         extrinsics=_transform(extrinsics) if extrinsics else None,
     )
+
+
+def is_rectified(settings: Mapping[str, Any], camera: str, image_topic: str) -> bool:
+    """Return whether the images of a camera are rectified.
+
+    Args:
+        settings: those of the depth node.
+        camera: color or depth.
+        image_topic: of its images.
+    """
+    choice = settings["rectified"]
+    return is_rectified_topic(image_topic) if choice == "auto" else choice in (camera, "both")
 
 
 def _transform(text: str) -> RigidTransform:

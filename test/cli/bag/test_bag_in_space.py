@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,7 +49,8 @@ def run(output, tmp_path):
         summary = tmp_path / "summary.json"
         command = ["bag", str(recording), "--output", str(output), "--json", str(summary), "--force"]
         code = main([*command, "--model", str(model), "--depth-topic", DEPTH, *map(str, arguments)])
-        return code, json.loads(summary.read_text())["cameras"][COLOR]["in_space"]
+        (camera,) = json.loads(summary.read_text())["cameras"].values()
+        return code, camera["in_space"]
 
     return run
 
@@ -296,6 +298,40 @@ def test_what_is_missing_is_reported(change, arguments, reason, run, model, outp
     # The images are segmented all the same.
     assert len(bags.messages_in(output, "/yolov8_seg/detections")) == NUM_SMALL
     assert bags.messages_in(output, OBJECTS) == []
+
+
+def renamed(topic, name):
+    """Return what gives a topic another name."""
+
+    def change(entries):
+        return [replace(one, topic=name) if one.topic == topic else one for one in entries]
+
+    return change
+
+
+def box_width_m(output):
+    return bags.results_in(output, OBJECTS)[0].detections[0].bbox.size.x
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("/cam/color/image_rect_color", (), 0.5),
+        ("/cam/color/image_rect_color", ("--rectified", "none"), 1.0),
+        (COLOR, ("--rectified", "color"), 0.5),
+        (COLOR, ("--rectified", "depth"), 1.0),
+    ],
+)
+def test_p_counts_where_images_are_rectified(name, arguments, expected, run, model, output, tmp_path):
+    run(small_bag(tmp_path), "--assume-registered", model=model)
+    by_k_m = box_width_m(output)
+    # Twice the focal length, so all is seen under half the angle.
+    projection = np.hstack((np.diag((2.0, 2.0, 1.0)) @ SMALL.matrix, np.zeros((3, 1))))
+    projection[:2, 2] = SMALL.center_xy_px
+    entries = renamed(COLOR, name)(changed(depth_bags.COLOR_INFO, p=projection.ravel())(small_entries()))
+    path = bags.write_bag(tmp_path / "other", "mcap", entries, depth_bags.types_of("mcap"))
+    run(path, "--assume-registered", *arguments, model=model)
+    assert box_width_m(output) == pytest.approx(expected * by_k_m, rel=1e-3)
 
 
 def test_later_transforms_are_waited_for_if_wanted(run, model, tmp_path):

@@ -33,7 +33,7 @@ from yolov8_seg_ros.node.depth.frame_lookup import FrameLookup
 from yolov8_seg_ros.node.depth.nav2_layer import Nav2Layer
 from yolov8_seg_ros.node.following_subscription import FollowingSubscription
 from yolov8_seg_ros.node.steady_timer import create_steady_timer
-from yolov8_seg_ros.settings.placing import placing_options
+from yolov8_seg_ros.settings.placing import is_rectified, placing_options
 from yolov8_seg_ros.settings.setting import listed_names
 
 IMAGE_TOPIC, DEPTH_TOPIC = "image", "depth/image"
@@ -54,12 +54,16 @@ class DepthSession:
         node: on whose topics.
         settings: values of the parameters by name.
 
+    Attributes:
+        topics: full names of those that are read, by what they carry.
+
     Raises:
         CalibrationError: for extrinsics that are no transform.
     """
 
     def __init__(self, node: LifecycleNode, settings: Mapping[str, Any]) -> None:
         self._node, self._settings = node, settings
+        self.topics = self._names()
         self._complaints = Complaints(node.get_logger())
         self._placer = ObjectPlacer(placing_options(settings))
         self._pairing = StampPairing(round(settings["max_depth_delay_s"] * 1e9))
@@ -96,6 +100,18 @@ class DepthSession:
             self._nav2_info = make(LabelInfo, "~/nav2/label_info", _LATCHED_QOS)
             self._publishers += [*self._nav2_images, self._nav2_info]
 
+    def _names(self) -> dict[str, str]:
+        image, depth = (self._node.resolve_topic_name(name) for name in (IMAGE_TOPIC, DEPTH_TOPIC))
+        segmentation = self._settings["segmentation"]
+        return {
+            DETECTIONS: self._node.resolve_topic_name(f"{segmentation}/detections"),
+            INSTANCES: self._node.resolve_topic_name(f"{segmentation}/instances"),
+            DEPTH: depth,
+            "image": image,
+            "camera_info": self._node.resolve_topic_name(info_topic(image)),
+            "depth_camera_info": self._node.resolve_topic_name(info_topic(depth)),
+        }
+
     def listen(self, enabled: bool) -> None:
         """Subscribe to the messages, or unsubscribe."""
         for subscription in self._subscriptions:
@@ -116,20 +132,6 @@ class DepthSession:
         self._node.destroy_subscription(self._labels)
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
-
-    @property
-    def topics(self) -> dict[str, str]:
-        """Return the full names of the topics that are read, by what they carry."""
-        image, depth = (self._node.resolve_topic_name(name) for name in (IMAGE_TOPIC, DEPTH_TOPIC))
-        segmentation = self._settings["segmentation"]
-        return {
-            DETECTIONS: self._node.resolve_topic_name(f"{segmentation}/detections"),
-            INSTANCES: self._node.resolve_topic_name(f"{segmentation}/instances"),
-            DEPTH: depth,
-            "image": image,
-            "camera_info": self._node.resolve_topic_name(info_topic(image)),
-            "depth_camera_info": self._node.resolve_topic_name(info_topic(depth)),
-        }
 
     def _subscribe(self) -> None:
         kinds: list[tuple[str, type, Callable[[Any], None]]] = [
@@ -220,8 +222,9 @@ class DepthSession:
 
     def _registered(self, frame: PairedFrame) -> Registration:
         header, depth_frame = frame.instances.header, frame.depth.header.frame_id
-        color = self._camera("camera_info")
-        depth = color if self._settings["assume_registered"] else self._camera("depth_camera_info")
+        color = self._camera("color", "camera_info", "image")
+        is_registered = self._settings["assume_registered"]
+        depth = color if is_registered else self._camera("depth", "depth_camera_info", DEPTH)
         registration = self._placer.registration(
             color,
             depth,
@@ -231,14 +234,14 @@ class DepthSession:
         self.counts.registration = "projected into the colour image" if registration.is_projected else "registered"
         return registration
 
-    def _camera(self, key: str) -> PinholeCamera:
-        info = self._infos.get(key)
+    def _camera(self, camera: str, key: str, images: str) -> PinholeCamera:
+        info, topics = self._infos.get(key), self.topics
         if info is None:
-            raise MissingCalibrationError(f"no CameraInfo on {self.topics[key]}")
+            raise MissingCalibrationError(f"no CameraInfo on {topics[key]}")
         try:
-            return camera_from_msg(info)
+            return camera_from_msg(info, is_rectified(self._settings, camera, topics[images]))
         except CalibrationError as error:
-            raise CalibrationError(f"{self.topics[key]}: {error}") from error
+            raise CalibrationError(f"{topics[key]}: {error}") from error
 
     def _publish_objects(self, placed: PlacedObjects, header: Header) -> None:
         message = object_array(make_message, placed, header)

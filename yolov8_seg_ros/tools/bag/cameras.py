@@ -94,11 +94,13 @@ class DepthTopics:
     """Topics that belong to the depth camera of a camera.
 
     Attributes:
+        image: name of the topic of the colour images.
         depth: topic of the depth images.
         color_info: name of the topic of the colour camera's CameraInfo, which may be missing.
         depth_info: that of the depth camera.
     """
 
+    image: str
     depth: Topic
     color_info: str
     depth_info: str
@@ -171,7 +173,7 @@ def choose_depth_topics(
             raise CommandError(f"--depth-topic {depth}: {image} {reason}; segmented are: {', '.join(images)}")
         raw = image.removesuffix(COMPRESSED_SUFFIX)
         chosen[image] = DepthTopics(
-            known[depth], infos.get(image, info_topic(raw)), infos.get(depth, info_topic(depth))
+            image, known[depth], infos.get(image, info_topic(raw)), infos.get(depth, info_topic(depth))
         )
     for name, info in infos.items():
         if name not in {*chosen, *(topics.depth.name for topics in chosen.values())}:

@@ -31,7 +31,7 @@ from yolov8_seg_ros.media.bag import NANOSECONDS, Bag, BagMessage, ImageHeader
 from yolov8_seg_ros.media.depth_message import camera_from_msg, depth_from_msg
 from yolov8_seg_ros.media.object_markers import ObjectMarkers
 from yolov8_seg_ros.media.object_messages import LabelTable, object_array, object_cloud
-from yolov8_seg_ros.settings.placing import placing_options
+from yolov8_seg_ros.settings.placing import is_rectified, placing_options
 from yolov8_seg_ros.tools.bag.cameras import CAMERA_INFO, DepthTopics, count_reason
 from yolov8_seg_ros.tools.bag.messages import CLOUD, MARKERS, OBJECTS, make_header, make_message, serialize
 
@@ -102,14 +102,18 @@ class CameraInfos:
         firsts = (next(bag.messages([topic]), None) for topic in self.topics)
         # The first one is that of the images before it, too.
         self._messages = {message.topic.name: message for message in firsts if message is not None}
-        self._cameras: dict[str, tuple[BagMessage, PinholeCamera]] = {}
+        self._cameras: dict[tuple[str, bool], tuple[BagMessage, PinholeCamera]] = {}
 
     def put(self, message: BagMessage) -> None:
         """Keep a message."""
         self._messages[message.topic.name] = message
 
-    def camera(self, name: str) -> PinholeCamera:
+    def camera(self, name: str, rectified: bool) -> PinholeCamera:
         """Return the camera that a topic describes.
+
+        Args:
+            name: of the topic.
+            rectified: whether its images are rectified.
 
         Raises:
             CalibrationError: if there is none, or it cannot be used.
@@ -117,12 +121,13 @@ class CameraInfos:
         message = self._messages.get(name)
         if message is None:
             raise CalibrationError(f"no CameraInfo on {name}; name its topic with --camera-info")
-        if name not in self._cameras or self._cameras[name][0] is not message:
+        key = name, rectified
+        if key not in self._cameras or self._cameras[key][0] is not message:
             try:
-                self._cameras[name] = message, camera_from_msg(self._bag.read(message))
+                self._cameras[key] = message, camera_from_msg(self._bag.read(message), rectified)
             except (CalibrationError, MediaError) as error:
                 raise CalibrationError(f"{name}: {error}") from error
-        return self._cameras[name][1]
+        return self._cameras[key][1]
 
 
 class DepthCamera:
@@ -265,16 +270,22 @@ class DepthCamera:
         self._write_results(placed, frame, target_frame)
 
     def _registered(self, pair: PairedFrame) -> Registration:
-        color = self._infos.camera(self.topics.color_info)
-        is_registered = self._settings["assume_registered"]
+        color, depth = self._cameras()
         registration = self._placer.registration(
             color,
-            color if is_registered else self._infos.camera(self.topics.depth_info),
+            depth,
             (pair.detections.header.frame_id, pair.depth.header.frame_id),
             lambda target, source: self._tree.transform(target, source, pair.stamp_ns),
         )
         self.counts.registration = "projected" if registration.is_projected else "registered"
         return registration
+
+    def _cameras(self) -> tuple[PinholeCamera, PinholeCamera]:
+        topics, settings = self.topics, self._settings
+        color = self._infos.camera(topics.color_info, is_rectified(settings, "color", topics.image))
+        if settings["assume_registered"]:
+            return color, color
+        return color, self._infos.camera(topics.depth_info, is_rectified(settings, "depth", topics.depth.name))
 
     def _count(self, placed: PlacedObjects) -> None:
         self.counts.placed += 1
