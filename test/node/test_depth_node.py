@@ -68,6 +68,19 @@ def test_extrinsics_may_be_a_parameter(ros, watcher):
     assert xyz(message.detections[0].bbox.center.position) == pytest.approx(center_m, abs=0.05)
 
 
+def test_depth_images_may_be_compressed(ros, watcher):
+    robot = ros.add(Robot(registered=False))
+    robot.publish_extrinsics()
+    raw = shown(ros, robot, watcher, make_depth_node(ros))
+    node = make_depth_node(ros, "depth/image:=depth/image/compressedDepth", "__node:=other")
+    ros.until(lambda: watcher.count_publishers("other/objects"), "the other node's results to be matched")
+    heard = []
+    watcher.create_subscription(type(raw), "other/objects", heard.append, 10)
+    ros.until(lambda: heard or robot.show(SCENE, index=1) is None, "objects")
+    assert [one.bbox for one in heard[0].detections] == [one.bbox for one in raw.detections]
+    assert node.count_subscribers("depth/image/compressedDepth") == 1
+
+
 def test_of_rectified_images_p_counts(ros, watcher):
     robot = ros.add(Robot())
     node = make_depth_node(ros, rectified="both")

@@ -81,6 +81,14 @@ def raw_image(types: Any, pixels: NDArray[Any], stamp_ns: int, encoding: str, fr
     return message
 
 
+def compressed_depth(types: Any, image: Any) -> Any:
+    """Return a depth image of 16UC1 as compressed_depth_image_transport publishes it."""
+    pixels = image.data.view(np.uint16).reshape(image.height, image.width)
+    data = np.concatenate((np.zeros(12, np.uint8), cv2.imencode(".png", pixels)[1].ravel()))
+    made = types.types[bags.COMPRESSED]
+    return made(header=image.header, format=f"{image.encoding}; compressedDepth png", data=data)
+
+
 def camera_info(types: Any, camera: PinholeCamera, stamp_ns: int) -> Any:
     made = types.types[CAMERA_INFO]
     height, width = camera.image_hw

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
@@ -52,6 +52,7 @@ class Robot(Node):
         self._image = self.create_publisher(Image, "image", 10)
         self._info = self.create_publisher(CameraInfo, "camera_info", 10)
         self._depth = self.create_publisher(Image, "depth/image", 10)
+        self._compressed_depth = self.create_publisher(CompressedImage, "depth/image/compressedDepth", 10)
         self._depth_info = self.create_publisher(CameraInfo, "depth/camera_info", 10)
         self._tf = self.create_publisher(TFMessage, "/tf", 100)
         self._tf_static = self.create_publisher(TFMessage, "/tf_static", LATCHED)
@@ -61,8 +62,9 @@ class Robot(Node):
 
     def is_heard(self, *more: str) -> bool:
         """Return whether the depth node subscribes to all that it needs."""
-        topics = ("yolov8_seg/detections", "yolov8_seg/instances", "depth/image", "camera_info", "/tf", *more)
-        return all(self.count_subscribers(topic) for topic in topics)
+        topics = ("yolov8_seg/detections", "yolov8_seg/instances", "camera_info", "/tf", *more)
+        depths = ("depth/image", "depth/image/compressedDepth")
+        return all(map(self.count_subscribers, topics)) and any(map(self.count_subscribers, depths))
 
     def show(
         self,
@@ -105,7 +107,10 @@ class Robot(Node):
             depth_m = changes.get("depth_m", depth_view.depth_m)
             if info:
                 self._depth_info.publish(_camera_info(depth_camera, depth_header, changes.get("k"), changes.get("p")))
-            self._depth.publish(_depth_image(depth_m, changes.get("encoding", self.encoding), depth_header))
+            message = _depth_image(depth_m, changes.get("encoding", self.encoding), depth_header)
+            self._depth.publish(message)
+            if message.encoding == "16UC1":
+                self._compressed_depth.publish(_compressed(message))
         image = np.zeros((*CAMERA.image_hw, 3), np.uint8)
         image[view.labels > 0] = (10, 20, 30)
         self._image.publish(_image(image, "bgr8", header))
@@ -123,10 +128,11 @@ class Robot(Node):
         self._tf_static.publish(TFMessage(transforms=[fixed]))
 
 
-def make_depth_node(ros: Any, **parameters: Any) -> DepthNode:
+def make_depth_node(ros: Any, *remappings: str, **parameters: Any) -> DepthNode:
     """Return a depth node on a bench, configured and active."""
     overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-    node = ros.add(DepthNode(parameter_overrides=overrides))
+    arguments = ["--ros-args", *(word for rule in remappings for word in ("--remap", rule))]
+    node = ros.add(DepthNode(parameter_overrides=overrides, cli_args=arguments))
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
     return node
@@ -142,6 +148,13 @@ def _depth_image(depth_m: np.ndarray, encoding: str, header: Header) -> Image:
     if encoding == "32FC1":
         return _image(np.where(depth_m > 0, depth_m, np.nan).astype(np.float32), encoding, header)
     return _image(np.rint(np.nan_to_num(depth_m) * 1000).astype(np.uint16), encoding, header)
+
+
+def _compressed(message: Image) -> CompressedImage:
+    """Return a depth image as compressed_depth_image_transport publishes it."""
+    pixels = np.frombuffer(message.data, np.uint16).reshape(message.height, message.width)
+    data = bytes(12) + cv2.imencode(".png", pixels)[1].tobytes()
+    return CompressedImage(header=message.header, format=f"{message.encoding}; compressedDepth png", data=data)
 
 
 def _camera_info(

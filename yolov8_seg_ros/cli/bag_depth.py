@@ -26,7 +26,7 @@ def add_depth_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[IMAGE_TOPIC=]NAME",
-        help="topic of raw depth images, may be given again (default: no objects in space)",
+        help="topic of depth images, raw or compressedDepth, may be given again (default: no objects in space)",
     )
     group.add_argument(
         "--camera-info",

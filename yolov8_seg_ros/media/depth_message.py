@@ -6,6 +6,7 @@ A message is any object with the fields of sensor_msgs, as in `image_message`.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,20 +17,30 @@ from yolov8_seg_ros.core.camera_geometry import PinholeCamera
 from yolov8_seg_ros.core.depth import DepthImage, unit_of_encoding
 from yolov8_seg_ros.core.instances import MAX_LABELS
 from yolov8_seg_ros.core.object_placing import track_number
-from yolov8_seg_ros.errors import CalibrationError, DepthError
-from yolov8_seg_ros.media.image_message import RawImage
+from yolov8_seg_ros.errors import CalibrationError, DecodeError, DepthError
+from yolov8_seg_ros.media.image_file import decode_unchanged
+from yolov8_seg_ros.media.image_message import CompressedImage, RawImage
+from yolov8_seg_ros.text import clean_text
+
+#: What image_transport adds to the name of a topic of depth images that it compresses.
+COMPRESSED_DEPTH_SUFFIX = "/compressedDepth"
+#: Before the image itself: how depths became whole numbers, and the two numbers by which they did.
+_COMPRESSED_HEADER = struct.Struct("<iff")
 
 
-def depth_from_msg(msg: RawImage, unit_m: float = 0.0) -> DepthImage:
-    """Return the depth image of a message, without copying its pixels.
+def depth_from_msg(msg: Any, unit_m: float = 0.0) -> DepthImage:
+    """Return the depth image of a message; the pixels of a raw one are not copied.
 
     Args:
-        msg: 16UC1, mono16 or 32FC1.
+        msg: Image of 16UC1, mono16 or 32FC1; or CompressedImage of these, as compressed_depth_image_transport makes it
+            with PNG.
         unit_m: metres that 1 is worth; 0: as the encoding says.
 
     Raises:
-        DepthError: for another encoding, or sizes that do not fit one another.
+        DepthError: for another encoding, sizes that do not fit one another, or a damaged image.
     """
+    if not hasattr(msg, "encoding"):
+        return _decompressed(msg, unit_m)
     encoding_unit_m = unit_of_encoding(msg.encoding)
     return DepthImage(_pixels(msg, "f4" if msg.encoding == "32FC1" else "u2"), unit_m or encoding_unit_m)
 
@@ -86,7 +97,32 @@ def is_rectified_topic(image_topic: str) -> bool:
 
 def info_topic(image_topic: str) -> str:
     """Return the topic of the CameraInfo that belongs to an image topic: beside it, as image_transport has it."""
-    return f"{image_topic.rpartition('/')[0]}/camera_info"
+    return f"{image_topic.removesuffix(COMPRESSED_DEPTH_SUFFIX).rpartition('/')[0]}/camera_info"
+
+
+def _decompressed(msg: CompressedImage, unit_m: float) -> DepthImage:
+    """Return the depth image of a compressed message.
+
+    Source: the message format of compressed_depth_image_transport.
+    """
+    encoding, _, codec = (part.strip() for part in msg.format.partition(";"))
+    encoding_unit_m, data = unit_of_encoding(encoding), memoryview(msg.data)
+    if "rvl" in codec.lower():
+        raise DepthError(f"compressed as RVL ('{clean_text(msg.format)}'); expected PNG: set the publisher's format")
+    if len(data) < _COMPRESSED_HEADER.size:
+        raise DepthError(f"{len(data)} bytes are no compressed depth image")
+    try:
+        pixels = decode_unchanged(data[_COMPRESSED_HEADER.size :])
+    except DecodeError as error:
+        raise DepthError(f"compressed depth image: {error}") from error
+    if pixels.dtype != np.uint16 or pixels.ndim != 2:
+        raise DepthError(f"compressed depth image: expected one number of 16 bits a pixel, got {pixels.dtype} pixels")
+    if encoding == "32FC1":
+        _, scale, offset = _COMPRESSED_HEADER.unpack_from(data)
+        # Inverse depths, finer near by; 0 for none.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pixels = np.where(pixels > 0, np.float32(scale) / (pixels - np.float32(offset)), np.float32(np.nan))
+    return DepthImage(pixels, unit_m or encoding_unit_m)
 
 
 def _rectified_matrix(matrix: Sequence[float], distortion: Sequence[float], projection: Sequence[float]) -> list[float]:

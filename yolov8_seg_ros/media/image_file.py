@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,7 +76,16 @@ def decode_image(data: bytes | memoryview) -> NDArray[np.uint8]:
         DecodeError: if the data are of none of these formats, damaged or cut short, or if the image has more than
             `MAX_IMAGE_PIXELS`; the latter is found before anything is decoded.
     """
-    return _decoded(bytes(data), cv2.IMREAD_COLOR)
+    return _decoded(bytes(data), cv2.IMREAD_COLOR).astype(np.uint8, copy=False)
+
+
+def decode_unchanged(data: bytes | memoryview) -> NDArray[Any]:
+    """Decode an image of the same formats as it is stored: not turned, with its own channels and depth.
+
+    Raises:
+        DecodeError: as for `decode_image`.
+    """
+    return _decoded(bytes(data), cv2.IMREAD_UNCHANGED)
 
 
 def image_format(data: bytes) -> ImageFormat | None:
@@ -117,7 +127,7 @@ def is_cut_short(data: bytes) -> bool:
     return data.startswith(b"\x89PNG") and b"IEND" not in data
 
 
-def _decoded(data: bytes, flags: int) -> NDArray[np.uint8]:
+def _decoded(data: bytes, flags: int) -> NDArray[Any]:
     _check(data)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -125,7 +135,7 @@ def _decoded(data: bytes, flags: int) -> NDArray[np.uint8]:
         raise DecodeError(f"OpenCV cannot decode it: {error.err}") from error
     if image is None:
         raise DecodeError(f"{len(data)} bytes are damaged, or not an image; expected {_EXPECTED}")
-    return image.astype(np.uint8, copy=False)
+    return image
 
 
 def _check(data: bytes) -> None:

@@ -108,7 +108,10 @@ def test_a_depth_topic_is_not_said_to_be_left_out(run, tmp_path, capsys):
 
 #: Arguments that cannot be carried out, and what the line says.
 WRONG = {
-    "no such topic": (["--depth-topic", "/nothing"], "no topic of raw images of .*there are: .*/cam/depth/image"),
+    "no such topic": (
+        ["--depth-topic", "/nothing"],
+        "no topic of raw images or compressed depth images of .*there are: .*/cam/depth/image",
+    ),
     "a topic of another type": (["--depth-topic", "/cam/color/camera_info"], "no topic of raw images"),
     "not clear": (["--depth-topic", "/depth"], "not clear which of /cam/color/image, /rear/image it belongs to"),
     "no such camera": (["--depth-topic", "/x=/depth"], "/x is not segmented"),

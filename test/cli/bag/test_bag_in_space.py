@@ -45,10 +45,10 @@ def output(tmp_path):
 def run(output, tmp_path):
     """Return a function that runs the verb, and returns its exit code and what it says of the camera."""
 
-    def run(recording, *arguments, model=SCENE_MODEL, output=output):
+    def run(recording, *arguments, model=SCENE_MODEL, output=output, depth_topic=DEPTH):
         summary = tmp_path / "summary.json"
         command = ["bag", str(recording), "--output", str(output), "--json", str(summary), "--force"]
-        code = main([*command, "--model", str(model), "--depth-topic", DEPTH, *map(str, arguments)])
+        code = main([*command, "--model", str(model), "--depth-topic", depth_topic, *map(str, arguments)])
         (camera,) = json.loads(summary.read_text())["cameras"].values()
         return code, camera["in_space"]
 
@@ -332,6 +332,32 @@ def test_p_counts_where_images_are_rectified(name, arguments, expected, run, mod
     path = bags.write_bag(tmp_path / "other", "mcap", entries, depth_bags.types_of("mcap"))
     run(path, "--assume-registered", *arguments, model=model)
     assert box_width_m(output) == pytest.approx(expected * by_k_m, rel=1e-3)
+
+
+def with_compressed_depth(entries):
+    """Return a recording whose depth images are compressed, as rosbag2 records them from image_transport."""
+    types = depth_bags.types_of("mcap")
+    return [
+        replace(
+            one,
+            topic=f"{DEPTH}/compressedDepth",
+            msgtype=bags.COMPRESSED,
+            message=depth_bags.compressed_depth(types, one.message),
+        )
+        if one.topic == DEPTH
+        else one
+        for one in entries
+    ]
+
+
+def test_compressed_depth_images_serve_as_raw_ones(run, model, output, tmp_path):
+    run(small_bag(tmp_path), model=model)
+    expected = [list(map(str, one.detections)) for one in bags.results_in(output, OBJECTS)]
+    entries = with_compressed_depth(small_entries())
+    path = bags.write_bag(tmp_path / "compressed", "mcap", entries, depth_bags.types_of("mcap"))
+    code, found = run(path, model=model, depth_topic=f"{DEPTH}/compressedDepth")
+    assert (code, found["placed"], found["depth_topic"]) == (0, NUM_SMALL, f"{DEPTH}/compressedDepth")
+    assert [list(map(str, one.detections)) for one in bags.results_in(output, OBJECTS)] == expected
 
 
 def test_later_transforms_are_waited_for_if_wanted(run, model, tmp_path):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
 from visualization_msgs.msg import MarkerArray
@@ -22,7 +22,13 @@ from yolov8_seg_ros.core.depth import Registration
 from yolov8_seg_ros.core.object_placing import ObjectPlacer, PlacedObjects
 from yolov8_seg_ros.core.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairedFrame, StampPairing, WaitingFrames
 from yolov8_seg_ros.errors import CalibrationError, DepthError, ImageError, MissingCalibrationError, UserError, one_line
-from yolov8_seg_ros.media.depth_message import camera_from_msg, depth_from_msg, info_topic, labels_from_msg
+from yolov8_seg_ros.media.depth_message import (
+    COMPRESSED_DEPTH_SUFFIX,
+    camera_from_msg,
+    depth_from_msg,
+    info_topic,
+    labels_from_msg,
+)
 from yolov8_seg_ros.media.object_markers import ObjectMarkers
 from yolov8_seg_ros.media.object_messages import LabelTable, object_array, object_cloud
 from yolov8_seg_ros.node.complaints import Complaints
@@ -134,10 +140,11 @@ class DepthSession:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def _subscribe(self) -> None:
+        is_compressed = self.topics[DEPTH].endswith(COMPRESSED_DEPTH_SUFFIX)
         kinds: list[tuple[str, type, Callable[[Any], None]]] = [
             (DETECTIONS, Detection2DArray, lambda message: self._take(DETECTIONS, message)),
             (INSTANCES, Image, lambda message: self._take(INSTANCES, message)),
-            (DEPTH, Image, lambda message: self._take(DEPTH, message)),
+            (DEPTH, CompressedImage if is_compressed else Image, lambda message: self._take(DEPTH, message)),
             ("camera_info", CameraInfo, lambda message: self._infos.__setitem__("camera_info", message)),
         ]
         if not self._settings["assume_registered"]:

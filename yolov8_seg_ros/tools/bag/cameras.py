@@ -17,8 +17,8 @@ from yolov8_seg_ros.core.segmenter import StageTimes
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import CommandError, ImageError, one_line
 from yolov8_seg_ros.media.bag import COMPRESSED_SUFFIX, Bag
-from yolov8_seg_ros.media.bag_files import RAW_IMAGE, Topic
-from yolov8_seg_ros.media.depth_message import info_topic
+from yolov8_seg_ros.media.bag_files import COMPRESSED_IMAGE, RAW_IMAGE, Topic
+from yolov8_seg_ros.media.depth_message import COMPRESSED_DEPTH_SUFFIX, info_topic
 
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 #: More image topics than this are rarely all meant.
@@ -162,11 +162,14 @@ def choose_depth_topics(
         CommandError: for a topic that is not there or of another type, or if it is not clear what belongs together.
     """
     known = {topic.name: topic for topic in bag.topics if topic.message_count}
+    possible = [name for name, topic in known.items() if _may_be_depth(topic)]
     chosen: dict[str, DepthTopics] = {}
     for image, depth in given:
-        if depth not in known or known[depth].msgtype != RAW_IMAGE:
-            listed = ", ".join(name for name, topic in known.items() if topic.msgtype == RAW_IMAGE)
-            raise CommandError(f"--depth-topic {depth}: no topic of raw images of {bag.path}; there are: {listed}")
+        if depth not in possible:
+            raise CommandError(
+                f"--depth-topic {depth}: no topic of raw images or compressed depth images of {bag.path}; there are: "
+                f"{', '.join(possible)}"
+            )
         image = image or _nearest_image(depth, images)
         if image not in images or image in chosen:
             reason = "has a depth topic already" if image in chosen else "is not segmented"
@@ -181,6 +184,12 @@ def choose_depth_topics(
         if info not in known or known[info].msgtype != CAMERA_INFO:
             raise CommandError(f"--camera-info {name}={info}: {bag.path} has no {CAMERA_INFO} on {info}")
     return chosen
+
+
+def _may_be_depth(topic: Topic) -> bool:
+    if topic.name.endswith(COMPRESSED_DEPTH_SUFFIX):
+        return topic.msgtype == COMPRESSED_IMAGE
+    return topic.msgtype == RAW_IMAGE
 
 
 def _nearest_image(depth: str, images: Sequence[str]) -> str:
