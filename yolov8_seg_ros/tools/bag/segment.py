@@ -111,7 +111,7 @@ class BagSegmenter:
         cameras: Sequence[Camera],
         *,
         every: int = 1,
-        on_image: Callable[[], None] = lambda: None,
+        on_image: Callable[[], object] = lambda: None,
         on_frame: OnFrame = lambda camera, image, instances: None,
         objects: BagObjects | None = None,
     ) -> None:
