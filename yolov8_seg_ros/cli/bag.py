@@ -37,7 +37,7 @@ from yolov8_seg_ros.cli.bag_checks import (
     video_path,
 )
 from yolov8_seg_ros.cli.bag_depth import add_depth_arguments, depth_settings, depth_topics, topic_prefix
-from yolov8_seg_ros.cli.bag_summary import print_summary, summary
+from yolov8_seg_ros.cli.bag_summary import print_left_out, print_summary, summary
 from yolov8_seg_ros.cli.bag_videos import camera_videos
 from yolov8_seg_ros.cli.output import folder
 from yolov8_seg_ros.core.segmenter import Segmenter
@@ -45,7 +45,6 @@ from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.files import user_path
 from yolov8_seg_ros.media.writers import write_json
 from yolov8_seg_ros.settings.options import segmenter_options
-from yolov8_seg_ros.text import clean_text
 
 if TYPE_CHECKING:
     # They need rosbags, which is reported where it is missing.
@@ -217,12 +216,6 @@ def _objects(
         return None
     kinds = some_of(args.write, OBJECT_KINDS)
     return BagObjects(bag, writer, args.depth_results, cameras, depths, depth_settings(args), names, kinds)
-
-
-def print_left_out(reasons: Mapping[str, str]) -> None:
-    """Print which image topics are left out, and why."""
-    for name, reason in reasons.items():
-        print(f"left out: {clean_text(f'{name}: {reason}')}", file=sys.stderr)
 
 
 def _cameras(bag: Bag, args: argparse.Namespace) -> list[Camera]:

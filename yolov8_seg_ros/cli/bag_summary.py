@@ -63,6 +63,12 @@ def summary(
     return described
 
 
+def print_left_out(reasons: Mapping[str, str]) -> None:
+    """Print which image topics are left out, and why."""
+    for name, reason in reasons.items():
+        print(f"left out: {clean_text(f'{name}: {reason}')}", file=sys.stderr)
+
+
 def print_summary(cameras: Sequence[Camera], objects: BagObjects | None, names: Sequence[str], seconds: float) -> None:
     """Print what was found; what is missing goes to stderr."""
     for camera in cameras:

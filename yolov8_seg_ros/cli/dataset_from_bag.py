@@ -16,7 +16,7 @@ from yolov8_seg_ros.cli.arguments import (
     print_backend,
     whole_number,
 )
-from yolov8_seg_ros.cli.bag import print_left_out
+from yolov8_seg_ros.cli.bag_summary import print_left_out
 from yolov8_seg_ros.cli.output import folder
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import CommandError
