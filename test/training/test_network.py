@@ -12,7 +12,8 @@ from training.network import ShapesNetwork, load, save  # noqa: E402
 from training.scenes import MASK_STRIDE_PX, collate, render_example  # noqa: E402
 from yolov8_seg_ros.errors import ExportError  # noqa: E402
 from yolov8_seg_ros.media.scene import SCENE_CLASSES  # noqa: E402
-from yolov8_seg_ros.tools.export.network import check_outputs, load_network  # noqa: E402
+from yolov8_seg_ros.tools.export.checkpoint import load_network  # noqa: E402
+from yolov8_seg_ros.tools.export.network import check_outputs  # noqa: E402
 
 HW = (64, 96)
 

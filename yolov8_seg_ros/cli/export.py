@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     images = find_images(args.data, args.images)
     # Imported late, since these take seconds, and quietly: some packages warn of what is not needed here.
     with quiet():
+        from yolov8_seg_ros.tools.export.checkpoint import load_network
         from yolov8_seg_ros.tools.export.exporter import ExportOptions, export
-        from yolov8_seg_ros.tools.export.network import load_network
 
     options = ExportOptions(args.size, args.per_tensor, args.threads, args.float)
     output = args.output or default_output(args.weights, options.input_hw, args.per_tensor)

@@ -25,8 +25,9 @@ from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import CommandError, MediaError, one_line
 from yolov8_seg_ros.files import is_file, is_folder, user_path
+from yolov8_seg_ros.media.bag_paths import is_bag
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES
-from yolov8_seg_ros.media.sources import is_bag, open_media
+from yolov8_seg_ros.media.sources import open_media
 from yolov8_seg_ros.settings.options import segmenter_options
 from yolov8_seg_ros.tools.segment_files import IMAGES_NAME, RESULTS_NAME, BatchSegmenter, Totals
 

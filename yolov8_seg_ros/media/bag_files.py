@@ -37,7 +37,7 @@ from rosbags.typesys.store import Typestore
 
 from yolov8_seg_ros.errors import MediaError, one_line
 from yolov8_seg_ros.files import read_file
-from yolov8_seg_ros.media.sources import BAG_SUFFIXES, METADATA_NAME, storage_files
+from yolov8_seg_ros.media.bag_paths import BAG_SUFFIXES, METADATA_NAME, storage_files
 from yolov8_seg_ros.text import clean_text
 
 if sys.version_info >= (3, 14):

@@ -13,6 +13,7 @@ from yolov8_seg_ros.commands import install_command
 from yolov8_seg_ros.core.image import PixelBuffer
 from yolov8_seg_ros.errors import MediaError
 from yolov8_seg_ros.files import is_file, is_folder, user_path
+from yolov8_seg_ros.media.bag_paths import is_bag
 from yolov8_seg_ros.media.captures import Camera, CameraMode, Video
 from yolov8_seg_ros.media.frames import Media, MediaFrame
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, is_image_file, read_image
@@ -20,11 +21,6 @@ from yolov8_seg_ros.media.rgbd_scene import RgbdScene
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.text import clean_text
 
-#: Suffixes of recordings of ROS 2, and of ROS 1.
-BAG_SUFFIXES = (".mcap", ".db3", ".bag")
-METADATA_NAME = "metadata.yaml"
-#: How the files in a recording of ROS 2 end.
-_STORAGE_ENDINGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 _MAX_QUOTED_CHARS = 200
 
 _log = logging.getLogger(__name__)
@@ -79,19 +75,6 @@ def open_media(
 def is_camera(source: str) -> bool:
     """Return whether a source is the number or the device of a camera, or the address of a stream."""
     return source.isdecimal() or source.startswith("/dev/") or "://" in source
-
-
-def is_bag(path: Path) -> bool:
-    """Return whether a file or folder that exists is a recording of ROS."""
-    if not path.is_dir():
-        return path.suffix.lower() in BAG_SUFFIXES
-    has_images = any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir())
-    return not has_images and next(storage_files(path), None) is not None
-
-
-def storage_files(folder: Path) -> Iterator[Path]:
-    """Return the files of a recording in a folder, in no order."""
-    return (file for file in folder.iterdir() if file.name.lower().endswith(_STORAGE_ENDINGS))
 
 
 class _Scene(Media):

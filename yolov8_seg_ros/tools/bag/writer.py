@@ -17,7 +17,7 @@ from rosbags.typesys.store import Typestore
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.files import scratch_folder
 from yolov8_seg_ros.media.bag_files import SQLITE, Topic, reliable_qos, type_definition
-from yolov8_seg_ros.media.sources import METADATA_NAME, storage_files
+from yolov8_seg_ros.media.bag_paths import METADATA_NAME, storage_files
 
 #: Of a type whose hash is not known: rosbags requires one.
 UNKNOWN_HASH = "RIHS01_" + 64 * "0"

@@ -1,8 +1,10 @@
-"""Read an Ultralytics YOLOv8 or YOLO11 segmentation checkpoint."""
+"""Read a trained network: an Ultralytics YOLOv8 or YOLO11 segmentation checkpoint, or what a user's function reads."""
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,41 @@ from torch import Tensor, nn
 
 from yolov8_seg_ros.core.model_spec import STRIDES_PX
 from yolov8_seg_ros.errors import ExportError, one_line
-from yolov8_seg_ros.tools.export.environment import quiet
+from yolov8_seg_ros.tools.export.environment import ULTRALYTICS, quiet, require_packages
 from yolov8_seg_ros.tools.export.network import Network, RawLevel
 
 TASK = "segment"
 #: Raised by Ultralytics or torch for a damaged or foreign file.
 _READ_ERRORS = (TypeError, RuntimeError, EOFError, OSError, KeyError, ValueError, AttributeError, ImportError)
+
+
+def load_network(weights: Path, function: str) -> Network:
+    """Read a network.
+
+    Args:
+        weights: an Ultralytics checkpoint, or the file that `function` reads.
+        function: "module:function", which takes the path and returns a `Network`; empty for an Ultralytics checkpoint.
+
+    Raises:
+        ExportError: if there is no such function, or it cannot read the weights.
+    """
+    if not function:
+        require_packages(ULTRALYTICS)
+        return load_checkpoint(weights)
+    module_name, _, name = function.partition(":")
+    # As `python -m` does: the network's code is in the folder in which the user works.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        read = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ExportError(f"--network '{function}': {error}; expected module:function") from error
+    network = read(weights)
+    if not isinstance(network, Network):
+        raise ExportError(
+            f"--network '{function}' returns {type(network).__name__}, "
+            f"expected {Network.__qualname__} of {Network.__module__}"
+        )
+    return network
 
 
 def load_checkpoint(path: Path) -> Network:

@@ -1,12 +1,9 @@
-"""Describe a trained network to the exporter, read it, and check its outputs."""
+"""Describe a trained network to the exporter, and check its outputs."""
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +11,6 @@ from torch import Tensor, nn
 
 from yolov8_seg_ros.core.model_spec import PROTOTYPE_STRIDE_PX, STRIDES_PX
 from yolov8_seg_ros.errors import ExportError, one_line
-from yolov8_seg_ros.tools.export.environment import ULTRALYTICS, require_packages
 
 #: A box has four sides, and a side two DFL bins or more.
 _SIDES, _MIN_BINS = 4, 2
@@ -110,33 +106,3 @@ def _expected_shapes(network: Network, shapes: Shapes, input_hw: tuple[int, int]
             expected[f"{part}_{stride}"] = (1, number, height // stride, width // stride)
     expected["prototypes"] = (1, num_prototypes, height // PROTOTYPE_STRIDE_PX, width // PROTOTYPE_STRIDE_PX)
     return expected
-
-
-def load_network(weights: Path, function: str) -> Network:
-    """Read a network.
-
-    Args:
-        weights: an Ultralytics checkpoint, or the file that `function` reads.
-        function: "module:function", which takes the path and returns a `Network`; empty for an Ultralytics checkpoint.
-
-    Raises:
-        ExportError: if there is no such function, or it cannot read the weights.
-    """
-    if not function:
-        require_packages(ULTRALYTICS)
-        from yolov8_seg_ros.tools.export.checkpoint import load_checkpoint
-
-        return load_checkpoint(weights)
-    module_name, _, name = function.partition(":")
-    # As `python -m` does: the network's code is in the folder in which the user works.
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        read = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ExportError(f"--network '{function}': {error}; expected module:function") from error
-    network = read(weights)
-    if not isinstance(network, Network):
-        raise ExportError(
-            f"--network '{function}' returns {type(network).__name__}, expected {Network.__qualname__} of {__name__}"
-        )
-    return network
