@@ -60,7 +60,7 @@ class Native:
 
     def pointer(self, kind: str, array: NDArray[Any]) -> Any:
         """Return a pointer of that C type to an array's first element; the array must outlive it."""
-        return self.ffi.cast(kind, array.__array_interface__["data"][0])
+        return self.ffi.cast(kind, self.address(array))
 
     def _dtype(self, name: str) -> np.dtype[Any]:
         """Return the NumPy type of a structure of numbers and arrays of numbers."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.instances import BoxMask, Instances
+from yolov8_seg_ros.core.instances import BoxMask, DrawnMasks, Instances
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.native import letterbox_fields, native, number_that_fits
 
@@ -89,8 +89,10 @@ class NetworkInstances:
             masks=self._draw(fitted, kept, placements) if masks else None,
         )
 
-    def _draw(self, fitted: object, kept: NDArray[np.int32], placements: NDArray[np.void]) -> tuple[BoxMask, ...]:
+    def _draw(self, fitted: object, kept: NDArray[np.int32], placements: NDArray[np.void]) -> Sequence[BoxMask]:
         assert self.masks is not None
+        if not len(placements):
+            return ()
         seg, masks = native(), self.masks
         height, width = masks.input_hw
         rows, columns = masks.grid_hw
@@ -99,10 +101,11 @@ class NetworkInstances:
         logits = seg.pointer("float *", masks.logits)
         starts = _starts(masks.windows[:, 2].astype(np.int64) * masks.windows[:, 3])
         placement = seg.pointer("struct seg_placement *", placements)
-        drawn = []
-        for index, (row, place) in enumerate(zip(kept.tolist(), placements, strict=True)):
-            bitmap = np.empty((place["height_px"], place["width_px"]), np.bool_)
-            if bitmap.size:
+        pixels = _starts(placements["width_px"].astype(np.int64) * placements["height_px"])
+        bitmaps = np.empty(pixels[-1], np.bool_)
+        bitmap = seg.pointer("uint8_t *", bitmaps)
+        for index, row in enumerate(kept.tolist()):
+            if pixels[index] < pixels[index + 1]:
                 seg.lib.seg_draw_window(
                     fitted,
                     grid,
@@ -110,10 +113,9 @@ class NetworkInstances:
                     windows + row,
                     logits + starts[row],
                     placement + index,
-                    seg.pointer("uint8_t *", bitmap),
+                    bitmap + pixels[index],
                 )
-            drawn.append(BoxMask((int(place["left_px"]), int(place["top_px"])), bitmap))
-        return tuple(drawn)
+        return DrawnMasks(placements, bitmaps)
 
 
 def unpack_masks(
