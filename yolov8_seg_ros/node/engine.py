@@ -90,7 +90,8 @@ class Engine:
         self._taken = 0
         self._closing = False
         self._preprocess_s = 0.0
-        self._preprocessing = threading.Lock()
+        #: From taking a frame until it is in the network, no other one is taken.
+        self._is_taking = False
         self._inference = _Stage(lock, in_flight)
         self._postprocessing = _Stage(lock)
         self._running = workers
@@ -174,12 +175,15 @@ class Engine:
         A stage is left only when the next one is entered: a frame that would have to wait there is not taken yet, and a
         newer one may take its place.
         """
-        with self._preprocessing:
-            passage = self._next()
-            if passage is None:
-                return False
+        passage = self._next()
+        if passage is None:
+            return False
+        try:
             passage.do(lambda: self._preprocess(passage, frame))
             self._inference.enter(passage.number)
+        finally:
+            self._is_taking = False
+            self._look_again()
         try:
             passage.do(lambda: self._infer(passage, frame))
             self._postprocessing.enter(passage.number)
@@ -196,8 +200,9 @@ class Engine:
         """Wait for a frame and take it; None at the end."""
         with self._offered:
             while not self._closing:
-                wait_s = self._wait_s()
+                wait_s = None if self._is_taking else self._wait_s()
                 if wait_s == 0.0:
+                    self._is_taking = True
                     slot, message = self._queue.take(time.monotonic())
                     self._taken += 1
                     return _Passage(self._taken, slot, message, self._streams[slot])
@@ -232,9 +237,10 @@ class Engine:
             self._look_again()
 
     def _look_again(self) -> None:
-        """Wake the worker that holds a frame back until an inference is expected to end: it has ended."""
+        """Wake a worker for a frame that waits, since it may be taken now."""
         with self._offered:
-            self._offered.notify()
+            if self._queue.wait_s(time.monotonic()) is not None:
+                self._offered.notify()
 
     def _publish(self, passage: _Passage, frame: Frame) -> None:
         self.segmenter.postprocess(frame, passage.masks)
@@ -268,8 +274,10 @@ class Entrance:
     def put(self, message: Any) -> None:
         """Offer a message; it takes the place of one that still waits. Returns at once."""
         with self._offered:
+            is_awaited = self._slot.message is not None
             self._queue.put(self._slot, message)
-            self._offered.notify()
+            if not is_awaited:
+                self._offered.notify()
 
     def clear(self) -> None:
         """Drop the message that waits."""

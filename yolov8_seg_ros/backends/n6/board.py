@@ -304,7 +304,7 @@ class ReconnectingBoard(Generic[ConnectionT]):
             self._num_calls -= 1
             if connection is not self._connection and not self._num_calls:
                 connection.close()
-            self._changed.notify_all()
+                self._changed.notify_all()
 
     def _record_failure(self, error: BaseException) -> None:
         """Report the failure, and double the pause before the next attempt."""
