@@ -110,7 +110,7 @@ def test_masks_that_were_left_out_cannot_be_drawn():
 def test_packed_masks_of_several_instances():
     windows = np.array([[0, 0, 3, 1], [2, 2, 2, 2]], np.int32)
     outside_3, inside_2, outside_2 = bytes([2]), bytes([1 << 6 | 1]), bytes([1])
-    logits = unpack_masks(outside_3 + inside_2 + outside_2, [1, 2], windows, 0.5)
+    logits = unpack_masks(outside_3 + inside_2 + outside_2, np.array([1, 2], np.int32), windows, 0.5)
     np.testing.assert_allclose(logits, [-0.5] * 3 + [1.5] * 2 + [-0.5] * 2)
     with pytest.raises(PackedMaskError, match="mask 1 of 1 bytes does not fill its 4 cells"):
-        unpack_masks(outside_3 + inside_2, [1, 1], windows, 0.5)
+        unpack_masks(outside_3 + inside_2, np.array([1, 1], np.int32), windows, 0.5)

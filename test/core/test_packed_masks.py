@@ -97,13 +97,15 @@ def test_contours_are_drawn_as_all_logits_are(name, image_hw, threshold, options
         if bitmap.size:
             pointer = ffi.new("struct seg_placement *")
             ffi.buffer(pointer)[:] = placement.tobytes()
-            lib.seg_draw_window(
+            lib.seg_draw_windows(
                 letterbox_fields(letterbox),
                 board.grid,
                 mask_logit,
                 found,
                 floats(unpacked),
+                [0],
                 pointer,
+                1,
                 native().address(bitmap),
             )
         np.testing.assert_array_equal(bitmap, expected)

@@ -49,13 +49,15 @@ def draw(result, letterbox, spec):
         if bitmap.size:
             pointer = seg.ffi.new("struct seg_placement *")
             seg.ffi.buffer(pointer)[:] = placed.tobytes()
-            seg.lib.seg_draw_window(
+            seg.lib.seg_draw_windows(
                 fitted,
                 grid,
                 MASK_LOGIT,
                 seg.ffi.new("struct seg_window *", window),
                 seg.ffi.cast("float *", seg.address(logits)),
+                [0],
                 pointer,
+                1,
                 seg.address(bitmap),
             )
         masks.append(((int(placed["left_px"]), int(placed["top_px"])), bitmap))

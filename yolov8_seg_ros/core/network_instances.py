@@ -96,36 +96,31 @@ class NetworkInstances:
         seg, masks = native(), self.masks
         height, width = masks.input_hw
         rows, columns = masks.grid_hw
-        grid = seg.ffi.new("struct seg_grid *", (width, height, columns, rows))
-        windows = seg.pointer("struct seg_window *", masks.windows)
-        logits = seg.pointer("float *", masks.logits)
-        starts = _starts(masks.windows[:, 2].astype(np.int64) * masks.windows[:, 3])
+        numbers = np.ascontiguousarray(kept)
         placement = seg.pointer("struct seg_placement *", placements)
-        pixels = _starts(placements["width_px"].astype(np.int64) * placements["height_px"])
-        bitmaps = np.empty(pixels[-1], np.bool_)
-        bitmap = seg.pointer("uint8_t *", bitmaps)
-        for index, row in enumerate(kept.tolist()):
-            if pixels[index] < pixels[index + 1]:
-                seg.lib.seg_draw_window(
-                    fitted,
-                    grid,
-                    masks.mask_logit,
-                    windows + row,
-                    logits + starts[row],
-                    placement + index,
-                    bitmap + pixels[index],
-                )
+        bitmaps = np.empty(seg.lib.seg_bitmaps_size(placement, len(placements)), np.bool_)
+        seg.lib.seg_draw_windows(
+            fitted,
+            seg.ffi.new("struct seg_grid *", (width, height, columns, rows)),
+            masks.mask_logit,
+            seg.pointer("struct seg_window *", masks.windows),
+            seg.pointer("float *", masks.logits),
+            seg.pointer("int32_t *", numbers),
+            placement,
+            len(placements),
+            seg.pointer("uint8_t *", bitmaps),
+        )
         return DrawnMasks(placements, bitmaps)
 
 
 def unpack_masks(
-    packed: bytes, sizes_bytes: Sequence[int], windows: NDArray[np.int32], mask_logit: float
+    packed: bytes, sizes_bytes: NDArray[np.int32], windows: NDArray[np.int32], mask_logit: float
 ) -> NDArray[np.float32]:
     """Return the logits of masks that `seg_pack_mask` packed.
 
     Args:
         packed: mask after mask.
-        sizes_bytes: of each mask.
+        sizes_bytes: int32 (n,), C order, of each mask.
         windows: int32 (n, 4), C order, left, top, columns and rows of each mask, in cells.
         mask_logit: by which they were packed.
 
@@ -138,15 +133,16 @@ def unpack_masks(
     seg = native()
     num_cells = windows[:, 2].astype(np.int64) * windows[:, 3]
     logits = np.empty(int(num_cells.sum()), np.float32)
-    source, target = seg.ffi.from_buffer("uint8_t[]", packed), seg.pointer("float *", logits)
-    window, cells, start = seg.pointer("struct seg_window *", windows), _starts(num_cells), 0
-    for index, size in enumerate(sizes_bytes):
-        if seg.lib.seg_unpack_mask(source + start, size, window + index, mask_logit, target + cells[index]) != 0:
-            raise PackedMaskError(f"mask {index} of {size} bytes does not fill its {num_cells[index]} cells exactly")
-        start += size
+    num_right = seg.lib.seg_unpack_masks(
+        seg.ffi.from_buffer(packed),
+        seg.pointer("int32_t *", sizes_bytes),
+        seg.pointer("struct seg_window *", windows),
+        len(windows),
+        mask_logit,
+        seg.pointer("float *", logits),
+    )
+    if num_right < len(windows):
+        raise PackedMaskError(
+            f"mask {num_right} of {sizes_bytes[num_right]} bytes does not fill its {num_cells[num_right]} cells exactly"
+        )
     return logits
-
-
-def _starts(sizes: NDArray[np.int64]) -> list[int]:
-    """Return where each of consecutive parts begins."""
-    return [0, *np.cumsum(sizes).tolist()]

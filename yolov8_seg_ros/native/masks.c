@@ -322,14 +322,22 @@ void seg_draw_masks(struct seg_workspace *workspace, const void *const *outputs,
     }
 }
 
-void seg_draw_window(const struct seg_letterbox *letterbox, const struct seg_grid *grid, float mask_logit,
-                     const struct seg_window *window, const float *logits, const struct seg_placement *placed,
-                     uint8_t *bitmap)
+void seg_draw_windows(const struct seg_letterbox *letterbox, const struct seg_grid *grid, float mask_logit,
+                      const struct seg_window *windows, const float *logits, const int32_t *numbers,
+                      const struct seg_placement *placements, int32_t count, uint8_t *bitmaps)
 {
-    struct cells cells = cells_of(letterbox, grid, window, placed);
-    cells.row_step = window->columns;
-    cells.logits = logits + (cells.rows.first - window->top) * cells.row_step + (cells.columns.first - window->left);
-    draw_mask(&cells, mask_logit, placed, bitmap);
+    int32_t number = 0;
+    for (int32_t i = 0; i < count; i++) {
+        const struct seg_placement *placed = &placements[i];
+        for (; number < numbers[i]; number++)
+            logits += (int64_t)windows[number].columns * windows[number].rows;
+        const struct seg_window *window = &windows[number];
+        struct cells cells = cells_of(letterbox, grid, window, placed);
+        cells.row_step = window->columns;
+        cells.logits = logits + (cells.rows.first - window->top) * cells.row_step + (cells.columns.first - window->left);
+        draw_mask(&cells, mask_logit, placed, bitmaps);
+        bitmaps += (int64_t)placed->width_px * placed->height_px;
+    }
 }
 
 /* --------------------------------------------------------------------------------------------------------- painting */

@@ -111,3 +111,15 @@ int32_t seg_unpack_mask(const uint8_t *packed, int64_t size_bytes, const struct 
     }
     return filled == num_cells ? 0 : SEG_BAD_MASK;
 }
+
+int32_t seg_unpack_masks(const uint8_t *packed, const int32_t *sizes_bytes, const struct seg_window *windows,
+                         int32_t count, float mask_logit, float *logits)
+{
+    for (int32_t i = 0; i < count; i++) {
+        if (seg_unpack_mask(packed, sizes_bytes[i], &windows[i], mask_logit, logits) != 0)
+            return i;
+        packed += sizes_bytes[i];
+        logits += (int64_t)windows[i].columns * windows[i].rows;
+    }
+    return count;
+}

@@ -13,7 +13,7 @@
  * Where outputs and image are on two machines, a mask travels between them packed:
  *
  *   seg_drawing_window, seg_mask_logits, seg_pack_mask   an instance -> bytes
- *   seg_unpack_mask, seg_draw_window                     bytes -> the bitmap that seg_draw_masks would draw
+ *   seg_unpack_masks, seg_draw_windows                   bytes -> the bitmaps that seg_draw_masks would draw
  *
  * Coordinates are continuous: pixel 0 spans 0.0 to 1.0. A box is left, top, right, bottom.
  * Built with -ffp-contract=off it computes the same bits on any machine.
@@ -180,12 +180,13 @@ void seg_draw_masks(struct seg_workspace *workspace, const void *const *outputs,
  * centres of the pixels. */
 struct seg_window seg_drawing_window(const struct seg_grid *grid, const float *xyxy_px);
 
-/* Draw the mask of one instance of which the logits in a window are known, as seg_draw_masks does. Where a pixel needs a
- * cell outside the window, the nearest one in it counts.
- * logits: columns * rows of the window, row by row. bitmap: width_px * height_px bytes of the placement. */
-void seg_draw_window(const struct seg_letterbox *letterbox, const struct seg_grid *grid, float mask_logit,
-                     const struct seg_window *window, const float *logits, const struct seg_placement *placed,
-                     uint8_t *bitmap);
+/* Draw the masks of placed instances of which the logits in a window are known, as seg_draw_masks does. Where a pixel
+ * needs a cell outside the window, the nearest one in it counts.
+ * windows: of all instances. logits: columns * rows of each window, row by row, window after window.
+ * numbers: of the placements' windows, ascending. bitmaps: room for seg_bitmaps_size bytes. */
+void seg_draw_windows(const struct seg_letterbox *letterbox, const struct seg_grid *grid, float mask_logit,
+                      const struct seg_window *windows, const float *logits, const int32_t *numbers,
+                      const struct seg_placement *placements, int32_t count, uint8_t *bitmaps);
 
 /* Pack the logits in a window into few bytes, with the logits of the cells at the contour, which alone decide how a mask
  * is drawn, or with signs alone. Returns the bytes written, or SEG_NO_ROOM. docs/n6_bridge_protocol.md has the format.
@@ -197,6 +198,11 @@ int64_t seg_pack_mask(const struct seg_window *window, const float *logits, floa
  * window: of columns and rows of 1 or more. logits: room for columns * rows. */
 int32_t seg_unpack_mask(const uint8_t *packed, int64_t size_bytes, const struct seg_window *window, float mask_logit,
                         float *logits);
+
+/* Unpack masks one after the other. Returns how many there are before the first SEG_BAD_MASK, `count` without any.
+ * sizes_bytes: of each mask in `packed`, 0 or more. logits: room for columns * rows of each window. */
+int32_t seg_unpack_masks(const uint8_t *packed, const int32_t *sizes_bytes, const struct seg_window *windows,
+                         int32_t count, float mask_logit, float *logits);
 
 /* Where new pixels lie along one axis of an image: between an old one and the next. */
 struct seg_axis {

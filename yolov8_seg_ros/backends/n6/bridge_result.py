@@ -128,7 +128,7 @@ def _read_masks(records: NDArray[np.void], packed: bytes, model: BoardModel, mas
     if not is_inside.all():
         raise MessageError("a mask leaves the grid")
     try:
-        logits = unpack_masks(packed, records["mask_bytes"].tolist(), windows, mask_logit)
+        logits = unpack_masks(packed, records["mask_bytes"].astype(np.int32), windows, mask_logit)
     except PackedMaskError as error:
         raise MessageError(str(error)) from error
     return GridMasks(model.input_hw, model.grid_hw, windows, logits, mask_logit)
