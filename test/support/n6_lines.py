@@ -119,6 +119,9 @@ class MemoryPort:
                 raise LinkError(f"memory: expected the board to ask for the next packet, got {answer[:8]!r}")
             self.write(packet, limit_s)
 
+    def is_gone(self) -> bool:
+        return False
+
     def discard(self) -> bytes:
         return self._line.host_discard()
 

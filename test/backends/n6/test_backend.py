@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
+from support.bridge_harness import until
 from support.n6_harness import EchoNetwork, PtyHarness
 from support.tiny_models import write_detection_model, write_segmentation_model
 
@@ -14,6 +17,7 @@ from yolov8_seg_ros.backends.n6.board import BoardNetwork
 from yolov8_seg_ros.backends.n6.serial_port import find_port
 from yolov8_seg_ros.backends.n6.simulator.line import PtyLine
 from yolov8_seg_ros.backends.n6.simulator.network import LiteRtNetwork
+from yolov8_seg_ros.backends.n6.simulator.streams import PtyStream, TcpStream
 from yolov8_seg_ros.backends.open_backend import open_backend
 from yolov8_seg_ros.errors import BackendError, LinkError, ModelError, RunInterruptedError
 
@@ -183,6 +187,17 @@ def test_the_board_s_own_usb_port_has_no_baud_rate(monkeypatch):
     assert str(port) == line.path
     port.close()
     line.release()
+
+
+@pytest.mark.parametrize("make_stream", [PtyStream, TcpStream])
+def test_a_port_notices_that_its_other_end_is_gone(make_stream):
+    stream = make_stream()
+    with closing(serial_port.open_port(stream.path, 921600)) as port:
+        port.write(b"?", 1.0)
+        until(lambda: stream.read(1) == b"?", "what was written")
+        assert not port.is_gone()
+        stream.close()
+        until(port.is_gone, "the end of the port")
 
 
 def on_board(network):

@@ -17,7 +17,10 @@ DEADLINE_S = 30.0
 class FakePort:
     def __init__(self, path, baud_rate, stop):
         self.path, self.baud_rate, self.stop = path, baud_rate, stop
-        self.is_closed = False
+        self.is_closed = self.is_unplugged = False
+
+    def is_gone(self):
+        return self.is_unplugged
 
     def close(self):
         self.is_closed = True
@@ -159,6 +162,19 @@ def test_an_interruption_is_not_a_fault(board):
     assert board.board.call(lambda connection: connection) is board.connections[1]
     assert set(board.faults) <= {""}
     assert board.logged == []
+
+
+@pytest.mark.parametrize("is_back", [True, False], ids=["back", "still away"])
+def test_a_cable_pulled_between_two_calls_fails_none_if_it_is_plugged_in_again(board, is_back):
+    board.outcomes = [] if is_back else [LinkError("no such port")] * 1000
+    board.connections[0].port.is_unplugged = True
+    if is_back:
+        assert board.board.call(lambda connection: connection) is board.connections[1]
+        assert set(board.faults) <= {""}
+    else:
+        with pytest.raises(BackendError, match="no such port"):
+            board.board.call(lambda connection: connection)
+    assert board.connections[0].port.is_closed
 
 
 def test_a_pause_ends_calls_but_not_reconnecting(board):

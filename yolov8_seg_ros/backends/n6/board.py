@@ -280,6 +280,7 @@ class ReconnectingBoard(Generic[ConnectionT]):
             return self._paused.is_set() or self._closing.is_set()
 
         with self._changed:
+            self._drop_unplugged()
             self._changed.wait_for(lambda: self._connection or self._fault or is_ended(), _REOPEN_LIMIT_S)
             if is_ended():
                 raise RunInterruptedError("the backend is paused")
@@ -289,6 +290,14 @@ class ReconnectingBoard(Generic[ConnectionT]):
             if self._fault:
                 raise BackendError(self._fault)
         raise RunInterruptedError("the board is being brought back into step after an interruption")
+
+    def _drop_unplugged(self) -> None:
+        """Close a connection whose cable was pulled between two calls: if it is plugged in again, no call fails."""
+        connection = self._connection
+        if connection is not None and not self._num_calls and connection.port.is_gone():
+            self._connection = None
+            connection.close()
+            self._changed.notify_all()
 
     def _drop(self, connection: ConnectionT, error: BaseException) -> None:
         """Use the connection no more; unless it was interrupted, record why."""

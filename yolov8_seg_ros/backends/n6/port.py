@@ -18,6 +18,7 @@ Stop = Callable[[], bool]
 SLICE_S = 0.1
 _READ_BYTES = 1 << 16
 _CONNECT_LIMIT_S = 3.0
+_GONE_EVENTS = select.POLLHUP | select.POLLRDHUP | select.POLLERR | select.POLLNVAL
 
 
 def never() -> bool:
@@ -51,7 +52,7 @@ class Port(ABC):
         self._stop = stop
         self._fd = descriptor
         self._readable = select.poll()
-        self._readable.register(self._fd, select.POLLIN)
+        self._readable.register(self._fd, select.POLLIN | select.POLLRDHUP)
         self._writable = select.poll()
         self._writable.register(self._fd, select.POLLOUT)
 
@@ -117,6 +118,10 @@ class Port(ABC):
                 raise LinkError(f"{self.path}: the port does not take a packet of {len(packet)} bytes at once")
             if not index & 0xFF and time.monotonic() > end_s:
                 raise LinkError(f"{self.path}: sending {len(packets)} packets takes longer than {limit_s:g} s")
+
+    def is_gone(self) -> bool:
+        """Return whether the cable was pulled, or the connection closed by the other side; without waiting."""
+        return any(events & _GONE_EVENTS for _, events in self._readable.poll(0))
 
     def discard(self) -> bytes:
         """Return what has come so far, without waiting."""
