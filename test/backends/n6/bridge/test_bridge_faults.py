@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
@@ -27,7 +28,9 @@ from support.bridge_harness import (
 )
 from support.fakes import make_raw_spec
 
+from yolov8_seg_ros.backends.n6 import bridge_messages as messages
 from yolov8_seg_ros.backends.n6.bridge import BridgeProtocol
+from yolov8_seg_ros.backends.n6.bridge_messages import Configuration, MaskForm, PictureFormat
 from yolov8_seg_ros.backends.n6.bridge_wire import Packet, PacketType
 from yolov8_seg_ros.backends.n6.serial_port import open_port
 from yolov8_seg_ros.backends.n6.simulator.bridge import SimulatedBridge
@@ -40,6 +43,8 @@ from yolov8_seg_ros.errors import BackendError, BoardError, LinkError, RunInterr
 NUM_FRAMES = int(os.environ.get("YOLOV8_SEG_BRIDGE_FRAMES", "20"))
 #: So many in noise, and then one in quiet.
 NOISY_FRAMES = 5
+#: So many around a reset, or a cable that is pulled.
+FRAMES_A_FAULT = 5
 QUIET_S = 0.1
 
 
@@ -119,17 +124,28 @@ def test_a_board_that_was_reset_gets_a_new_session(board, backend, checker):
 
 @pytest.mark.parametrize("fault", ["reset", "pull"])
 def test_faults_amid_frames(board, backend, checker, fault):
-    rng = random.Random(fault)
+    rng, lost, returns_s, times_s = random.Random(fault), 0, [], []
     until_good(checker, rng)
-    for _ in range(NUM_FRAMES // 5):
+    for number in range(NUM_FRAMES // FRAMES_A_FAULT):
+        before = board._board
         timer = threading.Timer(rng.uniform(0, 0.02), getattr(board, fault))
         timer.start()
-        for _ in range(5):
+        for _ in range(FRAMES_A_FAULT):
             with suppress(BackendError):
+                lost += 1
                 checker.check(random_image(rng))
+                lost -= 1
         timer.join()
-        until_good(checker, rng)
-    until(lambda: backend.fault == "", "the fault to be over")
+        until(lambda before=before: board._board is not before, "the board")
+        started_s = time.monotonic()
+        if number % 2:
+            until_good(checker, rng)
+            returns_s.append(time.monotonic() - started_s)
+        else:
+            time.sleep(QUIET_S)
+            checker.check(random_image(rng))
+            times_s.append(time.monotonic() - started_s - QUIET_S)
+    print(f"{fault}: {lost} of {NUM_FRAMES} frames lost; a result after {of_ms(returns_s)}; in quiet {of_ms(times_s)}")
 
 
 def test_a_host_that_dies_at_any_byte_leaves_a_board_that_works(board):
@@ -137,20 +153,24 @@ def test_a_host_that_dies_at_any_byte_leaves_a_board_that_works(board):
     with open_bridge(board) as backend:
         checker = Checker(backend, board.network)
         checker.check(random_image(rng))
-    picture = b"".join(
+    configuration = Configuration(OPTIONS.detection, MaskForm.CONTOURS, len(board.network.spec.class_names))
+    pixels = bytes(math.prod(board.network.spec.input.shape))
+    said = b"".join(
         Packet(kind, 99, sequence, payload).to_bytes()
         for sequence, (kind, payload) in enumerate(
             [
-                (PacketType.HELLO, bytes.fromhex("4e36524201000000")),
+                (PacketType.HELLO, messages.hello()),
                 (PacketType.DESCRIBE, b""),
-                (PacketType.PICTURE, bytes(3088)),
-                (PacketType.PING, bytes(500)),
-            ]
+                (PacketType.CONFIGURE, configuration.to_bytes(1)),
+                (PacketType.PICTURE, messages.picture(1, PictureFormat.TENSOR, pixels)),
+                (PacketType.PING, messages.ping(1, bytes(500))),
+            ],
+            1,
         )
     )
     for _ in range(max(5, NUM_FRAMES // 10)):
         with closing(open_port(board.port, 921600)) as port:
-            port.write(picture[: rng.randrange(1, len(picture))], DEADLINE_S)
+            port.write(said[: rng.randrange(1, len(said))], DEADLINE_S)
         with open_bridge(board) as backend:
             Checker(backend, board.network).check(random_image(rng))
 
