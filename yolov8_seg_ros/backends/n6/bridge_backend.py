@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -49,13 +50,19 @@ class PictureEncoder:
         quant: of the network's input.
         quality: of the JPEG, 1 to 100; 0: the tensor as it is; -1: 90, and lower where the JPEG would be long.
         max_jpeg_bytes: that the board has room for.
+        log: called with a line for the log, once, where the board has no room for that quality.
     """
 
-    def __init__(self, quant: QuantParams, quality: int, max_jpeg_bytes: int) -> None:
+    def __init__(
+        self, quant: QuantParams, quality: int, max_jpeg_bytes: int, log: Callable[[str], object] = lambda line: None
+    ) -> None:
         self._is_automatic = quality == AUTOMATIC
         self._quality = self._last_quality = USUAL_QUALITY if self._is_automatic else quality
         self._sampling = SHORT_SAMPLING if self._is_automatic else FINE_SAMPLING
+        self._least_quality = _LOWEST_AUTOMATIC_QUALITY if self._is_automatic else quality
         self._max_jpeg_bytes = max_jpeg_bytes
+        self._log = log
+        self._is_logged = False
         stored = np.arange(256, dtype=np.uint8).view(quant.dtype)
         self._pixel_of_byte = np.clip(np.rint(quant.dequantize(stored) * 255), 0, 255).astype(np.uint8)
 
@@ -80,8 +87,18 @@ class PictureEncoder:
             is_lowest = self._is_automatic and quality <= _LOWEST_AUTOMATIC_QUALITY
             if len(encoded) <= (self._max_jpeg_bytes if is_lowest else min(wanted_bytes, self._max_jpeg_bytes)):
                 self._last_quality = quality
+                if quality < self._least_quality:
+                    self._log_lower(quality)
                 return encoded.tobytes()
         raise BackendError(f"the board has room for a JPEG of {self._max_jpeg_bytes} bytes; set n6.jpeg_quality to 0")
+
+    def _log_lower(self, quality: int) -> None:
+        if not self._is_logged:
+            self._is_logged = True
+            self._log(
+                f"an image was sent with JPEG quality {quality} instead of {self._least_quality}, since the board has "
+                f"room for {self._max_jpeg_bytes} bytes; further ones are not logged"
+            )
 
 
 class BridgeBackend(BoardBackend[BridgeConnection], DetectingBackend):
@@ -138,13 +155,12 @@ class BridgeBackend(BoardBackend[BridgeConnection], DetectingBackend):
             raise ModelError(another_network(model.name))
         self.spec = spec_of(model, self._wanted)
         quality, why = choose_quality(self._options.jpeg_quality, connection.port, welcome)
-        self._encoder = PictureEncoder(model.input_quant, quality, welcome.max_jpeg_bytes)
+        self._encoder = PictureEncoder(model.input_quant, quality, welcome.max_jpeg_bytes, self._log)
         self._opened_model, self._welcome = model, welcome
-        # A longer JPEG than the board has room for is made again with a lower quality.
-        jpeg = f"JPEG of quality {USUAL_QUALITY if quality == AUTOMATIC else quality} or less"
+        qualities = f"{_LOWEST_AUTOMATIC_QUALITY} to {USUAL_QUALITY}" if quality == AUTOMATIC else f"{quality} or less"
         return BackendInfo(
             description=f"{welcome.device} on {connection.port}, bridge firmware, network '{model.name}', "
-            f"images travel {'raw' if quality == RAW else jpeg}, {why}",
+            f"images travel {'raw' if quality == RAW else f'as JPEG of quality {qualities}'}, {why}",
             head="raw, decoded on the board" if model.box_bins else "as published, decoded on the board",
             is_accelerator=True,
             frames_in_flight=min(_FRAMES_IN_FLIGHT, welcome.credit),

@@ -82,7 +82,7 @@ def test_several_threads_each_get_their_own_results(checker, backend, threads):
 
 def test_a_jpeg_is_a_picture_too(board):
     spec = make_raw_spec(input_hw=(32, 32))
-    seen = []
+    seen, lines = [], []
 
     class Recorder(EchoNetwork):
         def run(self, network_input):
@@ -91,25 +91,30 @@ def test_a_jpeg_is_a_picture_too(board):
 
     with (
         closing(BridgeHarness(None, Recorder(spec), BoardOptions(max_jpeg_bytes=1500))) as board,
-        open_bridge(board, jpeg_quality=95) as backend,
+        open_bridge(board, jpeg_quality=95, log=lines.append) as backend,
     ):
-        assert "images travel JPEG of quality 95 or less, as asked for" in backend.info.description
+        assert "images travel as JPEG of quality 95 or less, as asked for" in backend.info.description
         segmenter = Segmenter(backend, OPTIONS)
         smooth = np.linspace(0, 255, 32 * 32 * 3).reshape(32, 32, 3).astype(np.uint8)
         segmenter.segment(smooth)
         expected = segmenter._frame.network_input
         assert np.abs(seen[-1].astype(int) - expected.astype(int)).mean() < 4
-        # Noise does not fit into the board's room before the quality is lowered.
-        segmenter.segment(np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8))
+        assert lines == []
+        # Noise does not fit into the board's room before the quality is lowered, which is logged once.
+        for _ in range(2):
+            segmenter.segment(np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8))
+    assert [line.partition(" instead of ")[2] for line in lines] == [
+        "95, since the board has room for 1500 bytes; further ones are not logged"
+    ]
 
 
 @pytest.mark.parametrize(
     ("has_jpeg", "wanted", "path", "text"),
     [
-        (True, -1, "pty", "JPEG of quality 90 or less, since a serial line is slower than the NPU"),
+        (True, -1, "pty", "as JPEG of quality 60 to 90, since a serial line is slower than the NPU"),
         (True, -1, "tcp", "raw, since the line is fast"),
         (True, 0, "pty", "raw, as asked for"),
-        (True, 70, "tcp", "JPEG of quality 70 or less, as asked for"),
+        (True, 70, "tcp", "as JPEG of quality 70 or less, as asked for"),
         (False, -1, "pty", "raw, since the board has no JPEG decoder"),
         (False, 70, "pty", "raw, since the board has no JPEG decoder"),
     ],
