@@ -338,10 +338,11 @@ def test_numbered_names():
     assert make_spec(3).class_names == ("class_0", "class_1", "class_2")
 
 
+@pytest.mark.parametrize("outputs", [[HEAD], raw_tensors(2, 4)], ids=["decoded", "raw"])
 @pytest.mark.parametrize("names", [[], ["cat"], ["cat", "dog", "cow"]], ids=len)
-def test_names_that_do_not_fit(names):
+def test_names_that_do_not_fit(names, outputs):
     with pytest.raises(ModelError, match=f"{len(names)} class names for a model of 2 classes"):
-        ModelSpec.from_tensors([INPUT], [HEAD, PROTOTYPES], names)
+        ModelSpec.from_tensors([INPUT], [*outputs, PROTOTYPES], names)
 
 
 @pytest.mark.parametrize(

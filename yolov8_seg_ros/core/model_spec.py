@@ -324,21 +324,22 @@ class _Heads:
         """Return which of three outputs are boxes, scores and coefficients."""
 
         def fits(order: Sequence[HeadPart]) -> bool:
-            boxes, scores, coefficients = (part.num_channels for part in order)
+            boxes, _, coefficients = (part.num_channels for part in order)
             is_box = boxes >= 2 * BOX_CHANNELS and boxes % BOX_CHANNELS == 0 if raw else boxes == BOX_CHANNELS
-            return is_box and coefficients == self._num_coefficients and self._num_classes in (None, scores)
+            return is_box and coefficients == self._num_coefficients
 
-        def preference(order: Sequence[HeadPart]) -> tuple[int, bool]:
+        def preference(order: Sequence[HeadPart]) -> tuple[bool, int, bool]:
             names = (self._outputs[part.output_index].name for part in order)
             well_named = sum(word in name for word, name in zip(HEAD_PARTS, names, strict=True))
-            return well_named, order[0].num_channels == BOX_CHANNELS * USUAL_BOX_BINS
+            # Class names of another number are reported when the classes are known.
+            has_classes = order[1].num_channels == self._num_classes
+            return has_classes, well_named, order[0].num_channels == BOX_CHANNELS * USUAL_BOX_BINS
 
         fitting = [order for order in permutations(parts) if fits(order)]
         if not fitting:
             raise ModelError(
                 f"expected outputs of {BOX_CHANNELS}{' x bins' if raw else ''} channels for the boxes, "
-                f"{self._num_classes or 'any number'} for the scores and {self._num_coefficients} for the mask "
-                "coefficients."
+                f"any number for the scores and {self._num_coefficients} for the mask coefficients."
             )
         # Of those that are preferred equally, `max` returns the first: the order of the outputs.
         return max(fitting, key=preference)
