@@ -107,7 +107,8 @@ def test_parameters_of_a_camera_that_there_is_not_are_warned_of(ros, model, capf
         ("front,front", "'front' is there twice"),
         ("front, 2nd", "'2nd' cannot name a camera"),
         ("a/b", "'a/b' cannot name a camera"),
-        (["n6"], "'n6' cannot name a camera"),
+        ("front rear", "several names are separated by commas"),
+        (["n6"], "'n6' cannot name a camera: a parameter is called so"),
     ],
 )
 def test_names_of_cameras_are_checked(ros, camera, model, cameras, expected):

@@ -65,6 +65,7 @@ def test_a_new_name_overrules_the_old_one(declared):
     [
         ("score_treshold", "there is no parameter score_treshold: it has no effect; did you mean score_threshold?"),
         ("npu.delegat", "there is no parameter npu.delegat: it has no effect; did you mean npu.delegate?"),
+        ("npu", "did you mean npu.delegate or npu.cache_dir or npu.options?"),
         ("robot_radius", "there is no parameter robot_radius: it has no effect"),
     ],
 )

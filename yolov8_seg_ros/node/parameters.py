@@ -185,7 +185,8 @@ def _old_name_warning(old: OldName, is_overruled: bool) -> str:
 
 
 def _unknown_name_warning(name: str, names: Mapping[str, Any]) -> str:
-    nearest = nearest_name(name, names)
+    members = [known for known in names if known.startswith(f"{name}.")]
+    nearest = " or ".join(members) or nearest_name(name, names)
     return f"there is no parameter {name}: it has no effect" + (f"; did you mean {nearest}?" if nearest else "")
 
 

@@ -93,11 +93,13 @@ def camera_names(cameras: str | list[str]) -> tuple[str, ...]:
     """
     names = listed_names(cameras)
     for name in names:
-        if not _CAMERA_NAME.fullmatch(name) or name in _PREFIXES:
+        if not _CAMERA_NAME.fullmatch(name):
             raise OptionError(
-                f"cameras: '{clean_text(name)}' cannot name a camera: expected letters, digits and _, first a letter, "
-                f"and none of {', '.join(sorted(_PREFIXES))}"
+                f"cameras: '{clean_text(name)}' cannot name a camera: expected letters, digits and _, first a letter; "
+                "several names are separated by commas"
             )
+        if name in _PREFIXES:
+            raise OptionError(f"cameras: '{name}' cannot name a camera: a parameter is called so; give another name")
         if names.count(name) > 1:
             raise OptionError(f"cameras: '{name}' is there twice")
     return tuple(names) or ("",)
