@@ -29,6 +29,7 @@ from yolov8_seg_ros.cli.bag_checks import (
     OBJECT_KINDS,
     check_labels,
     check_outputs,
+    check_placing,
     check_span,
     check_topics,
     result_kinds,
@@ -133,6 +134,7 @@ def run(args: argparse.Namespace) -> int:
     path = user_path(args.recording)
     output = args.output or Path(f"{path.resolve().stem}_segmented")
     check_span(args)
+    check_placing(args)
     check_outputs(path, output, args)
     set_kinds(args)
     with Bag(path) as bag:

@@ -11,6 +11,7 @@ from yolov8_seg_ros.core.network_spec import NetworkSpec
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.files import user_path
 from yolov8_seg_ros.media.writers import VIDEO_SUFFIX
+from yolov8_seg_ros.settings.depth_table import DEPTH_NODE_SETTINGS, PLACING
 
 IMAGE_KINDS, OBJECT_KINDS = ("detections", "instances", "semantic"), ("objects", "cloud", "markers")
 KINDS = (*IMAGE_KINDS, *OBJECT_KINDS)
@@ -23,6 +24,19 @@ def result_kinds(text: str) -> tuple[str, ...]:
         if kind not in KINDS:
             raise argparse.ArgumentTypeError(f"expected some of {', '.join(KINDS)}, separated by commas; got '{kind}'")
     return tuple(kind for kind in KINDS if kind in kinds)
+
+
+def check_placing(args: argparse.Namespace) -> None:
+    """Check that no option of objects in space is given without depth images."""
+    if args.depth_topic:
+        return
+    given = [
+        setting.option
+        for setting in DEPTH_NODE_SETTINGS
+        if setting.group == PLACING and getattr(args, setting.name) != setting.default
+    ]
+    if given:
+        raise CommandError(f"{given[0]}: objects in space need --depth-topic")
 
 
 def set_kinds(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     # They need rosbags, which is reported where it is missing.
     from yolov8_seg_ros.media.bag import Bag
     from yolov8_seg_ros.tools.bag.cameras import Camera, DepthTopics
+
+#: ROS refuses others: nobody could subscribe to the topics of a recording.
+_TOPIC_NAME = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
 
 
 def add_depth_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,9 +78,12 @@ def depth_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def topic_prefix(text: str) -> str:
     """Read what names of topics begin with."""
-    if not text.strip("/"):
-        raise argparse.ArgumentTypeError(f"expected a name such as /yolov8_seg, got '{text}'")
-    return "/" + text.strip("/")
+    prefix = "/" + text.strip("/")
+    if not _TOPIC_NAME.fullmatch(prefix):
+        raise argparse.ArgumentTypeError(
+            f"expected a topic's name such as /yolov8_seg, of letters, digits and _; got '{text}'"
+        )
+    return prefix
 
 
 def _depth_topic(text: str) -> tuple[str, str]:

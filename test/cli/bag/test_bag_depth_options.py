@@ -126,6 +126,12 @@ WRONG = {
     ),
     "half an argument": (["--depth-topic", "=/depth"], "expected NAME or IMAGE_TOPIC=NAME"),
     "half an info": (["--camera-info", "/depth"], "expected TOPIC=NAME"),
+    "all images are depth images": (
+        ["--depth-topic", "/cam/color/image", "--depth-topic", "/rear/image"],
+        "no topic of colour images is left",
+    ),
+    "a frame without depth": (["--target-frame", "map"], "--target-frame: objects in space need --depth-topic"),
+    "a name that is no topic's": (["--depth-results", "/my results"], "expected a topic's name such as /yolov8_seg"),
     "objects without depth": (["--write", "objects"], "objects in space need --depth-topic"),
     "depth without objects": (["--depth-topic", "/cam/depth/image", "--write", "semantic"], "names none of objects"),
     "turned boxes": (["--depth-topic", "/cam/depth/image", "--boxes", "yaw"], "yaw needs a --target-frame"),

@@ -193,6 +193,8 @@ def _may_be_depth(topic: Topic) -> bool:
 
 
 def _nearest_image(depth: str, images: Sequence[str]) -> str:
+    if not images:
+        raise CommandError(f"--depth-topic {depth}: no topic of colour images is left to be segmented")
     parts = depth.split("/")
     shared = {image: len(list(takewhile(_are_equal, zip(parts, image.split("/"), strict=False)))) for image in images}
     nearest = [image for image in images if shared[image] == max(shared.values())]
