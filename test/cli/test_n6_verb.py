@@ -89,6 +89,17 @@ def test_wrong_numbers_show_the_usage(arguments, capsys):
     assert "0 or more" in capsys.readouterr().err
 
 
+def test_a_port_that_cannot_be_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["n6", "simulate", "--protocol", "bridge", "--tcp", "70000"])
+    assert "expected a whole number, 0 to 65535, got '70000'" in capsys.readouterr().err
+
+
+def test_a_link_in_a_folder_that_is_missing_is_named(model, tmp_path, capsys):
+    assert main(["n6", "simulate", "--model", str(model), "--link", str(tmp_path / "none" / "n6")]) == 1
+    assert f"--link: '{tmp_path / 'none' / 'n6'}' cannot be made: No such file" in capsys.readouterr().err
+
+
 def test_a_link_is_no_reason_to_lose_a_file(model, tmp_path, capsys):
     (tmp_path / "kept").write_text("kept")
     assert main(["n6", "simulate", "--model", str(model), "--link", str(tmp_path / "kept")]) == 1

@@ -239,12 +239,13 @@ def number(text: str) -> float:
     return value
 
 
-def whole_number(lowest: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers from `lowest` on."""
+def whole_number(lowest: int, highest: int | None = None) -> Callable[[str], int]:
+    """Return a reader of whole numbers from `lowest` on, to `highest` where there is a limit."""
+    limits = f"{lowest} or more" if highest is None else f"{lowest} to {highest}"
 
     def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"expected a whole number, {lowest} or more, got '{text}'")
+        if not text.isdecimal() or int(text) < lowest or (highest is not None and int(text) > highest):
+            raise argparse.ArgumentTypeError(f"expected a whole number, {limits}, got '{text}'")
         return int(text)
 
     return read

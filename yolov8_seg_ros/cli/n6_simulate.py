@@ -20,6 +20,11 @@ from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, find_model
 
 _PROTOCOLS = ("stedgeai", "bridge")
+_DESCRIPTION = """\
+Simulate an STM32N6 board with ST's validation firmware, or with this package's bridge firmware. Prints the port that
+--n6-port takes, and runs the model with LiteRT until it is interrupted: as fast as possible, unless options make it
+slower."""
+_HIGHEST_PORT = 65_535
 _EPILOG = """\
 examples, as slow as an STM32N6570-DK:
   yolov8_seg n6 simulate --protocol bridge --baud 921600 --device-ms 31.57
@@ -31,19 +36,28 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser = verbs.add_parser(
         "simulate",
         help="simulate a board on a pseudo terminal or a TCP port",
-        description=(
-            "Simulate a board with ST's validation firmware, or with this package's bridge firmware: prints by which "
-            "n6.port it is found, and runs the model with LiteRT until it is interrupted. As fast as possible, unless "
-            "options make it slower."
-        ),
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--protocol", choices=_PROTOCOLS, default=_PROTOCOLS[0], help="(default: %(default)s)")
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="FILE_OR_NAME", help="(default: %(default)s)")
-    parser.add_argument("--baud", type=whole_number(0), default=0, metavar="N", help="slow the line to a baud rate")
-    parser.add_argument("--device-ms", type=number, default=None, metavar="N", help="shortest inference")
-    parser.add_argument("--link", type=Path, default=None, metavar="PATH", help="a symbolic link to make to it")
+    parser.add_argument(
+        "--protocol",
+        choices=_PROTOCOLS,
+        default=_PROTOCOLS[0],
+        help="firmware; stedgeai: that of ST's validation; bridge: this package's (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="FILE_OR_NAME", help="model on the board (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--baud",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="make the line as slow as at this baud rate; 0: as fast as possible (default: %(default)s)",
+    )
+    parser.add_argument("--device-ms", type=number, default=None, metavar="N", help="shortest time of an inference")
+    parser.add_argument("--link", type=Path, default=None, metavar="PATH", help="make a symbolic link to the port")
     stock = parser.add_argument_group("stedgeai")
     stock.add_argument("--latency-us", type=number, default=0.0, metavar="N", help="added to each turn-around")
     stock.add_argument(
@@ -56,7 +70,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     bridge = parser.add_argument_group("bridge")
     bridge.add_argument(
         "--tcp",
-        type=whole_number(0),
+        type=whole_number(0, _HIGHEST_PORT),
         default=None,
         metavar="PORT",
         help="a TCP port of this machine instead of a pseudo terminal; 0: one that is free",
@@ -114,8 +128,11 @@ def _linked(link: Path | None, target: str) -> Iterator[None]:
         return
     if link.exists() and not link.is_symlink():
         raise CommandError(f"--link: '{link}' is there already, and no symbolic link; give another path")
-    link.unlink(missing_ok=True)
-    link.symlink_to(target)
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+    except OSError as error:
+        raise CommandError(f"--link: '{link}' cannot be made: {error.strerror}; give another path") from error
     try:
         yield
     finally:
