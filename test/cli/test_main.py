@@ -139,6 +139,26 @@ def test_an_unknown_verb_shows_the_usage(arguments, capsys):
     assert "usage: yolov8_seg" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("verb", "own_verb"), [("model", "download"), ("n6", "simulate"), ("dataset", "from-bag")])
+def test_a_missing_verb_shows_those_there_are(verb, own_verb, capsys):
+    with pytest.raises(SystemExit) as caught:
+        tool.main([verb])
+
+    assert caught.value.code == 2
+    assert own_verb in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", [("segment", "a.jpg"), ("n6", "info")], ids=" ".join)
+def test_an_unknown_option_points_to_the_help_of_its_verb(verb, capsys):
+    with pytest.raises(SystemExit) as caught:
+        tool.main([*verb, "--nonsense"])
+
+    assert caught.value.code == 2
+    name = " ".join(word for word in verb if word != "a.jpg")
+    expected = f"yolov8_seg {name}: error: unrecognized arguments: --nonsense; see 'yolov8_seg {name} --help'"
+    assert capsys.readouterr().err.splitlines() == [expected]
+
+
 def test_without_arguments_the_help_is_shown(capsys):
     with pytest.raises(SystemExit) as caught:
         tool.main([])

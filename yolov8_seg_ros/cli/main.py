@@ -13,7 +13,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from yolov8_seg_ros.commands import TOOL as PROGRAM
 from yolov8_seg_ros.commands import install_command
@@ -76,8 +76,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Parser(argparse.ArgumentParser):
     """A parser that reports a wrong argument in one line, without the usage of all options."""
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; exit with code 2 where a verb does not know one."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown and self._subparsers is None:
+            # Else the parser of all verbs would report it, whose help does not have the verb's options.
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
+
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong, and exit with code 2; the usage too where a verb is missing or unknown."""
+        """Print what is wrong, and exit with code 2; also the help where a verb is missing, the usage if unknown."""
+        if self._subparsers is not None and message.endswith("required: VERB"):
+            self.print_help(sys.stderr)
+            self.exit(2, f"\n{self.prog}: error: give a VERB\n")
         if self._subparsers is not None:
             super().error(message)
         self.exit(2, f"{self.prog}: error: {one_line(message)}; see '{self.prog} --help'\n")
