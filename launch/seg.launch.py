@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import Action, LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
@@ -29,6 +31,7 @@ from launch.actions import (
 )
 from launch.conditions import IfCondition
 from launch.events.process import ProcessExited
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, TextSubstitution
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
@@ -164,6 +167,7 @@ def generate_launch_description() -> LaunchDescription:
             # In the group too: defaults that are set outside it would be those of all files included later.
             *ARGUMENTS,
             OpaqueFunction(function=_check_params_file),
+            OpaqueFunction(function=_check_depth_arguments),
             OpaqueFunction(function=_set_transport_profile),
             PushRosNamespace(LaunchConfiguration("namespace")),
             OpaqueFunction(function=_rviz, condition=IfCondition(LaunchConfiguration("rviz"))),
@@ -188,6 +192,40 @@ def _check_params_file(context: LaunchContext) -> None:
     # launch_ros would only warn, and start the nodes with their defaults.
     if not Path(path).is_file():
         raise RuntimeError(f"params_file: there is no file '{path}'")
+
+    nodes = {LaunchConfiguration("node_name").perform(context), "depth_node", "image_source"}
+    sections = _node_names(Path(path))
+    # Warnings only: a file may be shared, and arguments of a launch file that includes this one come here too.
+    if sections and not any(name in nodes or "*" in name for name in sections):
+        get_logger(PACKAGE).warning(
+            f"params_file: '{path}' has parameters of {', '.join(sorted(sections))} only, so they have no effect; "
+            f"write /** or {LaunchConfiguration('node_name').perform(context)} in place of that name"
+        )
+
+
+def _node_names(path: Path) -> set[str]:
+    """Return of which nodes a file has parameters, without their namespaces; none where it cannot be read."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        # The nodes say what is wrong.
+        return set()
+    return set(_names_with_parameters("", content))
+
+
+def _names_with_parameters(name: str, content: object) -> Iterator[str]:
+    if isinstance(content, dict):
+        if "ros__parameters" in content:
+            yield name.rpartition("/")[2]
+        for key, value in content.items():
+            if key != "ros__parameters":
+                yield from _names_with_parameters(str(key), value)
+
+
+def _check_depth_arguments(context: LaunchContext) -> None:
+    target_frame = LaunchConfiguration("target_frame").perform(context)
+    if target_frame and not LaunchConfiguration("depth_topic").perform(context):
+        get_logger(PACKAGE).warning(f"target_frame:={target_frame} has no effect without depth_topic")
 
 
 def _segmentation(context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -20,6 +20,7 @@ from support.launch_run import (
     LaunchRun,
     included,
     is_installed,
+    listening,
     needs_installed_package,
 )
 from support.ros_harness import DOMAIN_ID
@@ -192,6 +193,28 @@ def test_a_node_that_is_killed_comes_back(model):
     assert [process.name for process in run.started] == ["seg_node", "seg_node"]
     assert run.ended_before_stop == [("seg_node", killed[0], -signal.SIGKILL)]
     assert (run.ended[1][2], run.return_code) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "content", "message"),
+    [
+        ({}, "seg_node: {ros__parameters: {score_threshold: 0.5}}", "has parameters of seg_node only"),
+        ({"node_name": "front"}, "yolov8_seg: {ros__parameters: {score_threshold: 0.5}}", "write /** or front"),
+        ({"target_frame": "map"}, "/**: {ros__parameters: {}}", "target_frame:=map has no effect without depth_topic"),
+        ({}, "/robot/yolov8_seg: {ros__parameters: {score_threshold: 0.5}}", ""),
+        ({}, "robot: {yolov8_seg: {ros__parameters: {score_threshold: 0.5}}}", ""),
+        ({}, "depth_node: {ros__parameters: {boxes: aligned}}", ""),
+        ({}, "/**: {ros__parameters: {score_threshold: 0.5}}", ""),
+        ({}, "", ""),
+    ],
+    ids=["executable", "other-node", "frame", "namespace", "nested", "depth", "all", "empty"],
+)
+def test_what_has_no_effect_is_a_warning(given, content, message, model, tmp_path):
+    (tmp_path / "params.yaml").write_text(content)
+    with listening("yolov8_seg_ros") as warnings:
+        launch({"model": model, "params_file": tmp_path / "params.yaml", **given}, stop_after_start=1)
+    assert len(warnings) == bool(message)
+    assert message in "".join(warnings)
 
 
 @pytest.mark.parametrize(
