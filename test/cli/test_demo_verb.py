@@ -109,7 +109,8 @@ def test_a_source_that_is_not_there_leaves_nothing(tmp_path):
     model = write_segmentation_model(tmp_path / "tiny.tflite")
     ended = run_demo("--source", "nothing.jpg", "--model", model, "--output", tmp_path / "out")
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("yolov8_seg: error: the image source ended with exit code 1")
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("yolov8_seg: error: 'nothing.jpg': no such file or folder; give an image")
     assert not (tmp_path / "out").exists()
 
 

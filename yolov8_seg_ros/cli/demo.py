@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.media.rgbd_scene import RgbdScene
 from yolov8_seg_ros.media.scene import SyntheticScene
-from yolov8_seg_ros.media.sources import is_camera
+from yolov8_seg_ros.media.sources import is_camera, open_media
 from yolov8_seg_ros.model_files.store import DEFAULT_MODEL, SCENE_MODEL
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--source",
         default=DEMO,
-        help="demo, sim (a simulated robot), or an image, folder, video or camera (default: demo)",
+        help="demo, sim (a simulated robot), or an image, folder, video, recording or camera (default: demo)",
     )
     add_output_argument(parser, "demo_output")
     parser.add_argument(
@@ -86,11 +87,12 @@ def run(args: argparse.Namespace) -> int:
     # Another demo on this machine or in this network has its own results.
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     namespace = f"/yolov8_seg_demo_{os.getpid()}"
+    last_index = _last_index(args)
     with output_folder(args.output):
         with Recorder(args.output, RATE_HZ, _truth(args.source)) as recorder:
             has_names = not is_camera(args.source)
             with watching(f"{namespace}/yolov8_seg", recorder.show, has_names) as (viewer, watch):
-                _run_processes(args, namespace, viewer, recorder, watch)
+                _run_processes(args, namespace, viewer, recorder, watch, last_index)
             if not recorder.count:
                 raise CommandError("no result arrived; the messages above may say why")
         recorder.write_page({"source": args.source, "model": _model(args)})
@@ -99,7 +101,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_processes(
-    args: argparse.Namespace, namespace: str, viewer: Viewer, recorder: Recorder, watch: Callable[[float], None]
+    args: argparse.Namespace,
+    namespace: str,
+    viewer: Viewer,
+    recorder: Recorder,
+    watch: Callable[[float], None],
+    last_index: float,
 ) -> None:
     with _process(_command("seg_node", namespace, f"model:={_model(args)}")) as node:
         deadline_s = time.monotonic() + _START_TIMEOUT_S
@@ -107,12 +114,35 @@ def _run_processes(
             _watch_well(watch, {"segmentation node": node}, deadline_s)
         with _process(_source_command(args, namespace)) as source:
             count, deadline_s = 0, time.monotonic() + _START_TIMEOUT_S
-            while source.poll() is None:
+            # Its last message may wait 3 s for an acknowledgement that nobody here needs.
+            while source.poll() is None and recorder.last_index < last_index:
                 _watch_well(watch, {"segmentation node": node, "image source": source}, deadline_s)
                 if recorder.count > count:
                     count, deadline_s = recorder.count, time.monotonic() + _RESULT_TIMEOUT_S
             _require_good("image source", source)
-        watch(_DRAIN_S)
+        until_s = time.monotonic() + _DRAIN_S
+        while recorder.last_index < last_index and time.monotonic() < until_s:
+            watch(_WATCH_S)
+
+
+def _last_index(args: argparse.Namespace) -> float:
+    """Return the index of the last frame that the source may show; infinity where that is not known.
+
+    Raises:
+        MediaError: if there is no such source.
+    """
+    counts = [args.frames or math.inf]
+    if _is_endless(args.source):
+        counts.append(args.frames or NUM_FRAMES)
+    else:
+        with open_media(args.source) as media:
+            # The number in a video's header may be wrong.
+            counts.append(math.inf if media.is_video else media.frame_count or math.inf)
+    return min(counts) - 1
+
+
+def _is_endless(source: str) -> bool:
+    return source in (DEMO, SIM) or is_camera(source)
 
 
 def _watch_well(watch: Callable[[float], None], processes: Mapping[str, Process], deadline_s: float) -> None:
@@ -136,14 +166,13 @@ def _truth(source: str) -> Callable[[int], Instances] | None:
 
 
 def _source_command(args: argparse.Namespace, namespace: str) -> list[str]:
-    endless = args.source in (DEMO, SIM) or is_camera(args.source)
     return _command(
         "image_source",
         namespace,
         f"source:={args.source}",
         "loop:=false",
         f"rate_hz:={RATE_HZ}.0",
-        f"num_frames:={args.frames or (NUM_FRAMES if endless else 0)}",
+        f"num_frames:={args.frames or (NUM_FRAMES if _is_endless(args.source) else 0)}",
         f"wait_for_subscribers:={_SUBSCRIBERS}",
         "wait_for_reference:=true",
         "transport:=raw",

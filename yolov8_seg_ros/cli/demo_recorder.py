@@ -64,6 +64,8 @@ class Recorder:
         self._video_hw = (0, 0)
         self._ious: list[float] = []
         self._shown: dict[str, _Shown] = {}
+        #: Of the frame that was shown last, -1 before the first.
+        self.last_index = -1
 
     def __enter__(self) -> Recorder:
         return self
@@ -89,6 +91,7 @@ class Recorder:
         found = ", ".join(f"{class_name} {score:.2f}" for class_name, score in view.detections) or "nothing"
         quality = f"  [mean mask IoU {np.mean(ious):.3f}]" if ious else ""
         print(f"{number:5d}  {found}{quality}", flush=True)
+        self.last_index = number
         self._shown[file_name] = _Shown(file_name, f"{found}{quality}", view.detections)
 
     def summary(self) -> str:

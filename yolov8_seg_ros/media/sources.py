@@ -67,7 +67,7 @@ def open_media(
     if not is_file(path):
         raise MediaError(
             f"'{clean_text(text, _MAX_QUOTED_CHARS)}': no such file or folder; give an image, a folder of images, "
-            f"a video, a recording, a camera (0 or /dev/video0), a stream (rtsp://...) or {DEMO}"
+            f"a video, a recording, a camera (0 or /dev/video0), a stream (rtsp://...), {DEMO} or {SIM}"
         )
     return _Image(path) if is_image_file(path) else Video(path, keep_encoding)
 

@@ -18,6 +18,7 @@ import array
 import itertools
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +60,9 @@ _DEFAULT_RATE_HZ = 30.0
 #: A reliable subscriber that is held up for a third of a second still gets all images of a usual camera.
 _IMAGE_DEPTH = 10
 _REFERENCE_DEPTH = 1000
-#: How long the last images may take to reach reliable subscribers.
+#: How long the last images may take to reach reliable subscribers, and how often that is looked at.
 _FLUSH_S = 5.0
+_FLUSH_PERIOD_S = 0.05
 #: Subscribers awaited know of the publisher a little later than it of them, which nothing tells.
 _SETTLE = Duration(seconds=0.5)
 #: A camera sets the pace itself; this only keeps the wait for subscribers from spinning.
@@ -122,6 +124,8 @@ class ImageSource(Node):
         self._pace = Pace(1 / self._rate_hz)
         self._has_times = self._media.is_timed and not self._settings["rate_hz"]
         self._upcoming: tuple[MediaFrame, float] | None = None
+        self._exit_code: int | None = None
+        self._flush_until_s = 0.0
         period_s = _LIVE_PERIOD_S if self._media.is_live else 1 / self._rate_hz
         if self._has_times:
             period_s = min(period_s, _LONGEST_START_S)
@@ -190,6 +194,9 @@ class ImageSource(Node):
         return self.create_publisher(TimeReference, f"{topic}/time_reference", qos)
 
     def _tick(self) -> None:
+        if self._exit_code is not None:
+            self._end_when_flushed(self._exit_code)
+            return
         if not self._has_begun():
             return
         now = self.get_clock().now()
@@ -261,18 +268,25 @@ class ImageSource(Node):
         return CompressedImage(header=header, format=_COMPRESSED_FORMAT, data=data)
 
     def _end(self, exit_code: int) -> None:
+        """End when the subscribers have got everything; a signal ends the process before."""
+        self._exit_code, self._flush_until_s = exit_code, time.monotonic() + _FLUSH_S
+        self._timer.timer_period_ns = round(_FLUSH_PERIOD_S * 1e9)
+        self._timer.reset()
+
+    def _end_when_flushed(self, exit_code: int) -> None:
+        publishers = [one for one in (self._image, self._compressed, self._reference) if one is not None]
+        is_flushed = all(publisher.wait_for_all_acked(Duration()) for publisher in publishers)
+        if not is_flushed and time.monotonic() < self._flush_until_s:
+            return
         self._timer.cancel()
-        for publisher in (self._image, self._compressed, self._reference):
-            if publisher is not None:
-                publisher.wait_for_all_acked(Duration(seconds=_FLUSH_S))
         if exit_code or self._settings["stop_at_end"]:
             self._end_process(exit_code)
         else:
             self.get_logger().info("the source has ended")
 
 
-def _seconds(time: Time) -> float:
-    return time.nanoseconds * 1e-9
+def _seconds(moment: Time) -> float:
+    return moment.nanoseconds * 1e-9
 
 
 def frame_index(reference: TimeReference, rate_hz: float) -> int:
