@@ -52,6 +52,7 @@ def test_help_of_a_verb_has_an_example(verb, capsys):
     text = capsys.readouterr().out
     assert "example" in text.lower()
     assert f"yolov8_seg {' '.join(verb)}" in text
+    assert ("--output" in text) == ("-o " in text)
 
 
 def test_the_tools_own_help_imports_nothing_heavy():

@@ -221,8 +221,12 @@ def test_a_failure_leaves_no_empty_folder(segment, images, tmp_path):
 
 @pytest.mark.parametrize(
     ("output", "message"),
-    [("", "--output: expected a folder, got ''"), ("file", "'file' cannot be made a folder: it is a file; give")],
-    ids=["empty", "a-file"],
+    [
+        ("", "--output: expected a folder, got ''"),
+        ("file", "'file' cannot be made a folder: it is a file; give"),
+        ("found.mp4", "--output: expected a folder, got 'found.mp4', the name of a file"),
+    ],
+    ids=["empty", "a-file", "a-name-of-a-file"],
 )
 def test_a_wrong_output_is_reported_in_one_line(output, message, model, images, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)

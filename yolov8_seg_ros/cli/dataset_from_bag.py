@@ -50,7 +50,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recordings", nargs="+", metavar="IN", help="recording: a folder or file")
-    parser.add_argument("--output", "-o", type=folder, required=True, metavar="DIR", help="new folder to write to")
+    parser.add_argument("-o", "--output", type=folder, required=True, metavar="DIR", help="new folder to write to")
     parser.add_argument(
         "--pick", choices=("time", "novelty", "low-score"), default="time", help="how (default: %(default)s)"
     )

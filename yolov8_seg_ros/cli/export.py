@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--data", required=True, metavar="IMAGES", help="to calibrate with: a folder, a data.yaml, or demo"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the .tflite file (default: beside WEIGHTS)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the .tflite file (default: beside WEIGHTS)")
     parser.add_argument(
         "--size", type=size_hw, default=(256, 256), metavar="N or WxH", help="input in pixels (default: 256)"
     )
@@ -51,7 +51,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a function that reads WEIGHTS and returns a Network (see yolov8_seg_ros.tools.export.network)",
     )
     parser.add_argument("--float", type=Path, metavar="FILE", help="write the float network too, to compare with")
-    parser.add_argument("--threads", type=whole_number(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument(
+        "--num-threads", "--threads", type=whole_number(1), default=1, metavar="N", help="CPU threads (default: 1)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         from yolov8_seg_ros.tools.export.checkpoint import load_network
         from yolov8_seg_ros.tools.export.exporter import ExportOptions, export
 
-    options = ExportOptions(args.size, args.per_tensor, args.threads, args.float)
+    options = ExportOptions(args.size, args.per_tensor, args.num_threads, args.float)
     output = args.output or default_output(args.weights, options.input_hw, args.per_tensor)
     network = load_network(args.weights, args.network)
     agreement = export(network, images, output, options, lambda stage: print(f"{stage} ...", file=sys.stderr))

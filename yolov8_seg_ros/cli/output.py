@@ -14,6 +14,8 @@ from yolov8_seg_ros.files import user_path
 from yolov8_seg_ros.text import STAGES
 
 _TEXT_COLUMNS = 100
+#: Who gives such a name to a folder expects one file.
+_FILE_SUFFIXES = (".jpg", ".jpeg", ".png", ".mp4", ".avi", ".mkv", ".mov", ".json", ".mcap", ".db3", ".bag")
 
 
 def print_table(rows: Sequence[Sequence[str]], *, of_text: bool = False) -> None:
@@ -51,6 +53,7 @@ def stage_times(milliseconds: Iterable[float]) -> str:
 def add_output_argument(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the folder that `output_folder` makes."""
     parser.add_argument(
+        "-o",
         "--output",
         type=folder,
         default=Path(default),
@@ -86,4 +89,7 @@ def folder(text: str) -> Path:
     """Read the name of a folder to write to."""
     if not text.strip():
         raise argparse.ArgumentTypeError(f"expected a folder, got '{text}'")
-    return user_path(text)
+    path = user_path(text)
+    if path.suffix.lower() in _FILE_SUFFIXES and not path.exists():
+        raise argparse.ArgumentTypeError(f"expected a folder, got '{text}', the name of a file")
+    return path
