@@ -214,6 +214,12 @@ def test_what_is_no_model(tmp_path, make, message):
     assert str(path) in str(caught.value)
 
 
+def test_a_checkpoint_is_to_be_exported(tmp_path):
+    (tmp_path / "best.pt").write_bytes(b"PK\3\4 a checkpoint")
+    with pytest.raises(ModelError, match="make one of it with 'yolov8_seg export'"):
+        TfliteBackend(tmp_path / "best.pt")
+
+
 #: Opens cut copies of a model, each of which must be refused; a crash of the runtime ends this process alone.
 CUT_PROGRAM = """
 import sys

@@ -91,6 +91,13 @@ def test_a_published_model_that_is_missing_names_the_download():
         find_model(PUBLISHED.name)
 
 
+def test_a_folder_is_no_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(ModelError, match="model .cat.: there is a folder at that path; give the [.]tflite file in it"):
+        find_model("cat")
+
+
 def test_an_unknown_name_lists_places_and_models(folders):
     put(folders["own_b"])
 

@@ -92,5 +92,6 @@ def read_tflite(model_path: Path) -> bytes:
     except OSError as error:
         raise ModelError(f"{model_path}: the model cannot be read: {error.strerror}") from error
     if content[4:8] != FILE_IDENTIFIER:
-        raise ModelError(f"{model_path}: this is no TensorFlow Lite model; give a .tflite file")
+        remedy = "make one of it with 'yolov8_seg export'" if model_path.suffix == ".pt" else "give a .tflite file"
+        raise ModelError(f"{model_path}: this is no TensorFlow Lite model; {remedy}")
     return content

@@ -85,6 +85,8 @@ def find_model(name: str) -> Path:
         for file_name in file_names:
             if is_file(folder / file_name):
                 return folder / file_name
+    if is_folder(path):
+        raise ModelError(f"model '{_quoted(name)}': {_why_not(path)}")
     raise ModelError(_not_found(name))
 
 
@@ -150,7 +152,7 @@ def _quoted(name: str) -> str:
 
 def _why_not(path: Path) -> str:
     if is_folder(path):
-        return "there is a folder at that path"
+        return "there is a folder at that path; give the .tflite file in it"
     try:
         path.stat()
     except FileNotFoundError:
