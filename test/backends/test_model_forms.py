@@ -14,8 +14,8 @@ from yolov8_seg_ros.model_files.cpu_graph import CpuGraph
 def test_the_raw_head_comes_before_the_file_as_published(st_model_256):
     cut, published = read_forms(st_model_256)
     assert published.content == st_model_256.read_bytes()
-    assert (cut.name, published.name) == ("raw head", "file as published")
-    assert (cut.head, published.head) == ("raw, cut out of the published file", "as published")
+    assert (cut.name, published.name) == ("raw head", "file as it is")
+    assert (cut.head, published.head) == ("raw, cut out of the file", "as in the file")
 
 
 def test_a_file_without_a_decoded_head_has_one_form(st_model_256, tmp_path):
@@ -23,7 +23,7 @@ def test_a_file_without_a_decoded_head_has_one_form(st_model_256, tmp_path):
     raw.write_bytes(read_forms(st_model_256)[0].content)
     (only,) = read_forms(raw)
     assert only.content == raw.read_bytes()
-    assert only.head.startswith("as published: ")
+    assert only.head.startswith("as in the file: ")
 
 
 def test_only_a_raw_head_gets_a_graph_for_the_cpu(st_model_256):
@@ -35,7 +35,7 @@ def test_a_graph_for_the_cpu_that_the_runtime_refuses_is_done_without(st_model_2
     refused = CpuGraph(b"\x00\x00\x00\x00TFL3", (1, 256, 256, 3))
     monkeypatch.setattr(model_forms, "for_cpu", lambda content: refused)
     with TfliteBackend(st_model_256) as backend:
-        expected = "raw, cut out of the published file, since its graph for the CPU does not run here: "
+        expected = "raw, cut out of the file, since its graph for the CPU does not run here: "
         assert backend.info.head.startswith(expected)
         assert len(backend.run(np.zeros(backend.spec.input.shape, np.int8))) == 10
 
@@ -45,5 +45,5 @@ def test_a_raw_head_that_the_runtime_refuses_is_done_without(tmp_path, monkeypat
     # A flatbuffer that is none: what a defect of the cutting, or a runtime of another age, comes to.
     monkeypatch.setattr(model_forms, "expose", lambda content: b"\x00\x00\x00\x00TFL3")
     with TfliteBackend(model) as backend:
-        assert backend.info.head.startswith("as published, since its raw head does not run here: ")
+        assert backend.info.head.startswith("as in the file, since its raw head does not run here: ")
         assert len(backend.run(np.zeros(backend.spec.input.shape, np.int8))) == 2

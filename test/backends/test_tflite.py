@@ -58,7 +58,7 @@ def test_any_export_runs(tmp_path, export):
         assert scores.dtype == np.dtype(output_dtype)
         assert scores.zero_point == output_quant(output_dtype).zero_point
         assert scores.scale == pytest.approx(output_quant(output_dtype).scale)
-        assert backend.info.head.startswith("as published: ")
+        assert backend.info.head.startswith("as in the file: ")
         instances = Segmenter(backend, PLAIN).segment(np.zeros((64, 96, 3), np.uint8))
     np.testing.assert_allclose(instances.xyxy, [[24, 16, 72, 48]], rtol=1e-5)
     np.testing.assert_allclose(instances.score, [tiny_models.DEFAULT_SCORE], rtol=1e-5)
@@ -372,7 +372,7 @@ def test_a_broken_runtime_is_reported_and_not_passed_over(runtimes, error):
 def test_published_models_as_they_are(request, model, size, num_anchors, input_quant, head_quant, prototypes_quant):
     with TfliteBackend(request.getfixturevalue(model), raw_head=False) as backend:
         spec = backend.spec
-    assert backend.info.head == "as published, as asked for"
+    assert backend.info.head == "as in the file, as asked for"
     assert (spec.input_hw, spec.num_anchors, spec.num_coefficients) == ((size, size), num_anchors, 32)
     assert spec.prototypes.shape == (1, size // 4, size // 4, 32)
     (level,) = spec.levels
@@ -395,7 +395,7 @@ def test_published_models_run_with_a_raw_head(request, model, size):
     with TfliteBackend(request.getfixturevalue(model)) as backend:
         spec = backend.spec
         outputs = backend.run(zeros_for(backend))
-    assert backend.info.head == "raw, cut out of the published file"
+    assert backend.info.head == "raw, cut out of the file"
     assert [level.stride_px for level in spec.levels] == [8, 16, 32]
     assert (spec.box_bins, spec.num_coefficients) == (16, 32)
     assert spec.prototypes.shape == (1, size // 4, size // 4, 32)

@@ -94,7 +94,7 @@ def test_a_published_model_that_is_missing_names_the_download():
 def test_a_folder_is_no_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cat").mkdir()
-    with pytest.raises(ModelError, match="model .cat.: there is a folder at that path; give the [.]tflite file in it"):
+    with pytest.raises(ModelError, match=r"model .cat.: there is a folder at that path; give the [.]tflite file in it"):
         find_model("cat")
 
 

@@ -50,7 +50,7 @@ def test_diagnostics_tell_how_it_goes(ros, camera, model):
     assert camera.health.name == "yolov8_seg: segmentation"
     assert value_of(camera.health, "model") == str(model)
     assert "CPU" in value_of(camera.health, "backend")
-    assert value_of(camera.health, "head").startswith("as published: ")
+    assert value_of(camera.health, "head").startswith("as in the file: ")
     ros.until(lambda: camera.health.level == DiagnosticStatus.WARN, "a warning about the silent camera")
     assert camera.health.message == "no images on /image"
 

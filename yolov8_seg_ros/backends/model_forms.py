@@ -41,14 +41,14 @@ def read_forms(model_path: Path, raw_head: bool = True) -> list[ModelForm]:
         ModelError: if the file cannot be read, or is not a .tflite file.
     """
     content = read_tflite(model_path)
-    published = ModelForm(model_path, content, "file as published", "as published")
+    published = ModelForm(model_path, content, "file as it is", "as in the file")
     if not raw_head:
-        return [replace(published, head="as published, as asked for")]
+        return [replace(published, head="as in the file, as asked for")]
     try:
         cut = expose(content)
     except NoDecodedHeadError as error:
-        return [replace(published, head=f"as published: {error}")]
-    return [ModelForm(model_path, cut, "raw head", "raw, cut out of the published file"), published]
+        return [replace(published, head=f"as in the file: {error}")]
+    return [ModelForm(model_path, cut, "raw head", "raw, cut out of the file"), published]
 
 
 def read_forms_for_cpu(model_path: Path, raw_head: bool = True) -> list[ModelForm]:

@@ -161,7 +161,7 @@ class BridgeBackend(BoardBackend[BridgeConnection], DetectingBackend):
         return BackendInfo(
             description=f"{welcome.device} on {connection.port}, bridge firmware, network '{model.name}', "
             f"images travel {'raw' if quality == RAW else f'as JPEG of quality {qualities}'}, {why}",
-            head="raw, decoded on the board" if model.box_bins else "as published, decoded on the board",
+            head="raw, decoded on the board" if model.box_bins else "as in the file, decoded on the board",
             is_accelerator=True,
             frames_in_flight=min(_FRAMES_IN_FLIGHT, welcome.credit),
             needs_warm_up=False,
