@@ -31,7 +31,7 @@ endif
 .PHONY: help demo test lint docs fuzz firmware-test soak bench venv export-env clean tools no_ros always
 
 help: ## say what can be made (this text)
-	@echo 'Usage: make TARGET [DISTRO=jazzy] [PYTHON=python3.12] [MODEL=FILE] [SOURCE=IMAGE, FOLDER or VIDEO]'
+	@echo 'Usage: make TARGET [DISTRO=jazzy] [PYTHON=python3.12] [MODEL=FILE] [SOURCE=IMAGE, FOLDER, VIDEO or sim]'
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(STAMPS)/package ## run image source, node and viewer as processes; write annotated images to OUTPUT
