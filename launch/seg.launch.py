@@ -167,6 +167,7 @@ def generate_launch_description() -> LaunchDescription:
             # In the group too: defaults that are set outside it would be those of all files included later.
             *ARGUMENTS,
             OpaqueFunction(function=_check_params_file),
+            OpaqueFunction(function=_check_cameras),
             OpaqueFunction(function=_check_depth_arguments),
             OpaqueFunction(function=_set_transport_profile),
             PushRosNamespace(LaunchConfiguration("namespace")),
@@ -220,6 +221,16 @@ def _names_with_parameters(name: str, content: object) -> Iterator[str]:
         for key, value in content.items():
             if key != "ros__parameters":
                 yield from _names_with_parameters(str(key), value)
+
+
+def _check_cameras(context: LaunchContext) -> None:
+    cameras = [name.strip() for name in LaunchConfiguration("cameras").perform(context).split(",") if name.strip()]
+    topic = LaunchConfiguration("image_topic").perform(context)
+    is_published = LaunchConfiguration("source").perform(context) != "none"
+    if cameras and is_published and topic not in [f"{name}/image" for name in cameras]:
+        get_logger(PACKAGE).warning(
+            f"the source publishes on '{topic}', which is no topic of a camera; add image_topic:={cameras[0]}/image"
+        )
 
 
 def _check_depth_arguments(context: LaunchContext) -> None:

@@ -201,13 +201,19 @@ def test_a_node_that_is_killed_comes_back(model):
         ({}, "seg_node: {ros__parameters: {score_threshold: 0.5}}", "has parameters of seg_node only"),
         ({"node_name": "front"}, "yolov8_seg: {ros__parameters: {score_threshold: 0.5}}", "write /** or front"),
         ({"target_frame": "map"}, "/**: {ros__parameters: {}}", "target_frame:=map has no effect without depth_topic"),
+        (
+            {"source": "demo", "cameras": "a, b"},
+            "/**: {ros__parameters: {}}",
+            "add image_topic:=a/image",
+        ),
+        ({"source": "demo", "cameras": "a, b", "image_topic": "b/image"}, "", ""),
         ({}, "/robot/yolov8_seg: {ros__parameters: {score_threshold: 0.5}}", ""),
         ({}, "robot: {yolov8_seg: {ros__parameters: {score_threshold: 0.5}}}", ""),
         ({}, "depth_node: {ros__parameters: {boxes: aligned}}", ""),
         ({}, "/**: {ros__parameters: {score_threshold: 0.5}}", ""),
         ({}, "", ""),
     ],
-    ids=["executable", "other-node", "frame", "namespace", "nested", "depth", "all", "empty"],
+    ids=["executable", "other-node", "frame", "source", "source-fits", "namespace", "nested", "depth", "all", "empty"],
 )
 def test_what_has_no_effect_is_a_warning(given, content, message, model, tmp_path):
     (tmp_path / "params.yaml").write_text(content)
