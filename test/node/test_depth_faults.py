@@ -144,8 +144,9 @@ def test_silence_is_reported(ros, watcher):
         ({"depth_extrinsics": "1 2 3"}, "expected 'x y z qx qy qz qw', got '1 2 3'"),
         ({"min_depth_m": 5.0, "max_depth_m": 1.0}, "min_depth_m 5.0 must be less than max_depth_m 1.0"),
         ({"stride": -1}, "stride: expected 0 to 16, got -1"),
+        ({"segmentation": "my node"}, "segmentation: 'my node' cannot be the name of a node"),
     ],
-    ids=["yaw", "extrinsics", "depths", "range"],
+    ids=["yaw", "extrinsics", "depths", "range", "name"],
 )
 def test_parameters_that_make_no_sense_are_refused(ros, watcher, parameters, line):
     overrides = [Parameter(name, value=value) for name, value in parameters.items()]

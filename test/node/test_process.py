@@ -38,6 +38,15 @@ def test_an_exception_in_a_callback_is_logged_and_does_not_end_the_node():
     assert "KeyError: 'surprise'" in done.stderr
 
 
+@pytest.mark.parametrize("program", ["seg_node", "image_source", "depth.depth_node"])
+def test_an_argument_that_ros_does_not_know_is_refused(program):
+    command = [sys.executable, "-m", f"yolov8_seg_ros.node.{program}", "--model", "fish.tflite", "--ros-args"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 1
+    expected = "unknown arguments: --model fish.tflite; parameters are given as --ros-args -p NAME:=VALUE, see --help"
+    assert done.stderr.splitlines() == [expected]
+
+
 def test_a_node_that_ros_cannot_make_is_told_in_one_line():
     program = """
 import sys

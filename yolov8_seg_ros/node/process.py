@@ -15,10 +15,11 @@ from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import get_rmw_implementation_identifier
+from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
 
 from yolov8_seg_ros.errors import one_line
 from yolov8_seg_ros.node.transport import profile_in_use, remove_stale_segments, use_large_image_profile
+from yolov8_seg_ros.text import clean_text
 
 #: A signal is noticed at most this late.
 _POLL_S = 0.1
@@ -63,6 +64,10 @@ def run_node(
     ending = Ending()
     with _signals_end(ending):
         try:
+            if unknown := remove_ros_args(["", *(sys.argv[1:] if args is None else args)])[1:]:
+                wanted = "parameters are given as --ros-args -p NAME:=VALUE"
+                print(f"unknown arguments: {clean_text(' '.join(unknown))}; {wanted}, see --help", file=sys.stderr)
+                return 1
             # rclpy's own handlers would end the context while a callback publishes.
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         except (RCLError, UnknownROSArgsError) as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -21,7 +22,15 @@ from yolov8_seg_ros.core.camera_geometry import PinholeCamera
 from yolov8_seg_ros.core.depth import Registration
 from yolov8_seg_ros.core.object_placing import ObjectPlacer, PlacedObjects
 from yolov8_seg_ros.core.stamp_pairing import DEPTH, DETECTIONS, INSTANCES, PairedFrame, StampPairing, WaitingFrames
-from yolov8_seg_ros.errors import CalibrationError, DepthError, ImageError, MissingCalibrationError, UserError, one_line
+from yolov8_seg_ros.errors import (
+    CalibrationError,
+    DepthError,
+    ImageError,
+    MissingCalibrationError,
+    OptionError,
+    UserError,
+    one_line,
+)
 from yolov8_seg_ros.media.depth_message import (
     COMPRESSED_DEPTH_SUFFIX,
     camera_from_msg,
@@ -109,9 +118,14 @@ class DepthSession:
     def _names(self) -> dict[str, str]:
         image, depth = (self._node.resolve_topic_name(name) for name in (IMAGE_TOPIC, DEPTH_TOPIC))
         segmentation = self._settings["segmentation"]
+        try:
+            results = {
+                name: self._node.resolve_topic_name(f"{segmentation}/{name}") for name in (DETECTIONS, INSTANCES)
+            }
+        except RCLError as error:
+            raise OptionError(f"segmentation: '{segmentation}' cannot be the name of a node") from error
         return {
-            DETECTIONS: self._node.resolve_topic_name(f"{segmentation}/detections"),
-            INSTANCES: self._node.resolve_topic_name(f"{segmentation}/instances"),
+            **results,
             DEPTH: depth,
             "image": image,
             "camera_info": self._node.resolve_topic_name(info_topic(image)),
