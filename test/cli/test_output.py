@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from yolov8_seg_ros.cli.output import print_table
+from yolov8_seg_ros.cli.output import counted, print_table
 
 
 def test_numbers_stand_to_the_right(capsys):
@@ -22,3 +22,7 @@ def test_text_is_wrapped_beside_its_title(capsys):
         f"         {' '.join(['person'] * 6)}",
         "         more",
     ]
+
+
+def test_one_thing_has_no_s():
+    assert [counted(number, "image") for number in (0, 1, 2)] == ["0 images", "1 image", "2 images"]

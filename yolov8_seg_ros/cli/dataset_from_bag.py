@@ -17,7 +17,7 @@ from yolov8_seg_ros.cli.arguments import (
     whole_number,
 )
 from yolov8_seg_ros.cli.bag_summary import print_left_out
-from yolov8_seg_ros.cli.output import folder
+from yolov8_seg_ros.cli.output import counted, folder
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.errors import CommandError
 from yolov8_seg_ros.files import user_path
@@ -90,7 +90,9 @@ def run(args: argparse.Namespace) -> int:
             candidates = find_candidates(sources, args.pick, args.interval, segmenter, lambda: _advance(bar))
             picked = pick_images(candidates, args.pick, args.count)
             objects = write_dataset(sources, picked, segmenter, args.output)
-    print(f"{len(picked)} of {total} images, {objects} objects written to {args.output}")
+    print(f"{len(picked)} of {counted(total, 'image')}, {counted(objects, 'object')} written to {args.output}")
+    if len(picked) < min(args.count, total):
+        print(f"the others come less than --interval {args.interval:g} s after one of these, or cannot be used")
     print("the labels are guesses of the model: correct them before training")
     return 0
 

@@ -22,6 +22,7 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 
+from yolov8_seg_ros.cli.output import counted
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.core.iou import best_iou
 from yolov8_seg_ros.core.letterbox import Letterbox
@@ -96,7 +97,7 @@ class Recorder:
 
     def summary(self) -> str:
         """Return what was written, and where."""
-        written = f"{self.count} annotated image{'s' if self.count > 1 else ''}, {VIDEO_NAME} and {PAGE_NAME}"
+        written = f"{counted(self.count, 'annotated image')}, {VIDEO_NAME} and {PAGE_NAME}"
         return "\n".join([f"{written} are in {self._folder.resolve()}", *self._quality()])
 
     def write_page(self, facts: Mapping[str, str]) -> None:

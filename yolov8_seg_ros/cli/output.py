@@ -45,6 +45,11 @@ def package_version() -> str:
         return "not installed"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number and a noun, which gets an s where it is more than one."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def stage_times(milliseconds: Iterable[float]) -> str:
     """Return the mean times of the three stages as a text."""
     return ", ".join(f"{stage} {time_ms:.1f} ms" for stage, time_ms in zip(STAGES, milliseconds, strict=True))

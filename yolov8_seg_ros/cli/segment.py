@@ -19,7 +19,7 @@ from yolov8_seg_ros.cli.arguments import (
     print_backend,
     tracker_options,
 )
-from yolov8_seg_ros.cli.output import add_output_argument, output_folder, stage_times
+from yolov8_seg_ros.cli.output import add_output_argument, counted, output_folder, stage_times
 from yolov8_seg_ros.commands import tool_command
 from yolov8_seg_ros.core.segmenter import Segmenter
 from yolov8_seg_ros.core.tracker import Tracker
@@ -170,6 +170,6 @@ def _summary(totals: Totals, skipped: int, output: Path) -> str:
     left_out = f", {skipped} skipped" if skipped else ""
     means_ms = totals.stages_ms / totals.images
     return (
-        f"{totals.images} images, {totals.instances} instances{left_out}; "
+        f"{counted(totals.images, 'image')}, {counted(totals.instances, 'instance')}{left_out}; "
         f"mean times: {stage_times(means_ms.tolist())}\nwritten to {output}"
     )

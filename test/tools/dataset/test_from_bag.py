@@ -114,7 +114,7 @@ def test_a_data_set_without_errors_is_written(pick, model, tmp_path, capsys):
     assert not [finding for finding in check(output / "data.yaml") if finding.kind.severity is Severity.ERROR]
 
 
-def test_an_interval_keeps_images_apart(model, tmp_path):
+def test_an_interval_keeps_images_apart(model, tmp_path, capsys):
     output = tmp_path / "found"
     path = recording(tmp_path / "drive")
     assert main(["dataset", "from-bag", str(path), "--model", model, "-o", str(output), "--interval", "0.12"]) == 0
@@ -122,6 +122,7 @@ def test_an_interval_keeps_images_apart(model, tmp_path):
     assert [image.path.stem for image in read_dataset(output).all_images()] == [
         f"drive_{index:06d}" for index in (1, 4, 7)
     ]
+    assert "the others come less than --interval 0.12 s after one of these" in capsys.readouterr().out
 
 
 def test_a_folder_that_holds_something_is_refused(model, tmp_path, capsys):
