@@ -37,6 +37,23 @@ _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 Color = tuple[int, int, int]
 
 
+@dataclass(frozen=True)
+class Label:
+    """Name and score of an instance, in a place of an image.
+
+    Attributes:
+        text: what it says.
+        scale: of OpenCV's font.
+        xyxy: left, top, right and bottom edge, in image pixels.
+        baseline_px: height of the part below the text's baseline.
+    """
+
+    text: str
+    scale: float
+    xyxy: tuple[int, int, int, int]
+    baseline_px: int
+
+
 @lru_cache(maxsize=MAX_LABELS)
 def instance_color_bgr(number: int) -> Color:
     """Return the colour of a track, or of the instance at a rank of its image; the same for the same number."""
@@ -45,9 +62,64 @@ def instance_color_bgr(number: int) -> Color:
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
 
+def instance_colors_bgr(instances: Instances) -> list[Color]:
+    """Return the colour of each instance: of its track where instances are tracked, else of its rank."""
+    numbers = range(len(instances)) if instances.track_id is None else instances.track_id.tolist()
+    return [instance_color_bgr(number) for number in numbers]
+
+
+def text_color_bgr(background_bgr: Color) -> Color:
+    """Return the colour of text that can be read on a background: black or white."""
+    luma = 0.114 * background_bgr[0] + 0.587 * background_bgr[1] + 0.299 * background_bgr[2]
+    return _BLACK if luma >= _MIN_LUMA_OF_BLACK_TEXT else _WHITE
+
+
+def line_width_px(image_hw: tuple[int, int]) -> int:
+    """Return how wide lines are in an image of a height and width."""
+    return max(1, round(min(image_hw) / REFERENCE_SIDE_PX))
+
+
+def mask_outlines(mask: BoxMask) -> list[NDArray[np.int32]]:
+    """Return closed lines through the outermost pixels of a mask's parts, and around its holes.
+
+    Each is int32 (points, 1, 2), the columns and rows of pixels of the image.
+    """
+    outlines, _ = cv2.findContours(
+        mask.bitmap.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=mask.origin_xy
+    )
+    return [np.asarray(outline, np.int32) for outline in outlines]
+
+
+def place_labels(instances: Instances, class_names: Sequence[str], scores: bool = True) -> list[Label]:
+    """Return each instance's label at the first place that is free of the labels before it, else the least covering.
+
+    A label says the class, the track where there is one, and the score where `scores` is set.
+    """
+    image_hw = instances.image_hw
+    line_px = line_width_px(image_hw)
+    scale = max(_MIN_SCALE, _REFERENCE_SCALE * min(image_hw) / REFERENCE_SIDE_PX)
+    taken = np.zeros(image_hw, np.uint8)
+    labels = []
+    texts = _label_texts(instances, class_names, scores)
+    for box, text in zip(np.rint(instances.xyxy).astype(int).tolist(), texts, strict=True):
+        label = _sized_label(text, scale, image_hw[1], line_px)
+        best, least_px = label, math.inf
+        for placed in _placements(label, box, image_hw):
+            left, top, right, bottom = placed.xyxy
+            covered_px = cv2.countNonZero(taken[top:bottom, left:right])
+            if covered_px < least_px:
+                best, least_px = placed, covered_px
+            if not covered_px:
+                break
+        left, top, right, bottom = best.xyxy
+        taken[top:bottom, left:right] = 1
+        labels.append(best)
+    return labels
+
+
 def draw_instance_colors(instances: Instances) -> NDArray[np.uint8]:
     """Return uint8 (height, width, 3) in BGR: the visible instance's colour, that of the overlay; black elsewhere."""
-    colors = np.array([(0, 0, 0), *_colors(instances)], np.uint8)
+    colors = np.array([(0, 0, 0), *instance_colors_bgr(instances)], np.uint8)
     return colors[instances.label_image()]
 
 
@@ -70,10 +142,10 @@ def draw_overlay(
     """
     _require_size(bgr, instances)
     overlay = bgr.copy()
-    line_px = max(1, round(min(instances.image_hw) / REFERENCE_SIDE_PX))
-    colors = _colors(instances)
+    line_px = line_width_px(instances.image_hw)
+    colors = instance_colors_bgr(instances)
     boxes = np.rint(instances.xyxy).astype(int).tolist()
-    labels = _placed_labels(boxes, _label_texts(instances, class_names, scores), instances.image_hw, line_px)
+    labels = place_labels(instances, class_names, scores)
     last_to_first = range(len(instances) - 1, -1, -1)
     if instances.masks is not None:
         for index in last_to_first:
@@ -84,11 +156,6 @@ def draw_overlay(
     for index in last_to_first:
         _draw_label(overlay, labels[index], colors[index], line_px)
     return overlay
-
-
-def _colors(instances: Instances) -> list[Color]:
-    numbers = range(len(instances)) if instances.track_id is None else instances.track_id.tolist()
-    return [instance_color_bgr(number) for number in numbers]
 
 
 def _require_size(bgr: NDArray[np.uint8], instances: Instances) -> None:
@@ -106,8 +173,7 @@ def _draw_mask(overlay: NDArray[np.uint8], mask: BoxMask, color: Color, line_px:
     region = overlay[mask.region]
     # OpenCV takes a tenth of NumPy's time to write where the mask is.
     cv2.copyTo(cv2.LUT(region, _blends_with(color)), bitmap, region)
-    outlines, _ = cv2.findContours(bitmap, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(overlay, outlines, -1, color, line_px, offset=mask.origin_xy)
+    cv2.drawContours(overlay, mask_outlines(mask), -1, color, line_px)
 
 
 @lru_cache(maxsize=MAX_LABELS)
@@ -115,14 +181,6 @@ def _blends_with(color: Color) -> NDArray[np.uint8]:
     """Return uint8 (1, 256, 3): what each value of each channel becomes under a mask of this colour."""
     values = np.arange(256)[:, np.newaxis] * (1 - MASK_OPACITY) + np.array(color) * MASK_OPACITY
     return np.rint(values).astype(np.uint8)[np.newaxis]
-
-
-@dataclass(frozen=True)
-class _Label:
-    text: str
-    scale: float
-    xyxy: tuple[int, int, int, int]
-    baseline_px: int
 
 
 def _label_texts(instances: Instances, class_names: Sequence[str], scores: bool) -> list[str]:
@@ -136,37 +194,16 @@ def _label_texts(instances: Instances, class_names: Sequence[str], scores: bool)
     return texts
 
 
-def _placed_labels(boxes: list[list[int]], texts: list[str], image_hw: tuple[int, int], line_px: int) -> list[_Label]:
-    """Return each instance's label at the first place that is free of the labels before it, else the least covering."""
-    scale = max(_MIN_SCALE, _REFERENCE_SCALE * min(image_hw) / REFERENCE_SIDE_PX)
-    taken = np.zeros(image_hw, np.uint8)
-    labels = []
-    for box, text in zip(boxes, texts, strict=True):
-        label = _sized_label(text, scale, image_hw[1], line_px)
-        best, least_px = label, math.inf
-        for placed in _placements(label, box, image_hw):
-            left, top, right, bottom = placed.xyxy
-            covered_px = cv2.countNonZero(taken[top:bottom, left:right])
-            if covered_px < least_px:
-                best, least_px = placed, covered_px
-            if not covered_px:
-                break
-        left, top, right, bottom = best.xyxy
-        taken[top:bottom, left:right] = 1
-        labels.append(best)
-    return labels
-
-
-def _sized_label(text: str, scale: float, width_px: int, line_px: int) -> _Label:
+def _sized_label(text: str, scale: float, width_px: int, line_px: int) -> Label:
     """Return a label at 0, 0, its text made smaller where it is wider than the image."""
     (width, height), baseline_px = cv2.getTextSize(text, _FONT, scale, line_px)
     if width > width_px:
         scale *= width_px / width
         (width, height), baseline_px = cv2.getTextSize(text, _FONT, scale, line_px)
-    return _Label(text, scale, (0, 0, width, height + baseline_px), baseline_px)
+    return Label(text, scale, (0, 0, width, height + baseline_px), baseline_px)
 
 
-def _placements(label: _Label, box: list[int], image_hw: tuple[int, int]) -> Iterator[_Label]:
+def _placements(label: Label, box: list[int], image_hw: tuple[int, int]) -> Iterator[Label]:
     """Return the label where it may stand, inside the image, the preferred place first: on the box, in it, below it."""
     _, _, width, height = label.xyxy
     box_left, box_top, box_right, box_bottom = box
@@ -178,10 +215,8 @@ def _placements(label: _Label, box: list[int], image_hw: tuple[int, int]) -> Ite
             yield replace(label, xyxy=(left, top, left + width, top + height))
 
 
-def _draw_label(overlay: NDArray[np.uint8], label: _Label, color: Color, line_px: int) -> None:
+def _draw_label(overlay: NDArray[np.uint8], label: Label, color: Color, line_px: int) -> None:
     left, top, right, bottom = label.xyxy
     cv2.rectangle(overlay, (left, top), (right - 1, bottom - 1), color, cv2.FILLED)
-    luma = 0.114 * color[0] + 0.587 * color[1] + 0.299 * color[2]
-    ink = _BLACK if luma >= _MIN_LUMA_OF_BLACK_TEXT else _WHITE
     origin = (left, bottom - label.baseline_px)
-    cv2.putText(overlay, label.text, origin, _FONT, label.scale, ink, line_px, cv2.LINE_AA)
+    cv2.putText(overlay, label.text, origin, _FONT, label.scale, text_color_bgr(color), line_px, cv2.LINE_AA)
