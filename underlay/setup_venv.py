@@ -28,7 +28,7 @@ PYTHON = VENV / "bin" / "python"
 DEFAULT_DISTRO, OTHER_DISTROS = "kilted", ["jazzy"]
 SUPPORTED_PYTHON = [(3, 10), (3, 11), (3, 12), (3, 13)]
 COMPILERS = ("c++", "g++", "clang++")
-MESSAGE_PACKAGES = ("vision_msgs", "tf2_msgs", "bond")
+MESSAGE_PACKAGES = ("vision_msgs", "tf2_msgs", "bond", "foxglove_msgs")
 PYTHON_PACKAGES = ("cv_bridge", "tf2_ros")
 
 # Variables of a sourced ROS 2 or another environment: each would mix foreign packages into this one.
