@@ -48,8 +48,8 @@ RUNS = {
         set(),
     ),
 }
-#: What a node has only with another transport, or with another release of rclpy.
-OPTIONAL = {"/image/compressed", "/clock", "/parameter_events"}
+#: What a node has only with another transport, with another release of rclpy, or with a package that may be missing.
+OPTIONAL = {"/image/compressed", "/clock", "/parameter_events", "/yolov8_seg/image_annotations"}
 OPTIONAL_SERVICE = "get_type_description"
 WITH_BOND = ("yolov8_seg", "depth_node")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import builtins
 
 import cv2
 import numpy as np
@@ -26,7 +27,10 @@ from support.seg_camera import (
 )
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from yolov8_seg_ros.node.publishers import RESULT_TOPICS
+from yolov8_seg_ros.node import publishers
+from yolov8_seg_ros.node.publishers import ANNOTATIONS_TOPIC, RESULT_TOPICS, foxglove_messages
+
+needs_foxglove = pytest.mark.skipif(foxglove_messages() is None, reason="the package foxglove_msgs is not installed")
 
 # Topics
 
@@ -70,12 +74,16 @@ def test_all_results_of_an_image_bear_its_header_and_fit(ros, camera, model, rel
     np.testing.assert_array_equal(labels > 0, classes > 0)
 
 
+def own_topics(node):
+    return sorted(p.topic_name.removeprefix("/yolov8_seg/") for p in node.publishers if "/yolov8_seg/" in p.topic_name)
+
+
 @pytest.mark.parametrize(("cameras", "prefixes"), [("", [""]), ("front,rear", ["front/", "rear/"])])
 def test_the_topics_are_those_of_the_list(ros, model, cameras, prefixes):
     node = make_node(ros, model, cameras=cameras)
     assert node.trigger_configure() == SUCCESS
-    own = [p.topic_name.removeprefix("/yolov8_seg/") for p in node.publishers if "/yolov8_seg/" in p.topic_name]
-    assert sorted(own) == sorted(prefix + topic for prefix in prefixes for topic in RESULT_TOPICS)
+    topics = [topic for topic in RESULT_TOPICS if topic != ANNOTATIONS_TOPIC or foxglove_messages()]
+    assert own_topics(node) == sorted(prefix + topic for prefix in prefixes for topic in topics)
 
 
 def test_label_info_reaches_late_subscribers(ros, camera, model):
@@ -143,6 +151,63 @@ def test_the_colours_of_instances_and_the_compressed_overlay_are_published_on_de
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) == 2
     assert pixels.max() > 100
     assert cv2.imdecode(np.frombuffer(overlay.data, np.uint8), cv2.IMREAD_COLOR).shape == (*HW, 3)
+
+
+@needs_foxglove
+@pytest.mark.parametrize(("settings", "prefix"), [({}, ""), ({"cameras": "front,rear"}, "front/")], ids=["one", "two"])
+def test_annotations_are_those_of_the_detections(ros, model, settings, prefix):
+    activate(make_node(ros, model, **settings))
+    camera = ros.add(Camera(prefix=prefix))
+    camera.listen(Detection2DArray, "detections")
+    camera.listen(foxglove_messages().ImageAnnotations, ANNOTATIONS_TOPIC)
+    message = send_and_await(ros, camera)
+    ros.until(lambda: camera.results[ANNOTATIONS_TOPIC] or not camera.send(), "the annotations")
+    made = camera.results[ANNOTATIONS_TOPIC][0]
+    (detection,) = message.detections
+    stamps = {annotation.timestamp.sec for annotation in (*made.points, *made.texts)}
+    assert stamps <= set(range(1, camera.sent + 1))
+    assert len(stamps) == 1
+    *outlines, box = made.points
+    xs, ys = [point.x for point in box.points], [point.y for point in box.points]
+    assert max(xs) - min(xs) == pytest.approx(detection.bbox.size_x, abs=1e-3)
+    assert (max(ys) + min(ys)) / 2 == pytest.approx(detection.bbox.center.position.y, abs=1e-3)
+    assert outlines
+    assert all(0 < point.x < HW[1] and 0 < point.y < HW[0] for outline in outlines for point in outline.points)
+    hypothesis = detection.results[0].hypothesis
+    assert [text.text for text in made.texts] == [f"{hypothesis.class_id} {hypothesis.score:.2f}"]
+
+
+@needs_foxglove
+def test_annotations_are_made_only_while_somebody_looks(ros, camera, model, monkeypatch):
+    made = []
+    make = publishers.image_annotations
+    monkeypatch.setattr(publishers, "image_annotations", lambda *given: made.append(given) or make(*given))
+    node = make_node(ros, model)
+    activate(node)
+    send_and_await(ros, camera)
+    subscription = camera.listen(foxglove_messages().ImageAnnotations, ANNOTATIONS_TOPIC)
+    ros.until(lambda: subscribers(node, ANNOTATIONS_TOPIC), "the subscriber")
+    send_and_await(ros, camera)
+    ros.until(lambda: camera.results[ANNOTATIONS_TOPIC], "the annotations")
+    camera.destroy_subscription(subscription)
+    ros.until(lambda: not subscribers(node, ANNOTATIONS_TOPIC), "the subscriber to leave")
+    send_and_await(ros, camera)
+    assert len(made) == 1
+
+
+def test_without_their_package_there_are_no_annotations(ros, camera, model, monkeypatch):
+    real_import = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.startswith("foxglove_msgs"):
+            raise ModuleNotFoundError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    node = make_node(ros, model)
+    activate(node)
+    assert own_topics(node) == sorted(set(RESULT_TOPICS) - {ANNOTATIONS_TOPIC})
+    assert len(send_and_await(ros, camera).detections) == 1
 
 
 # Topics of remapped cameras

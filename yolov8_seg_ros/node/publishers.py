@@ -18,6 +18,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from yolov8_seg_ros.core.image import ColorImage
 from yolov8_seg_ros.core.instances import MAX_LABELS, Instances
+from yolov8_seg_ros.media.image_annotations import image_annotations
 from yolov8_seg_ros.media.overlay import draw_instance_colors, draw_overlay
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.cdr import detections_to_cdr, installed_messages_agree
@@ -31,7 +32,10 @@ RESULT_TOPICS = (
     "semantic",
     "overlay",
     "overlay/compressed",
+    "image_annotations",
 )
+#: That one is there only where the package foxglove_msgs is.
+ANNOTATIONS_TOPIC = RESULT_TOPICS[-1]
 _RESULT_QOS = QoSProfile(depth=10)
 #: Reliable, so that subscribers of either kind see it; a slow one is not waited for.
 _VIEW_QOS = QoSProfile(depth=2)
@@ -73,27 +77,35 @@ class Publishers:
         self._detections_message = self._choose_detections_message()
         self._labels, self._classes = conversions.LabelCanvas("mono8"), conversions.LabelCanvas("mono8")
         self._tracks = conversions.LabelCanvas("16UC1")
-        # What needs masks, by topic.
-        self._writers: dict[str, Callable[[_Result], Image | CompressedImage]] = {
-            "instances": self._instances,
-            "instances_color": self._instances_color,
-            "semantic": self._semantic,
-            "overlay": self._overlay,
-            "overlay/compressed": self._compressed_overlay,
+        # Type and maker of what needs masks, by topic.
+        self._writers: dict[str, tuple[Any, Callable[[_Result], Any]]] = {
+            "instances": (Image, self._instances),
+            "instances_color": (Image, self._instances_color),
+            "semantic": (Image, self._semantic),
+            "overlay": (Image, self._overlay),
+            "overlay/compressed": (CompressedImage, self._compressed_overlay),
         }
         if len(class_names) > MAX_LABELS:
             node.get_logger().warning(
                 f"the model has {len(class_names)} classes, and ~/semantic has room for {MAX_LABELS}: not published"
             )
             del self._writers["semantic"]
+        foxglove = foxglove_messages()
+        if foxglove is None:
+            node.get_logger().debug(f"the package foxglove_msgs is not installed: no ~/{ANNOTATIONS_TOPIC}")
+        else:
+            self._writers[ANNOTATIONS_TOPIC] = (foxglove.ImageAnnotations, _annotations_writer(foxglove))
         create = node.create_lifecycle_publisher
         self._detections = create(Detection2DArray, f"{prefix}detections", _RESULT_QOS)
         self._label_info = create(LabelInfo, f"{prefix}label_info", _LATCHED_QOS)
-        self._images = {name: create(_type_of(name), prefix + name, _qos_of(name)) for name in self._writers}
+        self._of_masks = {
+            name: create(message_type, prefix + name, _qos_of(name))
+            for name, (message_type, _) in self._writers.items()
+        }
 
     def want_masks(self) -> bool:
         """Return whether anybody subscribes to what is made of masks."""
-        return any(publisher.get_subscription_count() for publisher in self._images.values())
+        return any(publisher.get_subscription_count() for publisher in self._of_masks.values())
 
     def publish(self, header: Header, image: ColorImage, instances: Instances) -> None:
         """Publish the results of one image; nothing once the publishers are closed."""
@@ -105,9 +117,10 @@ class Publishers:
             # Someone may have subscribed only after the masks were left out: then the next image will do.
             if instances.masks is not None:
                 result = _Result(header, image, instances, self._class_names)
-                for name, publisher in self._images.items():
+                for name, publisher in self._of_masks.items():
                     if publisher.get_subscription_count():
-                        publisher.publish(self._writers[name](result))
+                        _, write = self._writers[name]
+                        publisher.publish(write(result))
 
     def publish_label_info(self, score_threshold: float) -> None:
         """Publish what the pixel values of the semantic image mean."""
@@ -118,7 +131,7 @@ class Publishers:
         """Destroy the publishers, after what is being published."""
         with self._in_use:
             self._is_closed = True
-        for publisher in (self._detections, self._label_info, *self._images.values()):
+        for publisher in (self._detections, self._label_info, *self._of_masks.values()):
             self._node.destroy_lifecycle_publisher(publisher)
 
     def _choose_detections_message(self) -> Callable[[Instances, Sequence[str], Header], Detection2DArray | bytes]:
@@ -152,8 +165,20 @@ class Publishers:
         return conversions.bgr_to_jpeg_msg(result.overlay_bgr, result.header)
 
 
-def _type_of(name: str) -> Any:
-    return CompressedImage if name.endswith("/compressed") else Image
+def foxglove_messages() -> Any | None:
+    """Return the module with the messages of the package foxglove_msgs; None where it is not installed."""
+    try:
+        import foxglove_msgs.msg
+    except ImportError:
+        return None
+    return foxglove_msgs.msg
+
+
+def _annotations_writer(foxglove: Any) -> Callable[[_Result], Any]:
+    def make(msgtype: str, /, **fields: Any) -> Any:
+        return getattr(foxglove, msgtype.rpartition("/")[2])(**fields)
+
+    return lambda result: image_annotations(make, result.instances, result.class_names, result.header.stamp)
 
 
 def _qos_of(name: str) -> QoSProfile:
