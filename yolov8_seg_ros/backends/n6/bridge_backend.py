@@ -36,8 +36,8 @@ AUTOMATIC, RAW = -1, 0
 #: Where the user leaves the quality to this program, it is this one, and down to the lowest one where a JPEG would have
 #: more bytes a pixel: so 921600 baud carry five images of 256x256 a second.
 USUAL_QUALITY, _LOWEST_AUTOMATIC_QUALITY, _AUTOMATIC_BYTES_PER_PX = 90, 60, 0.25
-#: Colours at half the resolution, or at the full one.
-SHORT_SAMPLING, FINE_SAMPLING = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+#: Colours at half the horizontal resolution, or at the full one.
+SHORT_SAMPLING, FINE_SAMPLING = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
 #: A JPEG that is too long is made again with a quality that is lower by this.
 _QUALITY_STEP = 5
 _SCALE_TOLERANCE = 1e-5

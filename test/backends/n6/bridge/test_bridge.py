@@ -21,6 +21,7 @@ from support.bridge_harness import (
 from support.fakes import FLOAT32, UINT8, make_raw_spec, make_spec
 
 from yolov8_seg_ros.backends.n6.backend import WantedModel
+from yolov8_seg_ros.backends.n6.bridge_backend import PictureEncoder
 from yolov8_seg_ros.backends.n6.simulator.bridge_core import BoardOptions
 from yolov8_seg_ros.core.options import DetectionOptions, SegmenterOptions
 from yolov8_seg_ros.core.segmenter import Segmenter
@@ -106,6 +107,14 @@ def test_a_jpeg_is_a_picture_too(board):
     assert [line.partition(" instead of ")[2] for line in lines] == [
         "95, since the board has room for 1500 bytes; further ones are not logged"
     ]
+
+
+@pytest.mark.parametrize(("quality", "sampling"), [(-1, 0x21), (90, 0x11)], ids=["automatic", "asked for"])
+def test_the_resolution_of_colours(quality, sampling):
+    network_input = np.random.default_rng(2).integers(-128, 128, (1, 32, 32, 3), np.int8)
+    _, data = PictureEncoder(make_raw_spec(input_hw=(32, 32)).input.quant, quality, 1 << 16).encode(network_input)
+    start_of_frame = data.index(b"\xff\xc0")
+    assert data[start_of_frame + 11] == sampling
 
 
 @pytest.mark.parametrize(
