@@ -5,35 +5,46 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.core.image import ColorImage, ColorOrder, write_rgb
+from yolov8_seg_ros.core.image import ColorImage, ColorOrder, PixelBuffer, write_rgb
 
-#: One pixel, red 10, green 20, blue 30.
+#: Two equal pixels, red 8, green 20, blue 30.
 PIXELS = {
-    ColorOrder.BGR: [[[30, 20, 10]]],
-    ColorOrder.RGB: [[[10, 20, 30]]],
-    ColorOrder.BGRA: [[[30, 20, 10, 99]]],
-    ColorOrder.RGBA: [[[10, 20, 30, 99]]],
-    ColorOrder.GRAY: [[20]],
+    ColorOrder.BGR: [[[30, 20, 8]] * 2],
+    ColorOrder.RGB: [[[8, 20, 30]] * 2],
+    ColorOrder.BGRA: [[[30, 20, 8, 99]] * 2],
+    ColorOrder.RGBA: [[[8, 20, 30, 99]] * 2],
+    ColorOrder.GRAY: [[20] * 2],
+    ColorOrder.YUYV: [[[31, 134], [31, 122]]],
+    ColorOrder.UYVY: [[[134, 31], [122, 31]]],
 }
-EXPECTED_RGB = {order: [20, 20, 20] if order is ColorOrder.GRAY else [10, 20, 30] for order in ColorOrder}
+EXPECTED_RGB = {order: [20, 20, 20] if order is ColorOrder.GRAY else [8, 20, 30] for order in ColorOrder}
 each_order = pytest.mark.parametrize("order", list(ColorOrder), ids=lambda order: order.value)
 
 
-def one_pixel(order: ColorOrder) -> ColorImage:
+def two_pixels(order: ColorOrder) -> ColorImage:
     return ColorImage(np.array(PIXELS[order], np.uint8), order)
 
 
 @each_order
 def test_to_bgr(order):
-    np.testing.assert_array_equal(one_pixel(order).to_bgr()[0, 0], EXPECTED_RGB[order][::-1])
+    np.testing.assert_array_equal(two_pixels(order).to_bgr(), [[EXPECTED_RGB[order][::-1]] * 2])
+
+
+@each_order
+def test_in_rgb_into_memory_that_is_used_again(order):
+    buffer = PixelBuffer()
+    first, second = (two_pixels(order).in_rgb(buffer) for _ in range(2))
+    np.testing.assert_array_equal(second.pixels, [[EXPECTED_RGB[order]] * 2])
+    assert second.order is ColorOrder.RGB
+    assert np.shares_memory(first.pixels, second.pixels)
 
 
 @each_order
 def test_write_rgb_into_a_part_of_an_image(order):
-    target = np.full((3, 3, 3), 7, np.uint8)
-    write_rgb(one_pixel(order).pixels, order, target[1:2, 1:2])
-    np.testing.assert_array_equal(target[1, 1], EXPECTED_RGB[order])
-    target[1, 1] = 7
+    target = np.full((3, 4, 3), 7, np.uint8)
+    write_rgb(two_pixels(order).pixels, order, target[1:2, 1:3])
+    np.testing.assert_array_equal(target[1, 1:3], [EXPECTED_RGB[order]] * 2)
+    target[1, 1:3] = 7
     assert (target == 7).all()
 
 
@@ -57,6 +68,8 @@ def test_height_comes_before_width():
         pytest.param((2, 3, 1), np.uint8, ColorOrder.GRAY, "1 a pixel; got uint8", id="gray-of-rank-3"),
         pytest.param((6,), np.uint8, ColorOrder.BGR, "got uint8 (6,)", id="row-of-bytes"),
         pytest.param((0, 3, 3), np.uint8, ColorOrder.BGR, "the image is empty: 3x0 pixels", id="no-rows"),
+        pytest.param((2, 4, 3), np.uint8, ColorOrder.YUYV, "2 a pixel; got uint8", id="bgr-as-yuyv"),
+        pytest.param((2, 3, 2), np.uint8, ColorOrder.UYVY, "uyvy order; got a width of 3", id="half-a-pair"),
         pytest.param((2, 0), np.uint8, ColorOrder.GRAY, "the image is empty: 0x2 pixels", id="no-columns"),
     ],
 )

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from yolov8_seg_ros.core.image import ColorImage, ColorOrder, write_rgb
+from yolov8_seg_ros.core.image import ColorImage, ColorOrder, PixelBuffer, write_rgb
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.preprocess import BORDER_GREY, AreaResizer, Preprocessor, quantized_pixels
 from yolov8_seg_ros.core.quantization import QuantParams
@@ -191,6 +191,50 @@ def test_rounding_means_nothing_to_a_float_input():
     np.testing.assert_array_equal(
         quantized_pixels(FLOAT_INPUT, "toward_zero"), quantized_pixels(FLOAT_INPUT, "nearest")
     )
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "area"])
+@pytest.mark.parametrize(
+    "image_hw",
+    [
+        pytest.param((48, 64), id="same-size"),
+        pytest.param((31, 40), id="enlarged"),
+        pytest.param((100, 98), id="three-pixels-now-and-then"),
+        pytest.param((96, 160), id="halved-once"),
+        pytest.param((97, 158), id="halved-once-odd"),
+        pytest.param((190, 238), id="halved-and-then-nearly-halved"),
+        pytest.param((300, 398), id="halved-twice"),
+        pytest.param((3, 4000), id="flat"),
+        pytest.param((4000, 2), id="narrow"),
+    ],
+)
+@pytest.mark.parametrize("order", [ColorOrder.YUYV, ColorOrder.UYVY], ids=["yuyv", "uyvy"])
+def test_yuv_gives_the_input_of_the_converted_image(order, image_hw, interpolation, rng):
+    # Of colours none of which is brighter or stronger than RGB can show.
+    image = ColorImage(rng.integers(110, 146, (*image_hw, 2), np.uint8), order)
+    converted = image.in_rgb(PixelBuffer())
+    expected, found = (
+        written(given, (48, 64), UINT8_INPUT, interpolation=interpolation) for given in (converted, image)
+    )
+    difference = found.astype(int) - expected
+    # An image that is halved is rounded less often than one that was converted before.
+    assert np.abs(difference).max() <= 2
+    assert np.abs(difference.mean((0, 1, 2))).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(lambda pixels: pixels[:, 8:72], id="padded-rows"),
+        pytest.param(lambda pixels: pixels[::-1], id="upside-down"),
+        pytest.param(lambda pixels: pixels[..., ::-1], id="other-order"),
+    ],
+)
+@pytest.mark.parametrize("network_hw", [(24, 32), (8, 16), (64, 96)], ids=["halved", "halved-twice", "converted"])
+def test_views_of_yuv_serve(view, network_hw, rng):
+    pixels = view(rng.integers(0, 256, (48, 80, 2), np.uint8))
+    images = [ColorImage(given, ColorOrder.YUYV) for given in (pixels, np.ascontiguousarray(pixels))]
+    np.testing.assert_array_equal(*(written(image, network_hw) for image in images))
 
 
 # --------------------------------------------------------------------------------------------------- area interpolation

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import reference
 from reference import Places
-from support.resize_cases import ResizeCase, random_resize
+from support.resize_cases import UYVY, YUYV, ResizeCase, random_resize
 
 from yolov8_seg_ros.core.native import native
 
@@ -57,3 +58,33 @@ def test_rounded_once():
     case = ResizeCase(pixels, places([0, 0], [8, 16]), places([0, 0], [8, 16]), False, (0, 0, 0), 0)
     assert case.resized_by(native())[..., 0].tolist() == [[0, 1], [1, 1]]
     check_equal(case)
+
+
+# ------------------------------------------------------------------------------------------------------------------ YUV
+
+
+@pytest.mark.parametrize("yuv", [YUYV, UYVY], ids=["yuyv", "uyvy"])
+@pytest.mark.parametrize("where", [SAME, FAR_APART, CROWDED], ids=["same-size", "far-apart", "crowded"])
+@pytest.mark.parametrize("value", [None, 0, 255], ids=["any", "least", "most"])
+def test_yuv_places_by_hand(where, yuv, value, rng):
+    pixels = rng.integers(0, 256, (19, 402, 2), np.uint8)
+    if value is not None:
+        pixels[:] = value
+    check_equal(ResizeCase(pixels, where["columns"], where["rows"], True, yuv, 0x80))
+
+
+#: Luma, u and v of all kinds: each luma, and each u and v at some steps with their least and greatest.
+LUMA, STEPS = np.arange(256), np.r_[np.arange(0, 256, 5), 127:130, 254]
+
+
+def test_every_colour_is_that_of_opencv():
+    u, v, luma = np.meshgrid(STEPS, STEPS, LUMA, indexing="ij")
+    pairs = np.stack([luma, u, luma, v], axis=-1).astype(np.uint8).reshape(-1, len(LUMA), 4)
+    # Each row twice, so that a pixel is a pair once the image is halved.
+    pixels = np.repeat(pairs, 2, axis=0).reshape(2 * len(pairs), 2 * len(LUMA), 2)
+    columns, rows = (places(list(range(size)), [0] * size) for size in (len(LUMA), len(pairs)))
+    rgb = ResizeCase(pixels, columns, rows, True, YUYV, 0).resized_by(native())
+    difference = rgb.astype(int) - cv2.cvtColor(pixels, cv2.COLOR_YUV2RGB_YUYV)[::2, ::2]
+    assert np.abs(difference).max() <= 1
+    assert np.count_nonzero(difference) < 0.1 * difference.size
+    assert np.abs(difference.mean((0, 1))).max() < 0.05

@@ -326,16 +326,22 @@ static void choose_axis(struct input *input, int32_t size, int32_t *first, uint1
 
 static void resize(struct input *input)
 {
-    static const int32_t CHANNELS[] = {1, 3, 4};
+    static const int32_t CHANNELS[] = {1, 3, 4, 2};
     struct seg_resize plan = {
         .is_halved = next_byte(input) % 2,
         .columns.size_px = 1 + next_byte(input),
         .rows.size_px = 1 + next_byte(input) % 32,
-        .num_channels = CHANNELS[next_byte(input) % 3],
+        .num_channels = CHANNELS[next_byte(input) % 4],
         .flip = next_byte(input),
     };
     for (int32_t color = 0; color < 3; color++)
         plan.rgb[color] = next_byte(input) % plan.num_channels;
+    /* A pair of pixels that share u and v has four bytes. */
+    if (plan.num_channels == 2) {
+        plan.is_halved = 1;
+        plan.rgb[1] += 2;
+        plan.rgb[2] = 3 - plan.rgb[0];
+    }
     int32_t columns = 1 + next_byte(input), rows = 1 + next_byte(input) % 64, height = plan.is_halved ? 2 : 1;
     size_t num_columns = (size_t)plan.columns.size_px, num_rows = (size_t)plan.rows.size_px;
     int32_t *first_column = allocate(num_columns * sizeof *first_column);

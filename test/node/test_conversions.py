@@ -94,9 +94,9 @@ def test_a_dark_image_after_a_bright_one_stays_dark():
     np.testing.assert_array_equal(dark.pixels, GREY >> 4)
 
 
-@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "mono8"])
+@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "mono8", "yuv422", "yuv422_yuy2"])
 def test_pixels_that_serve_as_they_are_are_not_copied(encoding):
-    pixels = GREY if encoding == "mono8" else smooth_bgr()
+    pixels = GREY if encoding == "mono8" else ENCODED[encoding][0]
     msg = message(pixels, encoding)
     assert np.shares_memory(image_from_msg(msg).pixels, np.frombuffer(msg.data, np.uint8))
 

@@ -13,6 +13,8 @@ from yolov8_seg_ros.core.native import Native
 
 #: Of random images; more than what the library works on at once.
 MAX_SIDE_PX = 150
+#: Of the four bytes of a pair of pixels in YUV, the first luma, u and v.
+YUYV, UYVY = (0, 1, 3), (1, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,17 @@ def random_places(size: int, rng: np.random.Generator) -> Places:
 
 def random_resize(rng: np.random.Generator) -> ResizeCase:
     """Return a case with an image of any size and any number of channels."""
-    is_halved = bool(rng.integers(2))
-    channels = int(rng.choice([1, 3, 4]))
+    channels = int(rng.choice([1, 2, 3, 4]))
+    is_halved = channels == 2 or bool(rng.integers(2))
     height, width = (int(side) for side in rng.integers(2 if is_halved else 1, MAX_SIDE_PX, 2))
+    if channels == 2:
+        width -= width % 2
     pixels = rng.choice([rng.integers(0, 256, 1)[0], 255], (height, width, channels)).astype(np.uint8)
     if rng.random() < 0.8:
         pixels = rng.integers(0, 256, pixels.shape, np.uint8)
     halved = 2 if is_halved else 1
     columns, rows = random_places(width // halved, rng), random_places(height // halved, rng)
     rgb: Any = tuple(int(channel) for channel in rng.integers(0, channels, 3))
+    if channels == 2:
+        rgb = YUYV if rng.integers(2) else UYVY
     return ResizeCase(pixels, columns, rows, is_halved, rgb, int(rng.integers(256)))

@@ -95,5 +95,7 @@ def _small_gray(image: ColorImage) -> tuple[NDArray[np.uint8], float]:
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
     # Averaging all pixels takes four times as long, and finds the motion no better.
     small = cv2.resize(image.pixels, size_wh, interpolation=cv2.INTER_LINEAR)
+    if image.order.is_yuv:
+        return np.ascontiguousarray(small[..., image.order.value.index("y")], np.uint8), scale
     gray = small if image.order is ColorOrder.GRAY else cv2.cvtColor(small, _TO_GRAY[image.order])
     return np.asarray(gray, np.uint8), scale

@@ -12,18 +12,27 @@ from numpy.typing import NDArray
 
 
 class ColorOrder(Enum):
-    """The order of an image's channels; the value is their number."""
+    """The order of an image's channels.
+
+    In `YUYV` and `UYVY` two pixels side by side have one colour (4:2:2): each has two channels, and the value names
+    those of both. The range of the numbers is that of ITU-R BT.601, 16 for black, 235 for white.
+
+    Attributes:
+        is_yuv: whether two pixels side by side have one colour.
+        channels: of a pixel.
+    """
 
     BGR = "bgr"
     RGB = "rgb"
     BGRA = "bgra"
     RGBA = "rgba"
     GRAY = "gray"
+    YUYV = "yuyv"
+    UYVY = "uyvy"
 
-    @property
-    def channels(self) -> int:
-        """Return the number of channels of a pixel."""
-        return 1 if self is ColorOrder.GRAY else len(self.value)
+    def __init__(self, names: str) -> None:
+        self.is_yuv = "y" in names and "u" in names
+        self.channels = 1 if names == "gray" else 2 if self.is_yuv else len(names)
 
 
 _TO_RGB = {
@@ -31,12 +40,16 @@ _TO_RGB = {
     ColorOrder.BGRA: cv2.COLOR_BGRA2RGB,
     ColorOrder.RGBA: cv2.COLOR_RGBA2RGB,
     ColorOrder.GRAY: cv2.COLOR_GRAY2RGB,
+    ColorOrder.YUYV: cv2.COLOR_YUV2RGB_YUYV,
+    ColorOrder.UYVY: cv2.COLOR_YUV2RGB_UYVY,
 }
 _TO_BGR = {
     ColorOrder.RGB: cv2.COLOR_RGB2BGR,
     ColorOrder.BGRA: cv2.COLOR_BGRA2BGR,
     ColorOrder.RGBA: cv2.COLOR_RGBA2BGR,
     ColorOrder.GRAY: cv2.COLOR_GRAY2BGR,
+    ColorOrder.YUYV: cv2.COLOR_YUV2BGR_YUYV,
+    ColorOrder.UYVY: cv2.COLOR_YUV2BGR_UYVY,
 }
 
 
@@ -65,6 +78,8 @@ class ColorImage:
             )
         if 0 in shape:
             raise ValueError(f"the image is empty: {shape[1]}x{shape[0]} pixels")
+        if self.order.is_yuv and shape[1] % 2:
+            raise ValueError(f"two pixels have one colour in {self.order.value} order; got a width of {shape[1]}")
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -76,6 +91,12 @@ class ColorImage:
         if self.order is ColorOrder.BGR:
             return self.pixels
         return cv2.cvtColor(self.pixels, _TO_BGR[self.order])  # type: ignore[return-value]
+
+    def in_rgb(self, buffer: PixelBuffer) -> ColorImage:
+        """Return the image with its pixels in RGB order, in `buffer`."""
+        pixels = buffer.shaped(*self.hw, 3)
+        write_rgb(self.pixels, self.order, pixels)
+        return ColorImage(pixels, ColorOrder.RGB)
 
 
 class PixelBuffer:

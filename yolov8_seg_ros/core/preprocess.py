@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov8_seg_ros.core.image import ColorImage, ColorOrder, write_rgb
+from yolov8_seg_ros.core.image import ColorImage, ColorOrder, PixelBuffer, write_rgb
 from yolov8_seg_ros.core.letterbox import Letterbox
 from yolov8_seg_ros.core.native import Native, native
 from yolov8_seg_ros.core.options import INTERPOLATIONS, PIXEL_ROUNDINGS, require_choice
@@ -55,6 +55,7 @@ class Preprocessor:
         self._rgb = np.empty((*network_hw, 3), np.uint8)
         # Of linear interpolation, before the colours are swapped: as many bytes as the widest pixels need.
         self._resized = np.empty(network_hw[0] * network_hw[1] * MAX_CHANNELS, np.uint8)
+        self._buffer = PixelBuffer()
 
     def new_tensor(self) -> Tensor:
         """Return an input tensor, 1 x height x width x 3, of border."""
@@ -78,6 +79,8 @@ class Preprocessor:
         self._quantize(rgb, target)
 
     def _resize_linearly(self, image: ColorImage, rgb: NDArray[np.uint8]) -> None:
+        if image.order.is_yuv:
+            image = image.in_rgb(self._buffer)
         height, width = rgb.shape[:2]
         shape = (height, width, *image.pixels.shape[2:])
         resized = self._resized[: math.prod(shape)].reshape(shape)
@@ -119,8 +122,9 @@ class AreaResizer:
     """Resizer by area: each new pixel is the mean of the area that it covers, in RGB.
 
     An image is halved while it is twice too large: means of means are means. The rest is linear interpolation at
-    places where it is the mean, several times faster than OpenCV's area interpolation for odd factors. The memory is
-    used again for images of the same size.
+    places where it is the mean, several times faster than OpenCV's area interpolation for odd factors. An image in YUV
+    that is halved is converted after that, as there are far fewer pixels then. The memory is used again for images of
+    the same size.
 
     Args:
         flip: new bytes are combined with this by exclusive or; 0x80 makes int8 of uint8.
@@ -130,61 +134,98 @@ class AreaResizer:
     def __init__(self, flip: int = 0, library: Native | None = None) -> None:
         self._flip = flip
         self._native = library or native()
+        self._buffer = PixelBuffer()
         self._sizes: tuple[tuple[int, ...], ColorOrder, tuple[int, ...]] | None = None
 
     def resize(self, image: ColorImage, target: NDArray[Any]) -> None:
         """Write an image into `target`, uint8 or int8 (height, width, 3), whose rows may lie apart."""
-        pixels = image.pixels
-        sizes = (pixels.shape, image.order, target.shape)
+        sizes = (image.pixels.shape, image.order, target.shape)
         if self._sizes != sizes:
-            self._plan(*sizes)
+            self._plan(image.hw, image.order, target.shape[:2])
             self._sizes = sizes
-        for half in self._halves:
+        if self._is_converted_first:
+            image = image.in_rgb(self._buffer)
+        pixels: NDArray[Any] = image.pixels
+        if self._first_pass is not None:
+            pixels = self._first_pass.run(pixels, self._halves[0])
+        for half in self._halves[self._first_pass is not None :]:
             height, width = half.shape[:2]
             pixels = cv2.resize(
                 pixels[: 2 * height, : 2 * width], (width, height), dst=half, interpolation=cv2.INTER_AREA
-            )  # type: ignore[assignment]
+            )
         if self._resized is not None:
-            size_wh = self._resized.shape[1::-1]
-            pixels = cv2.resize(pixels, size_wh, dst=self._resized, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        if pixels.strides[1:] != (image.order.channels, 1)[: pixels.ndim - 1]:
+            pixels = cv2.resize(pixels, self._resized.shape[1::-1], dst=self._resized, interpolation=cv2.INTER_AREA)
+        self._last_pass.run(pixels, target)
+
+    def _plan(self, image_hw: tuple[int, int], order: ColorOrder, target_hw: tuple[int, ...]) -> None:
+        (rows, columns), (height, width) = image_hw, target_hw
+        halves_hw = []
+        while columns >= 2 * width and rows >= 2 * height:
+            # An odd last row or column is left out.
+            rows, columns = rows // 2, columns // 2
+            halves_hw.append((rows, columns))
+        is_halved = bool(halves_hw)
+        is_near = width <= columns <= _MAX_TWO_TAP_FACTOR * width and height <= rows <= _MAX_TWO_TAP_FACTOR * height
+        if is_near:
+            # The C library does the last halving with the rest, in one pass.
+            halves_hw[-1:] = []
+        else:
+            is_halved, rows, columns = False, height, width
+        self._is_converted_first = order.is_yuv and not (is_halved or halves_hw)
+        self._first_pass = None
+        if order.is_yuv and halves_hw:
+            self._first_pass = _NativePass(self._native, True, halves_hw[0], halves_hw[0], order)
+        if self._is_converted_first or self._first_pass is not None:
+            order = ColorOrder.RGB
+        channels = () if order is ColorOrder.GRAY else (order.channels,)
+        self._halves = [np.empty((*half_hw, *channels), np.uint8) for half_hw in halves_hw]
+        self._resized = None if is_near else np.empty((height, width, *channels), np.uint8)
+        self._last_pass = _NativePass(self._native, is_halved, (rows, columns), (height, width), order, self._flip)
+
+
+class _NativePass:
+    """One pass of the C library, for images of one size: halve, interpolate, convert to RGB.
+
+    Args:
+        library: the C library.
+        is_halved: whether the image is halved first.
+        old_hw: height and width after that.
+        new_hw: height and width that are wanted.
+        order: of the image's channels.
+        flip: new bytes are combined with this by exclusive or.
+    """
+
+    def __init__(
+        self,
+        library: Native,
+        is_halved: bool,
+        old_hw: tuple[int, int],
+        new_hw: tuple[int, ...],
+        order: ColorOrder,
+        flip: int = 0,
+    ) -> None:
+        self._native, self._pixel_strides = library, (order.channels, 1)
+        rows, columns = (_places_of_means(old, new) for old, new in zip(old_hw, new_hw, strict=True))
+        # They must outlive the structure.
+        self._places = (columns, rows)
+        axes = {
+            name: (len(first), library.address(first), library.address(next_weight))
+            for name, (first, next_weight) in (("columns", columns), ("rows", rows))
+        }
+        colors = "yuv" if order.is_yuv else "rgb"
+        rgb = [0, 0, 0] if order is ColorOrder.GRAY else [order.value.index(color) for color in colors]
+        others = {"is_halved": is_halved, "num_channels": order.channels, "rgb": rgb, "flip": flip}
+        self._struct = library.ffi.new("struct seg_resize *", axes | others)
+
+    def run(self, pixels: NDArray[np.uint8], target: NDArray[Any]) -> NDArray[Any]:
+        """Write an image into `target`, uint8 or int8 (height, width, 3), whose rows may lie apart; return that."""
+        if pixels.strides[1:] != self._pixel_strides[: pixels.ndim - 1]:
             pixels = np.ascontiguousarray(pixels)
         address = self._native.address
         self._native.lib.seg_resize(
             self._struct, address(pixels), pixels.strides[0], address(target), target.strides[0]
         )
-
-    def _plan(self, shape: tuple[int, ...], order: ColorOrder, target_shape: tuple[int, ...]) -> None:
-        (height, width), channels = target_shape[:2], shape[2:]
-        rows, columns = shape[:2]
-        self._halves: list[NDArray[np.uint8]] = []
-        self._resized: NDArray[np.uint8] | None = None
-        while columns >= 2 * width and rows >= 2 * height:
-            # An odd last row or column is left out.
-            rows, columns = rows // 2, columns // 2
-            self._halves.append(np.empty((rows, columns, *channels), np.uint8))
-        is_halved = bool(self._halves)
-        if width <= columns <= _MAX_TWO_TAP_FACTOR * width and height <= rows <= _MAX_TWO_TAP_FACTOR * height:
-            # The C library does the last halving with the rest, in one pass.
-            self._halves[-1:] = []
-        else:
-            is_halved, rows, columns = False, height, width
-            self._resized = np.empty((height, width, *channels), np.uint8)
-        self._struct = self._new_struct(
-            is_halved, _places_of_means(columns, width), _places_of_means(rows, height), order
-        )
-
-    def _new_struct(self, is_halved: bool, columns: Places, rows: Places, order: ColorOrder) -> Any:
-        """Return the plan of the C library's part."""
-        # They must outlive the structure.
-        self._places = (columns, rows)
-        fields = {
-            name: (len(first), self._native.address(first), self._native.address(next_weight))
-            for name, (first, next_weight) in (("columns", columns), ("rows", rows))
-        }
-        rgb = [0, 0, 0] if order is ColorOrder.GRAY else [order.value.index(color) for color in "rgb"]
-        others = {"is_halved": is_halved, "num_channels": order.channels, "rgb": rgb, "flip": self._flip}
-        return self._native.ffi.new("struct seg_resize *", fields | others)
+        return target
 
 
 def _places_of_means(size: int, wanted: int) -> Places:

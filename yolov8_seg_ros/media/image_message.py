@@ -70,8 +70,8 @@ def _bayer(conversion: int, dtype: str = "u1") -> _Encoding:
     return _Encoding(1, ColorOrder.BGR, dtype, conversion)
 
 
-def _packed_422(conversion: int) -> _Encoding:
-    return _Encoding(2, ColorOrder.BGR, conversion=conversion, even=(True, False))
+def _packed_422(order: ColorOrder) -> _Encoding:
+    return _Encoding(2, order, even=(True, False))
 
 
 def _two_planes(conversion: int, row_factor: int) -> _Encoding:
@@ -100,10 +100,10 @@ _ENCODINGS = {
     "mono8": _Encoding(1, ColorOrder.GRAY),
     "16uc1": _Encoding(1, ColorOrder.GRAY, "u2"),
     "mono16": _Encoding(1, ColorOrder.GRAY, "u2"),
-    "yuv422": _packed_422(cv2.COLOR_YUV2BGR_UYVY),
-    "uyvy": _packed_422(cv2.COLOR_YUV2BGR_UYVY),
-    "yuv422_yuy2": _packed_422(cv2.COLOR_YUV2BGR_YUYV),
-    "yuyv": _packed_422(cv2.COLOR_YUV2BGR_YUYV),
+    "yuv422": _packed_422(ColorOrder.UYVY),
+    "uyvy": _packed_422(ColorOrder.UYVY),
+    "yuv422_yuy2": _packed_422(ColorOrder.YUYV),
+    "yuyv": _packed_422(ColorOrder.YUYV),
     "nv12": _two_planes(cv2.COLOR_YUV2BGR_NV12, row_factor=3),
     "nv21": _two_planes(cv2.COLOR_YUV2BGR_NV21, row_factor=3),
     _NV24: _two_planes(cv2.COLOR_YUV2BGR_NV12, row_factor=6),

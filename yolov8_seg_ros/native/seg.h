@@ -216,8 +216,10 @@ struct seg_axis {
 struct seg_resize {
     int32_t is_halved; /* 1: each old pixel below is the mean, rounded, of two by two pixels of the image */
     struct seg_axis columns, rows;
-    int32_t num_channels; /* bytes of a pixel: 1, 3 or 4 */
-    int32_t rgb[3];       /* which of them are red, green and blue */
+    int32_t num_channels; /* bytes of a pixel: 1, 3 or 4; 2 for YUV of which two pixels side by side share u and v, which is
+                             halved, not rounded then, and converted after it is interpolated (ITU-R BT.601, 16 to 235) */
+    int32_t rgb[3];       /* which of them are red, green and blue; of the four bytes of such a pair, the first luma, u and
+                             v. The other luma is two bytes after the first */
     int32_t flip;         /* new bytes are combined with this by exclusive or; 0x80 makes them int8 */
 };
 
