@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,8 +23,8 @@ from yolov8_seg_ros.errors import one_line
 from yolov8_seg_ros.node.transport import profile_in_use, remove_stale_segments, use_large_image_profile
 from yolov8_seg_ros.text import clean_text
 
-#: A signal is noticed at most this late.
-_POLL_S = 0.1
+#: How long the executor waits at a time. A signal wakes it up.
+_WAIT_S = 1.0
 
 
 class Ending:
@@ -100,8 +102,9 @@ def _spin(node: Node, ending: Ending) -> int:
     if get_rmw_implementation_identifier().startswith("rmw_fastrtps"):
         node.get_logger().info(f"Fast DDS: {profile_in_use()}")
     try:
-        while ending.exit_code is None:
-            _spin_once(executor, node)
+        with _woken_by_signals(executor):
+            while ending.exit_code is None:
+                _spin_once(executor, node)
         return ending.exit_code
     finally:
         executor.shutdown()
@@ -110,9 +113,31 @@ def _spin(node: Node, ending: Ending) -> int:
 
 def _spin_once(executor: Executor, node: Node) -> None:
     try:
-        executor.spin_once(timeout_sec=_POLL_S)
+        executor.spin_once(timeout_sec=_WAIT_S)
     except Exception:  # noqa: BLE001 - whatever a callback or a request from outside raises, a robot needs its node
         node.get_logger().error(f"a callback failed, the node goes on: {traceback.format_exc()}")
+
+
+@contextmanager
+def _woken_by_signals(executor: Executor) -> Iterator[None]:
+    """Make a signal end what the executor waits for: Python handles it once the main thread runs again."""
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
+    before = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+
+    def wake() -> None:
+        while os.read(read_fd, 1):
+            executor.wake()
+
+    thread = threading.Thread(target=wake, name="signals", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(write_fd)
+        thread.join()
+        os.close(read_fd)
 
 
 @contextmanager
