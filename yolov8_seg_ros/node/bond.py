@@ -116,5 +116,7 @@ class Bond:
 
 
 def _publish(node: Node, publisher: Any, status: Any) -> None:
+    if not publisher.get_subscription_count():
+        return
     status.header.stamp = node.get_clock().now().to_msg()
     publisher.publish(status)
