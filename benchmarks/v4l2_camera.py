@@ -42,12 +42,13 @@ class V4l2Camera:
 
     Args:
         folder: of its modes; made.
+        age_ms: how much later than its time of capture an image can be read; below 0 for times in the future.
 
     Attributes:
         environment: of a process that is to find it at `DEVICE`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, age_ms: int = 0) -> None:
         self._folder = folder
         folder.mkdir()
         library = folder / "camera.so"
@@ -59,6 +60,7 @@ class V4l2Camera:
             "LD_PRELOAD": str(library),
             "V4L2_CAMERA_DEVICE": DEVICE,
             "V4L2_CAMERA_FOLDER": str(folder),
+            "V4L2_CAMERA_AGE_MS": str(age_ms),
         }
 
     def add_mode(self, pixel_format: str, image_hw: tuple[int, int], image: bytes) -> None:

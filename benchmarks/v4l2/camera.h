@@ -2,9 +2,12 @@
  *
  * The environment names it:
  *   V4L2_CAMERA_DEVICE  its path, such as /dev/video40, which need not exist
+ *   V4L2_CAMERA_AGE_MS  how much later than its time of capture an image can be read; 0 where it is not named, below 0 for
+ *                       times in the future
  *   V4L2_CAMERA_FOLDER  a folder with one file for each mode, YUYV_640x480 or MJPG_1280x720: the bytes of its image
  *
- * While the folder holds a file `unplugged`, the device is gone. What a program sets is added to the file `log` there.
+ * While the folder holds a file `unplugged`, the device is gone, which is noticed where no image is ready to be read.
+ * What a program sets is added to the file `log` there.
  *
  * As with a USB camera, the transfer of an image takes the whole period: a buffer that is queued later than the
  * transfer's start gets the next image, and where none is queued an image is lost. A buffer is filled when it is
@@ -45,6 +48,8 @@ struct camera {
     int32_t active; /* the buffer that an image is transferred to; -1 for none */
     struct capture captures[MAX_BUFFERS];
     int64_t next_ns; /* when the transfer ends */
+    int64_t due_ns;  /* when the descriptor is ready next, as the timer is set; 0 for never */
+    int64_t age_ns;
 };
 
 extern struct camera camera;

@@ -78,8 +78,6 @@ static int handle(unsigned long request, void *argument)
 static int handle_locked(unsigned long request, void *argument)
 {
     pthread_mutex_lock(&camera.lock);
-    if (!camera.is_gone && is_unplugged())
-        camera.is_gone = 1;
     int error = camera.is_gone ? ENODEV : handle(request, argument);
     pthread_mutex_unlock(&camera.lock);
     return error;
@@ -107,6 +105,7 @@ static int open_camera(int flags)
         camera.fd = fd;
         camera.mode = camera.mode < camera.num_modes ? camera.mode : 0;
         camera.is_gone = camera.is_streaming = 0;
+        camera.due_ns = 0;
         camera.is_blocking = !(flags & O_NONBLOCK);
     }
     pthread_mutex_unlock(&camera.lock);

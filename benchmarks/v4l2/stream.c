@@ -56,7 +56,8 @@ static void catch_up(void)
     int64_t now = now_ns();
     while (camera.is_streaming && camera.next_ns <= now) {
         if (camera.active >= 0) {
-            camera.captures[camera.active] = (struct capture){camera.next_ns, camera.sequence};
+            int64_t taken_ns = camera.next_ns - camera.age_ns;
+            camera.captures[camera.active] = (struct capture){taken_ns > 0 ? taken_ns : 0, camera.sequence};
             push(&camera.done, (uint32_t)camera.active);
         } else {
             camera.lost++;
@@ -71,6 +72,9 @@ static void catch_up(void)
 static void set_timer(void)
 {
     int64_t due_ns = !camera.is_streaming ? 0 : camera.done.count ? 1 : camera.next_ns;
+    if (due_ns == camera.due_ns)
+        return;
+    camera.due_ns = due_ns;
     struct itimerspec timer = {.it_value = {due_ns / NS_PER_S, due_ns % NS_PER_S}};
     timerfd_settime(camera.fd, TFD_TIMER_ABSTIME, &timer, NULL);
 }
@@ -95,6 +99,8 @@ int start_stream(void)
     camera.sequence = camera.lost = 0;
     camera.active = pop(&camera.queued);
     camera.next_ns = now_ns() + period_ns();
+    const char *age_ms = getenv("V4L2_CAMERA_AGE_MS");
+    camera.age_ns = (age_ms ? atoll(age_ms) : 0) * 1000000;
     record("start %" PRIu32 " buffers\n", camera.num_buffers);
     set_timer();
     return 0;
@@ -181,8 +187,10 @@ int dequeue_buffer(struct v4l2_buffer *buffer)
     catch_up();
     int32_t index = pop(&camera.done);
     set_timer();
-    if (index < 0)
-        return EAGAIN;
+    if (index < 0) {
+        camera.is_gone = is_unplugged();
+        return camera.is_gone ? ENODEV : EAGAIN;
+    }
     const struct capture *capture = &camera.captures[index];
     describe_buffer((uint32_t)index, buffer);
     buffer->bytesused = camera.modes[camera.mode].bytes;

@@ -138,5 +138,5 @@ def test_what_cannot_be_converted_later_is_converted_by_opencv(monkeypatch, fiel
 
 
 def test_pixels_that_do_not_fit_are_refused(monkeypatch):
-    with pytest.raises(MediaError, match="video0: got 100 bytes, expected 6144"):
+    with pytest.raises(MediaError, match="video0: image 0 is damaged: got 100 bytes, expected 6144"):
         first_frame(monkeypatch, pixels=np.zeros((1, 100), np.uint8))

@@ -26,6 +26,7 @@ SLOW_HZ = 10.0
 PROGRAM = """
 import itertools
 import sys
+import time
 import numpy as np
 from yolov8_seg_ros.errors import MediaError
 from yolov8_seg_ros.media.captures import CameraMode
@@ -36,9 +37,12 @@ path, device, width, height, rate_hz, pixel_format, count = sys.argv[1:]
 mode = CameraMode((int(height), int(width)), float(rate_hz), pixel_format)
 try:
     with open_media(device, camera_mode=mode, keep_encoding=True) as camera:
-        frames = list(itertools.islice(camera, int(count)))
+        timed = [(time.monotonic(), frame) for frame in itertools.islice(camera, int(count))]
+        frames = [frame for _, frame in timed]
         bgr = image_of_pixels(frames[-1].image, frames[-1].encoding).to_bgr()
-        np.savez(path, fps=camera.fps, encoding=frames[-1].encoding, images=[f.image for f in frames], bgr=bgr)
+        ages_s = [read_s - frame.captured_s for read_s, frame in timed]
+        images, encoding = [frame.image for frame in frames], frames[-1].encoding
+        np.savez(path, ages_s=ages_s, fps=camera.fps, encoding=encoding, images=images, bgr=bgr)
 except MediaError as error:
     sys.exit(str(error))
 """
@@ -128,6 +132,17 @@ def test_no_image_is_lost_while_another_is_read(camera, tmp_path, bgr):
     assert taken >= 20
     # With one buffer it is every second one.
     assert lost < taken / 4
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "least_s", "most_s"), [(40, 0.04, np.inf), (-60_000, -60, 0)], ids=["late", "future"]
+)
+def test_frames_have_the_driver_s_times_of_capture(tmp_path, bgr, age_ms, least_s, most_s):
+    camera = V4l2Camera(tmp_path / "camera", age_ms)
+    camera.add_mode("YUYV", HW, encoded(bgr, "YUYV"))
+    ages_s = seen_by_process(camera, tmp_path)["ages_s"]
+    # The driver counts in microseconds, rounded down.
+    assert ((ages_s >= least_s - 1e-6) & (ages_s <= most_s)).all()
 
 
 def test_a_device_that_is_not_there_is_an_error_in_one_line(camera, tmp_path, bgr):

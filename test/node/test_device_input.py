@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 
 import cv2
 import numpy as np
@@ -11,12 +12,15 @@ import pytest
 pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import ROSClock
+from rclpy.clock_type import ClockType
+from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from support.seg_camera import FAILURE, Camera, activate, make_node
 from vision_msgs.msg import Detection2DArray
 
 from yolov8_seg_ros.errors import OptionError
-from yolov8_seg_ros.node.device_input import read_calibration
+from yolov8_seg_ros.node.device_input import CaptureClock, read_calibration
 
 HW = (48, 64)
 FRAMES = 4
@@ -125,6 +129,29 @@ def test_a_wrong_calibration_fails_configure(ros, audience, model, video, tmp_pa
     node = make_node(ros, model, device=str(video), calibration_file=str(tmp_path / "absent.yaml"))
     assert node.trigger_configure() == FAILURE
     ros.until(lambda: audience.health and "absent.yaml" in audience.health.message, "the reason")
+
+
+@pytest.mark.parametrize(
+    "wrong_s",
+    [None, 0.0, 10.0, -10.0, 0.05],
+    ids=["none", "zero", "future", "old", "not later than the one before"],
+)
+def test_after_a_time_of_capture_that_cannot_be_images_are_stamped_when_they_are_read(wrong_s):
+    clock, now_s = CaptureClock(ROSClock()), time.monotonic()
+    driver, first_ns = clock.source, clock.stamp_ns(now_s - 0.05)
+    assert time.time_ns() - first_ns >= 50_000_000
+    assert clock.source == driver
+    before_ns = time.time_ns()
+    for captured_s in (now_s - 0.05 if wrong_s == 0.05 else wrong_s and now_s + wrong_s, now_s - 0.04):
+        assert clock.stamp_ns(captured_s) >= before_ns
+        assert clock.source != driver
+
+
+def test_the_clock_of_a_simulation_stamps_the_images():
+    simulated = ROSClock()
+    simulated._set_ros_time_is_active(True)
+    simulated.set_ros_time_override(Time(nanoseconds=7, clock_type=ClockType.ROS_TIME))
+    assert CaptureClock(simulated).stamp_ns(time.monotonic()) == 7
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 
@@ -21,6 +22,34 @@ pytestmark = [
 ]
 
 HW = (48, 64)
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "source"),
+    [
+        pytest.param(1500, "the driver's times of capture", id="late"),
+        pytest.param(-3_600_000, "the times at which images are read", id="in the future"),
+        pytest.param(3_600_000, "the times at which images are read", id="too old"),
+    ],
+)
+def test_stamps_are_of_the_capture_where_the_driver_s_times_can_be_true(ros, model, tmp_path, age_ms, source):
+    camera = V4l2Camera(tmp_path / "camera", age_ms)
+    camera.add_mode("YUYV", HW, encoded(SyntheticScene(HW).frame(0).image, "YUYV"))
+    audience = ros.add(Camera())
+    audience.listen(Detection2DArray, "detections")
+    detections = audience.results["detections"]
+    settings = parameters(model=model, device=DEVICE, device_width=HW[1], device_height=HW[0])
+    started_s = time.time()
+    with process("node.seg_node", *settings, **camera.environment) as running:
+        ros.until(lambda: detections, "the detections")
+        running.terminate()
+        log = running.stdout.read()
+    ages_s = [time.time() - message.header.stamp.sec - message.header.stamp.nanosec / 1e9 for message in detections]
+    assert f"stamps of {DEVICE} are {source}" in log
+    if age_ms == 1500:
+        assert min(ages_s) >= 1.5
+    else:
+        assert 0 <= min(ages_s) <= max(ages_s) <= time.time() - started_s
 
 
 def test_a_camera_that_is_unplugged_is_taken_up_when_it_is_back(ros, model, tmp_path):

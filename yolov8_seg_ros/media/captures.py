@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from yolov8_seg_ros.errors import MediaError
 from yolov8_seg_ros.media.frames import Media, MediaFrame
@@ -110,19 +109,11 @@ class Video(Media):
                 raise self._undecodable()
             if not read:
                 return
-            yield self._frame(np.asarray(image, np.uint8), index)
+            yield _frame(image, self._kept, f"{self._path}", f"{self._path.stem}_{index:06d}", index)
 
     def close(self) -> None:
         """Release the file."""
         self._capture.release()
-
-    def _frame(self, pixels: NDArray[np.uint8], index: int) -> MediaFrame:
-        name = f"{self._path.stem}_{index:06d}"
-        if self._kept is None:
-            return MediaFrame(pixels, name, index)
-        if pixels.size != self._kept.size:
-            raise MediaError(f"{self._path}: image {index} is damaged")
-        return MediaFrame(pixels.reshape(self._kept.shape), name, index, encoding=self._kept.encoding)
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self._path))
@@ -164,20 +155,21 @@ class Camera(Media):
     is_live = True
 
     def __init__(self, device: str, mode: CameraMode, max_rate_hz: float, keep_encoding: bool = False) -> None:
-        self._device = device
+        self._source = f"camera {clean_text(device, _MAX_QUOTED_CHARS)}"
         self._period_s = 1 / max_rate_hz
         self._capture = cv2.VideoCapture()
         self._open(device)
         if not self._capture.isOpened():
             found = " ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
             raise MediaError(
-                f"camera {clean_text(device, _MAX_QUOTED_CHARS)}: cannot be opened; cameras found: {found}; "
+                f"{self._source}: cannot be opened; cameras found: {found}; "
                 "check the number or address, the cable, and that this user may read it (group video)"
             )
+        self._is_v4l2 = self._capture.getBackendName() == _V4L2
         self._request(mode)
         self.fps = _rate_hz(self._capture)
         self._filled_s = _BUFFERS / self.fps if self._has_buffers and self.fps else math.inf
-        self._kept = self._keep_encoding() if keep_encoding else None
+        self._kept = self._keep_encoding() if keep_encoding and self._is_v4l2 else None
 
     def __iter__(self) -> Iterator[MediaFrame]:
         """Read the newest frames."""
@@ -189,15 +181,17 @@ class Camera(Media):
                 continue
             # One period of credit, so that jitter at the camera's own rate loses nothing.
             due_s = max(due_s, now_s - self._period_s) + self._period_s
+            # Of other devices it is the time since the beginning of a stream.
+            captured_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3 if self._is_v4l2 else None
             read, image = self._capture.retrieve()
             if not read:
                 break
-            yield self._frame(np.asarray(image, np.uint8), index)
+            yield _frame(image, self._kept, self._source, f"camera_{index:06d}", index, captured_s)
             index += 1
             if time.monotonic() - now_s > self._filled_s:
                 # All buffers are full: the oldest image is left out.
                 self._capture.grab()
-        raise MediaError(f"camera {self._device}: delivers no more images; was it unplugged?")
+        raise MediaError(f"{self._source}: delivers no more images; was it unplugged?")
 
     def close(self) -> None:
         """Release the device."""
@@ -224,17 +218,26 @@ class Camera(Media):
     def _keep_encoding(self) -> _Layout | None:
         """Convert the images no more, if they can be converted later; return how they are then."""
         layout = _layout(self._capture, cv2.CAP_PROP_FOURCC)
-        if layout is None or self._capture.getBackendName() != _V4L2:
+        if layout is None:
             return None
         return layout if self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0) else None
 
-    def _frame(self, pixels: NDArray[np.uint8], index: int) -> MediaFrame:
-        name = f"camera_{index:06d}"
-        if self._kept is None:
-            return MediaFrame(pixels, name, index)
-        if pixels.size != self._kept.size:
-            raise MediaError(f"camera {self._device}: got {pixels.size} bytes, expected {self._kept.size}")
-        return MediaFrame(pixels.reshape(self._kept.shape), name, index, encoding=self._kept.encoding)
+
+def _frame(
+    pixels: Any, layout: _Layout | None, source: str, name: str, index: int, captured_s: float | None = None
+) -> MediaFrame:
+    """Return a frame of what OpenCV read: bytes in a layout, or BGR where that is None.
+
+    Raises:
+        MediaError: if the bytes are too few or too many; `source` is in its text.
+    """
+    if layout is None:
+        return MediaFrame(pixels, name, index, captured_s=captured_s)
+    if pixels.shape != layout.shape:
+        if pixels.size != layout.size:
+            raise MediaError(f"{source}: image {index} is damaged: got {pixels.size} bytes, expected {layout.size}")
+        pixels = pixels.reshape(layout.shape)
+    return MediaFrame(pixels, name, index, encoding=layout.encoding, captured_s=captured_s)
 
 
 def _layout(capture: cv2.VideoCapture, code: int) -> _Layout | None:

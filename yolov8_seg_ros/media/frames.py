@@ -28,6 +28,8 @@ class MediaFrame:
         time_s: seconds since the source's first frame, where the frames have times of their own.
         rgbd: the state of the simulated robot; None for other sources.
         encoding: of the image, as `image_of_pixels` takes it; bgr8 unless `open_media` is to keep encodings.
+        captured_s: when the driver says that it captured the image, in seconds of `time.monotonic`, unchecked; None
+            where no driver says so.
     """
 
     image: NDArray[np.uint8]
@@ -37,6 +39,7 @@ class MediaFrame:
     time_s: float | None = None
     rgbd: RgbdFrame | None = None
     encoding: str = BGR8
+    captured_s: float | None = None
 
 
 class Media(ABC):

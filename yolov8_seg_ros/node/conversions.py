@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import array
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.clock import Clock, ROSClock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
@@ -104,6 +106,23 @@ def detection_ids(instances: Instances) -> list[str]:
     if instances.track_id is None:
         return [str(number) for number in range(1, len(instances) + 1)]
     return ["" if number == NO_TRACK else str(number) for number in instances.track_id.tolist()]
+
+
+def is_simulated(clock: Clock) -> bool:
+    """Return whether a node's clock is that of a simulation or a recording, rather than the machine's."""
+    return isinstance(clock, ROSClock) and clock.ros_time_is_active
+
+
+def now_ns(clock: Clock) -> int:
+    """Return the time of a node's clock in nanoseconds, without the object that the clock's own `now` makes."""
+    return clock.now().nanoseconds if is_simulated(clock) else time.time_ns()
+
+
+def header_at(time_ns: int, frame_id: str) -> Header:
+    """Return a header with a stamp."""
+    header = Header(frame_id=frame_id)
+    header.stamp.sec, header.stamp.nanosec = divmod(time_ns, 1_000_000_000)
+    return header
 
 
 def stamp_ns(header: Header) -> int:

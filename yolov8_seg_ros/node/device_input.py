@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rclpy.clock import Clock
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
@@ -24,14 +25,20 @@ from yolov8_seg_ros.media.captures import CameraMode
 from yolov8_seg_ros.media.frames import Media, MediaFrame
 from yolov8_seg_ros.media.image_message import image_of_pixels
 from yolov8_seg_ros.media.sources import open_media
-from yolov8_seg_ros.node.conversions import bgr_to_msg
+from yolov8_seg_ros.node.conversions import bgr_to_msg, header_at, is_simulated, now_ns
 
 #: Waits before a device that failed is opened again: the first, and the longest.
 _RETRY_S, _MAX_RETRY_S = 0.5, 10.0
 #: Rate of a source that has none of its own.
 _DEFAULT_RATE_HZ = 30.0
+#: How often it is looked for subscribers to the images.
+_LOOK_PERIOD_S = 0.1
 #: How long closing waits for a device that hangs in a read; its thread ends with the process then.
 _JOIN_S = 1.0
+#: An older image is taken for one whose time is wrong.
+_MAX_AGE_S = 5.0
+#: Where stamps come from, as the log has it.
+_DRIVER, _READING = "the driver's times of capture", "the times at which images are read"
 _MAX_CALIBRATION_BYTES = 64 * 1024
 _MAX_SIDE_PX = 65535
 #: Numbers in the lists of a calibration file.
@@ -51,8 +58,41 @@ class CapturedImage:
         return image_of_pixels(self.frame.image, self.frame.encoding, buffer)
 
 
+class CaptureClock:
+    """The clock that stamps the images of one opening of a device.
+
+    A driver's times of capture are used as long as each is later than the one before, not in the future, and not older
+    than 5 s. After one that is not so, and where the clock is that of a simulation, times of reading are used.
+
+    Args:
+        clock: of the node.
+
+    Attributes:
+        source: of the stamps: the driver, or reading.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last_s = 0.0
+        self.source = _READING if is_simulated(clock) else _DRIVER
+
+    def stamp_ns(self, captured_s: float | None) -> int:
+        """Return the stamp of an image that was just read, in nanoseconds.
+
+        Args:
+            captured_s: what the driver says, in seconds of `time.monotonic`.
+        """
+        if self.source == _DRIVER and captured_s is not None:
+            age_s = time.monotonic() - captured_s
+            if captured_s > self._last_s and 0 <= age_s <= _MAX_AGE_S:
+                self._last_s = captured_s
+                return time.time_ns() - int(age_s * 1e9)
+        self.source = _READING
+        return now_ns(self._clock)
+
+
 class DeviceInput:
-    """Images of a device, each stamped when it was captured.
+    """Images of a device, each stamped when it was captured, or when it was read: see `CaptureClock`.
 
     A device that cannot be opened, or fails, is opened again, with pauses that double from 0.5 to 10 s. A file
     begins again at its end. While somebody subscribes, the images are published too, with the camera's calibration.
@@ -83,7 +123,9 @@ class DeviceInput:
         self._images = node.create_publisher(Image, f"{prefix}image", _QOS)
         self._infos = None if self._info is None else node.create_publisher(CameraInfo, f"{prefix}camera_info", _QOS)
         self._buffer = PixelBuffer()
-        self._fault = ""
+        self._has_viewers = self._has_info_readers = False
+        self._look_s = -math.inf
+        self._fault, self._stamps = "", ""
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -148,24 +190,36 @@ class DeviceInput:
 
     def _captured(self, media: Media, ended: threading.Event) -> Iterator[CapturedImage]:
         """Yield the images of one opening, at the pace of a device, or of a file's rate."""
-        period_s = 0.0 if media.is_live else 1.0 / (self._settings["device_rate_hz"] or media.fps or _DEFAULT_RATE_HZ)
-        due_s = time.monotonic()
-        for frame in media:
-            ended.wait(max(0.0, due_s - time.monotonic()))
+        clock, frame_id = CaptureClock(self._node.get_clock()), self._settings["frame_id"]
+        for frame in media if media.is_live else self._paced(media, ended):
             if ended.is_set():
                 return
-            due_s = max(due_s + period_s, time.monotonic() - period_s)
-            header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=self._settings["frame_id"])
-            captured = CapturedImage(header, frame)
+            captured = CapturedImage(header_at(clock.stamp_ns(frame.captured_s), frame_id), frame)
+            if clock.source != self._stamps:
+                self._stamps = clock.source
+                self._node.get_logger().info(f"stamps of {self.topic} are {self._stamps}")
             self._publish(captured)
             yield captured
 
+    def _paced(self, media: Media, ended: threading.Event) -> Iterator[MediaFrame]:
+        """Yield the frames of a file at its rate."""
+        period_s = 1.0 / (self._settings["device_rate_hz"] or media.fps or _DEFAULT_RATE_HZ)
+        due_s = time.monotonic()
+        for frame in media:
+            ended.wait(max(0.0, due_s - time.monotonic()))
+            due_s = max(due_s + period_s, time.monotonic() - period_s)
+            yield frame
+
     def _publish(self, captured: CapturedImage) -> None:
-        header = captured.header
-        if self._images.get_subscription_count():
-            self._images.publish(bgr_to_msg(captured.read(self._buffer).to_bgr(), header))
-        if self._infos is not None and self._info is not None and self._infos.get_subscription_count():
-            self._info.header = header
+        now_s = time.monotonic()
+        if now_s >= self._look_s:
+            self._look_s = now_s + _LOOK_PERIOD_S
+            self._has_viewers = self._images.get_subscription_count() > 0
+            self._has_info_readers = self._infos is not None and self._infos.get_subscription_count() > 0
+        if self._has_viewers:
+            self._images.publish(bgr_to_msg(captured.read(self._buffer).to_bgr(), captured.header))
+        if self._has_info_readers and self._infos is not None and self._info is not None:
+            self._info.header = captured.header
             self._infos.publish(self._info)
 
 

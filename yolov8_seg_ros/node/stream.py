@@ -14,7 +14,7 @@ from yolov8_seg_ros.core.segmenter import Frame, StageTimes
 from yolov8_seg_ros.core.tracker import Tracker
 from yolov8_seg_ros.errors import UserError, one_line
 from yolov8_seg_ros.node.complaints import Complaints
-from yolov8_seg_ros.node.conversions import ImageMessage, image_from_msg, stamp_ns
+from yolov8_seg_ros.node.conversions import ImageMessage, image_from_msg, now_ns, stamp_ns
 from yolov8_seg_ros.node.device_input import CapturedImage, DeviceInput
 from yolov8_seg_ros.node.engine import Engine
 from yolov8_seg_ros.node.frame_queue import FrameCounts
@@ -57,6 +57,7 @@ class CameraStream:
         self.age_ms = 0.0
         self.last_error = ""
         self._node = node
+        self._clock = node.get_clock()
         self._tracker = tracker
         self._complaints = Complaints(node.get_logger())
         prefix = f"{camera}/" if camera else ""
@@ -127,7 +128,7 @@ class CameraStream:
             frame.instances = self._tracker.update(frame.instances, taken_ns / 1e9, frame.image)
         self.publishers.publish(header, frame.image, frame.instances)
         self.times = frame.times
-        self.age_ms = (self._node.get_clock().now().nanoseconds - taken_ns) / 1e6
+        self.age_ms = (now_ns(self._clock) - taken_ns) / 1e6
 
     def report(self, error: Exception) -> None:
         """Log why a frame has no result, and keep it for the diagnostics."""
