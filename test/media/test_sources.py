@@ -65,6 +65,9 @@ class FakeCamera:
     def isOpened(self):  # noqa: N802
         return self.device not in (None, 7)
 
+    def getBackendName(self):  # noqa: N802
+        return "FAKE"
+
     def set(self, name, value):
         self.requested[name] = value
         return True
