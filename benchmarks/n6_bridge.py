@@ -63,6 +63,8 @@ _ROWS = (
     Row("3000000 baud, JPEG", (*_BRIDGE, "--baud", "3000000"), ("n6.baud_rate:=3000000",), 3_000_000, 30.0, 300),
     Row("unpaced line, raw", _BRIDGE, ("n6.jpeg_quality:=0",), 0, 45.0, 450),
     Row("TCP, raw", (*_BRIDGE, "--tcp", "0"), (), 0, 45.0, 450),
+    Row("unpaced line, raw, 30 Hz", _BRIDGE, ("n6.jpeg_quality:=0",), 0, 30.0, 300),
+    Row("TCP, raw, 30 Hz", (*_BRIDGE, "--tcp", "0"), (), 0, 30.0, 300),
     Row("921600 baud, ST's firmware", ("--baud", "921600"), ("n6.baud_rate:=921600",), 921_600, 1.0, 40, True),
     Row("unpaced line, ST's firmware", (), (), 0, 15.0, 75, True),
 )
