@@ -89,6 +89,17 @@ def test_the_image_is_published_with_its_calibration_only_while_somebody_subscri
     assert info.p.tolist() == [61, 0, 32, 0, 0, 61, 24, 0, 0, 0, 1, 0]
 
 
+def test_a_file_is_announced_once_and_a_calibration_of_another_size_warned_of(
+    ros, audience, model, video, calibration, capfd
+):
+    calibration.write_text(CALIBRATION.replace("image_width: 64", "image_width: 128"))
+    activate(make_node(ros, model, device=str(video), calibration_file=str(calibration)))
+    ros.until(lambda: len(audience.results["detections"]) > 2 * FRAMES, "the video's second pass")
+    log = capfd.readouterr().err
+    assert log.count(f"reading {video}") == 1
+    assert log.count(f"calibration_file: made for images of 128x48, those of {video} are 64x48") == 1
+
+
 def stamps_of(audience, topic):
     return {(m.header.stamp.sec, m.header.stamp.nanosec) for m in audience.results[topic]}
 

@@ -157,19 +157,36 @@ class DeviceInput:
         return self._fault or f"no images from {self.topic}"
 
     def _run(self, ended: threading.Event) -> None:
-        retry_s = _RETRY_S
+        # A file that begins again is not worth a line each time.
+        retry_s, is_announced = _RETRY_S, False
         while not ended.is_set():
             try:
                 with self._open() as media:
-                    self._node.get_logger().info(f"reading {self.topic}")
+                    if not is_announced:
+                        self._node.get_logger().info(f"reading {self.topic}")
                     for captured in self._captured(media, ended):
                         retry_s, self._fault = _RETRY_S, ""
+                        if not is_announced:
+                            is_announced = True
+                            self._check_calibration(captured)
                         self._on_image(captured)
                 continue
             except Exception as error:  # noqa: BLE001 - whatever it is, it is reported, and the device is opened again
+                is_announced = False
                 self._report(error, retry_s)
             ended.wait(retry_s)
             retry_s = min(2 * retry_s, _MAX_RETRY_S)
+
+    def _check_calibration(self, captured: CapturedImage) -> None:
+        """Warn of a calibration that was made for images of another size."""
+        if self._info is None:
+            return
+        height, width = captured.read(PixelBuffer()).hw
+        if (self._info.height, self._info.width) != (height, width):
+            self._node.get_logger().warning(
+                f"calibration_file: made for images of {self._info.width}x{self._info.height}, those of {self.topic} "
+                f"are {width}x{height}: calibrate the camera at this size, or set device_width and device_height"
+            )
 
     def _report(self, error: Exception, retry_s: float) -> None:
         self._fault = one_line(error)
