@@ -40,6 +40,7 @@ from launch_ros.substitutions import FindPackageShare
 from yolov8_seg_ros.choices import BACKENDS, DEMO, SIM, TRANSPORTS
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 from yolov8_seg_ros.node.transport import OPT_OUT_VARIABLE, use_large_image_profile
+from yolov8_seg_ros.settings.setting import listed_names
 
 PACKAGE = "yolov8_seg_ros"
 CONFIG = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
@@ -167,6 +168,7 @@ def generate_launch_description() -> LaunchDescription:
             # In the group too: defaults that are set outside it would be those of all files included later.
             *ARGUMENTS,
             OpaqueFunction(function=_check_params_file),
+            OpaqueFunction(function=_check_sections),
             OpaqueFunction(function=_check_cameras),
             OpaqueFunction(function=_check_depth_arguments),
             OpaqueFunction(function=_set_transport_profile),
@@ -194,13 +196,16 @@ def _check_params_file(context: LaunchContext) -> None:
     if not Path(path).is_file():
         raise RuntimeError(f"params_file: there is no file '{path}'")
 
-    nodes = {LaunchConfiguration("node_name").perform(context), "depth_node", "image_source"}
+
+def _check_sections(context: LaunchContext) -> None:
+    path, node_name = (LaunchConfiguration(name).perform(context) for name in ("params_file", "node_name"))
+    nodes = {node_name, "depth_node", "image_source"}
     sections = _node_names(Path(path))
     # Warnings only: a file may be shared, and arguments of a launch file that includes this one come here too.
     if sections and not any(name in nodes or "*" in name for name in sections):
         get_logger(PACKAGE).warning(
             f"params_file: '{path}' has parameters of {', '.join(sorted(sections))} only, so they have no effect; "
-            f"write /** or {LaunchConfiguration('node_name').perform(context)} in place of that name"
+            f"write /** or {node_name} in place of that name"
         )
 
 
@@ -224,7 +229,7 @@ def _names_with_parameters(name: str, content: object) -> Iterator[str]:
 
 
 def _check_cameras(context: LaunchContext) -> None:
-    cameras = [name.strip() for name in LaunchConfiguration("cameras").perform(context).split(",") if name.strip()]
+    cameras = listed_names(LaunchConfiguration("cameras").perform(context))
     topic = LaunchConfiguration("image_topic").perform(context)
     is_published = LaunchConfiguration("source").perform(context) != "none"
     if cameras and is_published and topic not in [f"{name}/image" for name in cameras]:
