@@ -131,14 +131,18 @@ def _last_index(args: argparse.Namespace) -> float:
     Raises:
         MediaError: if there is no such source.
     """
-    counts = [args.frames or math.inf]
-    if _is_endless(args.source):
-        counts.append(args.frames or NUM_FRAMES)
-    else:
+    count = _num_frames(args) or math.inf
+    if not _is_endless(args.source):
         with open_media(args.source) as media:
             # The number in a video's header may be wrong.
-            counts.append(math.inf if media.is_video else media.frame_count or math.inf)
-    return min(counts) - 1
+            if media.frame_count and not media.is_video:
+                count = min(count, media.frame_count)
+    return count - 1
+
+
+def _num_frames(args: argparse.Namespace) -> int:
+    """Return how many frames the source shall show; 0 for all that it has."""
+    return args.frames or (NUM_FRAMES if _is_endless(args.source) else 0)
 
 
 def _is_endless(source: str) -> bool:
@@ -172,7 +176,7 @@ def _source_command(args: argparse.Namespace, namespace: str) -> list[str]:
         f"source:={args.source}",
         "loop:=false",
         f"rate_hz:={RATE_HZ}.0",
-        f"num_frames:={args.frames or (NUM_FRAMES if _is_endless(args.source) else 0)}",
+        f"num_frames:={_num_frames(args)}",
         f"wait_for_subscribers:={_SUBSCRIBERS}",
         "wait_for_reference:=true",
         "transport:=raw",
