@@ -15,6 +15,7 @@ BRIDGE = Path("firmware", "n6_bridge")
 #: Of each library: the module, without an extension module, that cffi generates from its headers.
 BINDINGS = {
     "libseg": ("_seg", [NATIVE / "seg.h"]),
+    "libcapture": ("_capture", [NATIVE / "capture" / "capture.h"]),
     "libn6board": (
         "_n6board",
         [NATIVE / "seg.h", BRIDGE / "core" / "model_description.h", BRIDGE / "host" / "n6_board.h"],
@@ -35,7 +36,7 @@ class BuildNative(build_ext):
             super().build_extension(ext)
         except (CCompilerError, ExecError) as error:
             raise PlatformError(
-                f"the decoder needs a C compiler: run 'apt install gcc', build again ({error})"
+                f"the package needs a C compiler: run 'apt install gcc', build again ({error})"
             ) from error
         write_binding(Path(self.get_ext_fullpath(ext.name)))
 
@@ -75,7 +76,11 @@ def library(name, folders):
     )
 
 
-LIBRARIES = [library("libseg", [NATIVE]), library("libn6board", [NATIVE, BRIDGE / "core", BRIDGE / "host"])]
+LIBRARIES = [
+    library("libseg", [NATIVE]),
+    library("libcapture", [NATIVE / "capture"]),
+    library("libn6board", [NATIVE, BRIDGE / "core", BRIDGE / "host"]),
+]
 
 setup(
     name=PACKAGE,

@@ -21,7 +21,7 @@ from benchmarks.bare_invoke import BareInvoke
 from benchmarks.end_to_end import Feed, measure
 from benchmarks.images import IMAGE_HW, absolute_path, benchmark_image, size_hw, size_text
 from benchmarks.processes import environment, process
-from benchmarks.v4l2_camera import DEVICE, V4l2Camera, encoded
+from benchmarks.v4l2_camera import DEVICE, SoftwareCamera, encoded
 from yolov8_seg_ros.model_files.store import SCENE_MODEL
 
 _RATE_HZ = 30.0
@@ -76,7 +76,7 @@ def _captured_cpu_ms(node: tuple[str, ...], feed: Feed, seconds: float) -> float
     """Return the node's processor time for an image, with somebody who subscribes to detections."""
     environ = environment(profile=True)
     with tempfile.TemporaryDirectory() as folder:
-        camera = V4l2Camera(Path(folder) / "camera")
+        camera = SoftwareCamera(Path(folder) / "camera")
         camera.add_mode("YUYV", feed.image_hw, encoded(benchmark_image(feed.image, feed.image_hw).to_bgr(), "YUYV"))
         with (
             process(environ, "benchmarks.listener", "detections"),
@@ -91,7 +91,7 @@ def _captured_cpu_ms(node: tuple[str, ...], feed: Feed, seconds: float) -> float
     return cpu_s * 1e3 / (seconds * _RATE_HZ)
 
 
-def _check_rate(camera: V4l2Camera) -> None:
+def _check_rate(camera: SoftwareCamera) -> None:
     """End the benchmark if the node did not read all images, whose number the result is divided by."""
     ended = camera.log()[-1]
     taken, lost = (int(word) for word in ended.split() if word.isdecimal())

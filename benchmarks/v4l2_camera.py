@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 #: Its path, which must not exist.
 DEVICE = "/dev/video40"
+#: Of a row, in formats where that is not one.
+_BYTES_A_PIXEL = {"YUYV": 2, "UYVY": 2, "BGR3": 3, "RGB3": 3, "MJPG": 0}
 _SOURCES = Path(__file__).parent / "v4l2"
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-pedantic")
 _OPTIONS = ("-std=c99", "-O2", *_WARNINGS, "-fvisibility=hidden", "-shared", "-fPIC")
@@ -37,18 +39,19 @@ def encoded(bgr: NDArray[np.uint8], pixel_format: str) -> bytes:
     return planes[:height].tobytes() + np.ravel(planes[height:].reshape(2, -1), order="F").tobytes()
 
 
-class V4l2Camera:
+class SoftwareCamera:
     """A camera that processes can open, one at a time.
 
     Args:
         folder: of its modes; made.
         age_ms: how much later than its time of capture an image can be read; below 0 for times in the future.
+        damaged: every so many images one is damaged, 0 for none.
 
     Attributes:
         environment: of a process that is to find it at `DEVICE`.
     """
 
-    def __init__(self, folder: Path, age_ms: int = 0) -> None:
+    def __init__(self, folder: Path, age_ms: int = 0, damaged: int = 0) -> None:
         self._folder = folder
         folder.mkdir()
         library = folder / "camera.so"
@@ -61,12 +64,16 @@ class V4l2Camera:
             "V4L2_CAMERA_DEVICE": DEVICE,
             "V4L2_CAMERA_FOLDER": str(folder),
             "V4L2_CAMERA_AGE_MS": str(age_ms),
+            "V4L2_CAMERA_DAMAGED": str(damaged),
         }
 
-    def add_mode(self, pixel_format: str, image_hw: tuple[int, int], image: bytes) -> None:
-        """Offer images of a format and size, which all are these bytes."""
+    def add_mode(
+        self, pixel_format: str, image_hw: tuple[int, int], image: bytes, row_bytes: int | None = None
+    ) -> None:
+        """Offer images of a format and size, which all are these bytes; by themselves, its rows have no padding."""
         height, width = image_hw
-        (self._folder / f"{pixel_format}_{width}x{height}").write_bytes(image)
+        row_bytes = _BYTES_A_PIXEL.get(pixel_format, 1) * width if row_bytes is None else row_bytes
+        (self._folder / f"{pixel_format}_{width}x{height}_{row_bytes}").write_bytes(image)
 
     def unplug(self) -> None:
         """Make the device vanish."""

@@ -4,9 +4,11 @@
  *   V4L2_CAMERA_DEVICE  its path, such as /dev/video40, which need not exist
  *   V4L2_CAMERA_AGE_MS  how much later than its time of capture an image can be read; 0 where it is not named, below 0 for
  *                       times in the future
- *   V4L2_CAMERA_FOLDER  a folder with one file for each mode, YUYV_640x480 or MJPG_1280x720: the bytes of its image
+ *   V4L2_CAMERA_FOLDER  a folder with one file for each mode, such as YUYV_640x480_1280: the bytes of its image, with
+ *                       1280 from row to row, 0 for a compressed one
+ *   V4L2_CAMERA_DAMAGED every so many images one is damaged; 0 where it is not named
  *
- * While the folder holds a file `unplugged`, the device is gone, which is noticed where no image is ready to be read.
+ * While the folder holds a file `unplugged`, the device is gone, which is noticed after some images.
  * What a program sets is added to the file `log` there.
  *
  * As with a USB camera, the transfer of an image takes the whole period: a buffer that is queued later than the
@@ -24,7 +26,7 @@ enum { MAX_BUFFERS = 32, MAX_MODES = 32, MAX_PATH_BYTES = 512, MAX_NAME_BYTES = 
 
 struct mode {
     char name[MAX_NAME_BYTES];
-    uint32_t pixelformat, width, height, bytes;
+    uint32_t pixelformat, width, height, row_bytes, bytes;
 };
 
 struct fifo {
@@ -50,6 +52,7 @@ struct camera {
     int64_t next_ns; /* when the transfer ends */
     int64_t due_ns;  /* when the descriptor is ready next, as the timer is set; 0 for never */
     int64_t age_ns;
+    uint32_t images_a_damage;
 };
 
 extern struct camera camera;

@@ -57,7 +57,8 @@ void read_modes(void)
         struct stat status;
         const char *name = entries[i]->d_name;
         if (camera.num_modes < MAX_MODES && strlen(name) < MAX_NAME_BYTES &&
-            sscanf(name, "%4[A-Z0-9]_%" SCNu32 "x%" SCNu32 "%n", code, &mode.width, &mode.height, &end) == 3 && !name[end]) {
+            sscanf(name, "%4[A-Z0-9]_%" SCNu32 "x%" SCNu32 "_%" SCNu32 "%n", code, &mode.width, &mode.height, &mode.row_bytes,
+                   &end) == 4 && !name[end]) {
             folder_path(path, name);
             memcpy(mode.name, name, strlen(name) + 1);
             mode.pixelformat = v4l2_fourcc((uint32_t)code[0], (uint32_t)code[1], (uint32_t)code[2], (uint32_t)code[3]);
@@ -82,11 +83,8 @@ void describe_mode(const struct mode *mode, struct v4l2_pix_format *pix)
     pix->pixelformat = mode->pixelformat;
     pix->field = V4L2_FIELD_NONE;
     pix->colorspace = V4L2_COLORSPACE_SRGB;
-    if (mode->pixelformat == V4L2_PIX_FMT_YUYV || mode->pixelformat == V4L2_PIX_FMT_UYVY)
-        pix->bytesperline = 2 * mode->width;
-    else if (!is_compressed(mode->pixelformat))
-        pix->bytesperline = mode->width;
-    pix->sizeimage = is_compressed(mode->pixelformat) ? 2 * mode->width * mode->height : mode->bytes;
+    pix->bytesperline = mode->row_bytes;
+    pix->sizeimage = is_compressed(mode->pixelformat) ? 2 * mode->width * mode->height + mode->bytes : mode->bytes;
 }
 
 /* Return the mode of a format that is nearest to a size; a format that the camera does not have is replaced. */

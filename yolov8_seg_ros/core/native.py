@@ -19,6 +19,8 @@ from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.errors import ModelError, NativeLibraryError
 
 LIBRARY = Path(__file__).parents[1] / "native" / "libseg.so"
+#: What to do where a C library is missing.
+REMEDY = "build this package again, with a C compiler and cffi (apt install gcc python3-cffi)"
 #: So many boxes are compared with each other, the best ones. At a score of 0.001 an image has some thousands.
 MAX_CANDIDATES = 16384
 #: The masks of an image have a byte a pixel of each box: 255 boxes as large as a 4K image would take 2 GiB.
@@ -38,12 +40,11 @@ class Native:
     """
 
     def __init__(self, path: Path = LIBRARY) -> None:
-        remedy = "build this package again, with a C compiler and cffi (apt install gcc python3-cffi)"
         try:
             self.ffi: Any = import_module("yolov8_seg_ros.native._seg").ffi
             self.lib: Any = _open_library(self.ffi, path)
         except (ImportError, OSError) as error:
-            raise NativeLibraryError(f"the C library {path} cannot be loaded: {error}; {remedy}") from error
+            raise NativeLibraryError(f"the C library {path} cannot be loaded: {error}; {REMEDY}") from error
         self._pointer = self.ffi.typeof("void *")
         self.instance = self._dtype("struct seg_instance")
         self.placement = self._dtype("struct seg_placement")

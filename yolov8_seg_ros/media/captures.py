@@ -1,4 +1,4 @@
-"""Read video files and cameras with OpenCV, converted to BGR or as they are encoded."""
+"""Read video files, streams and cameras with OpenCV."""
 
 from __future__ import annotations
 
@@ -23,19 +23,17 @@ _FPS_RANGE = (0.1, 1000.0)
 #: OpenCV takes no more for the number of a camera.
 _MAX_CAMERA_DIGITS = 4
 _MAX_QUOTED_CHARS = 200
-#: Encodings that images may keep, by the codes of V4L2 and of FFmpeg.
+#: Encodings that images of a file may keep, by FFmpeg's codes.
 _ENCODINGS = {
-    "YUYV": "yuv422_yuy2",
     "YUY2": "yuv422_yuy2",
     "UYVY": "yuv422",
     "NV12": "nv12",
     "NV21": "nv21",
-    "YU12": I420,
     "I420": I420,
 }
-#: OpenCV's name for Linux' own cameras, and what makes it return the bytes of a file as they are.
-_V4L2, _AS_IN_THE_FILE = "V4L2", -1
-#: A driver fills one buffer while the other is read: with one alone, every second image of a USB camera is lost.
+#: What makes OpenCV return the bytes of a file as they are.
+_AS_IN_THE_FILE = -1
+#: A driver fills one buffer while the other is read: with one alone, every second image is lost.
 _BUFFERS = 2
 
 
@@ -109,7 +107,7 @@ class Video(Media):
                 raise self._undecodable()
             if not read:
                 return
-            yield _frame(image, self._kept, f"{self._path}", f"{self._path.stem}_{index:06d}", index)
+            yield self._frame(image, index)
 
     def close(self) -> None:
         """Release the file."""
@@ -127,11 +125,20 @@ class Video(Media):
         """Convert the images no more, if they are uncompressed."""
         if self._capture.get(cv2.CAP_PROP_FOURCC):
             return
-        layout = _layout(self._capture, cv2.CAP_PROP_CODEC_PIXEL_FORMAT)
+        layout = _layout(self._capture)
         self._capture.set(cv2.CAP_PROP_FORMAT, _AS_IN_THE_FILE)
         read, packet = self._capture.read()
         if layout is not None and read and packet.size == layout.size:
             self._kept = layout
+
+    def _frame(self, pixels: Any, index: int) -> MediaFrame:
+        """Return a frame of what OpenCV read: BGR, or bytes in the layout that is kept."""
+        name, layout = f"{self._path.stem}_{index:06d}", self._kept
+        if layout is None:
+            return MediaFrame(pixels, name, index)
+        if pixels.size != layout.size:
+            raise MediaError(f"{self._path}: image {index} is damaged: got {pixels.size} bytes, expected {layout.size}")
+        return MediaFrame(pixels.reshape(layout.shape), name, index, encoding=layout.encoding)
 
     def _undecodable(self) -> MediaError:
         return MediaError(
@@ -139,14 +146,29 @@ class Video(Media):
         )
 
 
+class RateLimit:
+    """A limit to the images that are taken of a source."""
+
+    def __init__(self, max_rate_hz: float) -> None:
+        self._period_s = 1 / max_rate_hz
+        self._due_s = -math.inf
+
+    def admits(self, now_s: float) -> bool:
+        """Return whether an image that comes now, in seconds of `time.monotonic`, is taken."""
+        if now_s < self._due_s:
+            return False
+        # One period of credit, so that jitter at the source's own rate loses nothing.
+        self._due_s = max(self._due_s, now_s - self._period_s) + self._period_s
+        return True
+
+
 class Camera(Media):
-    """A camera, or a stream on a network.
+    """A stream on a network, or a camera that only OpenCV can read.
 
     Args:
         device: number, path or address.
         mode: requested of a camera.
         max_rate_hz: frames that come faster than this are left out.
-        keep_encoding: whether images stay as the driver encodes them, where `image_of_pixels` can convert them.
 
     Raises:
         MediaError: if it cannot be opened.
@@ -154,56 +176,34 @@ class Camera(Media):
 
     is_live = True
 
-    def __init__(self, device: str, mode: CameraMode, max_rate_hz: float, keep_encoding: bool = False) -> None:
-        self._source = f"camera {clean_text(device, _MAX_QUOTED_CHARS)}"
-        self._period_s = 1 / max_rate_hz
+    def __init__(self, device: str, mode: CameraMode, max_rate_hz: float) -> None:
+        self._source = camera_text(device)
+        self._max_rate_hz = max_rate_hz
         self._capture = cv2.VideoCapture()
-        self._open(device)
+        if not device.isdecimal() or len(device) <= _MAX_CAMERA_DIGITS:
+            self._capture.open(int(device) if device.isdecimal() else device)
         if not self._capture.isOpened():
-            found = " ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
-            raise MediaError(
-                f"{self._source}: cannot be opened; cameras found: {found}; "
-                "check the number or address, the cable, and that this user may read it (group video)"
-            )
-        self._is_v4l2 = self._capture.getBackendName() == _V4L2
+            raise unopened(self._source)
         self._request(mode)
         self.fps = _rate_hz(self._capture)
-        self._filled_s = _BUFFERS / self.fps if self._has_buffers and self.fps else math.inf
-        self._kept = self._keep_encoding() if keep_encoding and self._is_v4l2 else None
 
     def __iter__(self) -> Iterator[MediaFrame]:
         """Read the newest frames."""
-        due_s, index = -math.inf, 0
+        limit, index = RateLimit(self._max_rate_hz), 0
         # Frames not wanted are fetched too, or the driver would hand out old ones later.
         while self._capture.grab():
-            now_s = time.monotonic()
-            if now_s < due_s:
+            if not limit.admits(time.monotonic()):
                 continue
-            # One period of credit, so that jitter at the camera's own rate loses nothing.
-            due_s = max(due_s, now_s - self._period_s) + self._period_s
-            # Of other devices it is the time since the beginning of a stream.
-            captured_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3 if self._is_v4l2 else None
             read, image = self._capture.retrieve()
             if not read:
                 break
-            yield _frame(image, self._kept, self._source, f"camera_{index:06d}", index, captured_s)
+            yield MediaFrame(image, f"camera_{index:06d}", index)  # type: ignore[arg-type]
             index += 1
-            if time.monotonic() - now_s > self._filled_s:
-                # All buffers are full: the oldest image is left out.
-                self._capture.grab()
         raise MediaError(f"{self._source}: delivers no more images; was it unplugged?")
 
     def close(self) -> None:
         """Release the device."""
         self._capture.release()
-
-    def _open(self, device: str) -> None:
-        if device.isdecimal() and len(device) > _MAX_CAMERA_DIGITS:
-            return
-        source = int(device) if device.isdecimal() else device
-        # OpenCV would try others first, which convert each image.
-        if "://" in device or not self._capture.open(source, cv2.CAP_V4L2):
-            self._capture.open(source)
 
     def _request(self, mode: CameraMode) -> None:
         if mode.pixel_format:
@@ -213,36 +213,26 @@ class Camera(Media):
         if mode.rate_hz:
             self._capture.set(cv2.CAP_PROP_FPS, mode.rate_hz)
         # No more than needed: an old frame is worth nothing to a robot.
-        self._has_buffers = self._capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
-
-    def _keep_encoding(self) -> _Layout | None:
-        """Convert the images no more, if they can be converted later; return how they are then."""
-        layout = _layout(self._capture, cv2.CAP_PROP_FOURCC)
-        if layout is None:
-            return None
-        return layout if self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0) else None
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
 
 
-def _frame(
-    pixels: Any, layout: _Layout | None, source: str, name: str, index: int, captured_s: float | None = None
-) -> MediaFrame:
-    """Return a frame of what OpenCV read: bytes in a layout, or BGR where that is None.
-
-    Raises:
-        MediaError: if the bytes are too few or too many; `source` is in its text.
-    """
-    if layout is None:
-        return MediaFrame(pixels, name, index, captured_s=captured_s)
-    if pixels.shape != layout.shape:
-        if pixels.size != layout.size:
-            raise MediaError(f"{source}: image {index} is damaged: got {pixels.size} bytes, expected {layout.size}")
-        pixels = pixels.reshape(layout.shape)
-    return MediaFrame(pixels, name, index, encoding=layout.encoding, captured_s=captured_s)
+def camera_text(device: str) -> str:
+    """Return what a camera is called in errors."""
+    return f"camera {clean_text(device, _MAX_QUOTED_CHARS)}"
 
 
-def _layout(capture: cv2.VideoCapture, code: int) -> _Layout | None:
-    """Return the layout of a capture's images; `code` is the property with the four characters of their format."""
-    number = int(capture.get(code))
+def unopened(source: str, reason: str = "") -> MediaError:
+    """Return the error of a camera that cannot be opened, with those that are there."""
+    found = " ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
+    return MediaError(
+        f"{source}: cannot be opened{reason}; cameras found: {found}; "
+        "check the number or address, the cable, and that this user may read it (group video)"
+    )
+
+
+def _layout(capture: cv2.VideoCapture) -> _Layout | None:
+    """Return the layout of a file's images."""
+    number = int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT))
     encoding = _ENCODINGS.get(number.to_bytes(4, "little", signed=number < 0).decode("latin-1"))
     height, width = _image_hw(capture)
     if encoding is None or height % 2 or width % 2:

@@ -21,7 +21,7 @@ class MediaFrame:
 
     Attributes:
         image: bgr8 (height, width, 3), or pixels in another `encoding`; belongs to the source, so copy it before
-            drawing into it.
+            drawing into it. A camera may write the next images there once nobody refers to it.
         name: of the image's file, or made of the source's name and the index.
         index: position in the source, from 0; a skipped image keeps its number.
         truth: the ground truth, where the source has it.
@@ -51,6 +51,7 @@ class Media(ABC):
         is_live: whether the source sets the pace: asking early means waiting, asking late loses frames.
         is_video: whether the frames are those of one video file.
         is_timed: whether frames have times of their own.
+        description: how the source is read, where that is not plain from its name; or empty.
     """
 
     frame_count: int | None = None
@@ -58,6 +59,7 @@ class Media(ABC):
     is_live: bool = False
     is_video: bool = False
     is_timed: bool = False
+    description: str = ""
 
     @abstractmethod
     def __iter__(self) -> Iterator[MediaFrame]:

@@ -112,8 +112,8 @@ _ENCODINGS = {
 }
 #: Names of the encodings in lower case; drivers write some of them otherwise.
 ENCODINGS = tuple(_ENCODINGS)
-#: Of cameras and videos, but of no message: three planes.
-I420 = "i420"
+#: Of cameras and videos, but of no raw message: three planes, and JPEG data.
+I420, JPEG = "i420", "jpeg"
 _PIXEL_ENCODINGS = _ENCODINGS | {I420: _two_planes(cv2.COLOR_YUV2BGR_I420, row_factor=3)}
 
 
@@ -150,10 +150,18 @@ def image_of_pixels(pixels: NDArray[Any], encoding: str, buffer: PixelBuffer | N
     """Return the image of pixels that are encoded so, without copying them where they serve as they are.
 
     Args:
-        pixels: of the shape `pixels_shape`.
-        encoding: one of `ENCODINGS` but nv24, or `I420`.
+        pixels: of the shape `pixels_shape`; of a JPEG its bytes.
+        encoding: one of `ENCODINGS` but nv24, `I420` or `JPEG`.
         buffer: where converted pixels go, as in `unpack_image`.
+
+    Raises:
+        ImageError: for a damaged JPEG.
     """
+    if encoding == JPEG:
+        try:
+            return ColorImage(decode_image(pixels.data))
+        except DecodeError as error:
+            raise ImageError(str(error)) from error
     layout = _PIXEL_ENCODINGS[encoding]
     image_hw = (pixels.shape[0] * 2 // layout.row_factor, pixels.shape[1])
     return _converted(pixels, layout, image_hw, buffer or PixelBuffer())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from yolov8_seg_ros.media.frames import Media, MediaFrame
 from yolov8_seg_ros.media.image_file import IMAGE_SUFFIXES, is_image_file, read_image
 from yolov8_seg_ros.media.rgbd_scene import RgbdScene
 from yolov8_seg_ros.media.scene import SyntheticScene
+from yolov8_seg_ros.media.v4l2_camera import UnsupportedDeviceError, V4l2Camera
 from yolov8_seg_ros.text import clean_text
 
 _MAX_QUOTED_CHARS = 200
@@ -49,7 +51,8 @@ def open_media(
         topic: of a recording, the topic of the images; its only one where empty.
         keep_encoding: leave the images of cameras and uncompressed videos as they are encoded, where
             `image_of_pixels` can convert them.
-        on_skip: called with the error of each image of a folder or recording that cannot be read; the others follow.
+        on_skip: called with the error of each image of a folder, recording or camera that cannot be read; the others
+            follow.
 
     Raises:
         MediaError: if there is no such source, or nothing in it can be read.
@@ -58,7 +61,7 @@ def open_media(
     if text == DEMO:
         return _Scene(image_hw, seed)
     if is_camera(text):
-        return Camera(text, camera_mode or CameraMode(image_hw), max_rate_hz, keep_encoding)
+        return _open_camera(text, camera_mode or CameraMode(image_hw), max_rate_hz, keep_encoding, on_skip)
     path = user_path(text)
     if text and (is_folder(path) or is_file(path)) and is_bag(path):
         return _Recording(path, topic, on_skip)
@@ -75,6 +78,20 @@ def open_media(
 def is_camera(source: str) -> bool:
     """Return whether a source is the number or the device of a camera, or the address of a stream."""
     return source.isdecimal() or source.startswith("/dev/") or "://" in source
+
+
+def _open_camera(
+    device: str, mode: CameraMode, max_rate_hz: float, keep_encoding: bool, on_skip: Callable[[MediaError], None]
+) -> Media:
+    reason = ""
+    if "://" not in device and sys.platform == "linux":
+        try:
+            return V4l2Camera(device, mode, max_rate_hz, keep_encoding, on_skip)
+        except UnsupportedDeviceError as error:
+            reason = f"with OpenCV, as {error}"
+    camera = Camera(device, mode, max_rate_hz)
+    camera.description = reason
+    return camera
 
 
 class _Scene(Media):

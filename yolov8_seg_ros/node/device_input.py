@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from yolov8_seg_ros.core.image import ColorImage, PixelBuffer
-from yolov8_seg_ros.errors import OptionError, UserError, one_line
+from yolov8_seg_ros.errors import ImageError, OptionError, UserError, one_line
 from yolov8_seg_ros.files import read_file
 from yolov8_seg_ros.media.captures import CameraMode
 from yolov8_seg_ros.media.frames import Media, MediaFrame
@@ -54,7 +54,11 @@ class CapturedImage:
     frame: MediaFrame
 
     def read(self, buffer: PixelBuffer) -> ColorImage:
-        """Return the image; converted pixels go into `buffer`."""
+        """Return the image; converted pixels go into `buffer`.
+
+        Raises:
+            ImageError: for a damaged JPEG.
+        """
         return image_of_pixels(self.frame.image, self.frame.encoding, buffer)
 
 
@@ -163,7 +167,8 @@ class DeviceInput:
             try:
                 with self._open() as media:
                     if not is_announced:
-                        self._node.get_logger().info(f"reading {self.topic}")
+                        how = f": {media.description}" if media.description else ""
+                        self._node.get_logger().info(f"reading {self.topic}{how}")
                     for captured in self._captured(media, ended):
                         retry_s, self._fault = _RETRY_S, ""
                         if not is_announced:
@@ -179,14 +184,22 @@ class DeviceInput:
 
     def _check_calibration(self, captured: CapturedImage) -> None:
         """Warn of a calibration that was made for images of another size."""
-        if self._info is None:
+        image = None if self._info is None else self._image_of(captured)
+        if self._info is None or image is None:
             return
-        height, width = captured.read(PixelBuffer()).hw
+        height, width = image.hw
         if (self._info.height, self._info.width) != (height, width):
             self._node.get_logger().warning(
                 f"calibration_file: made for images of {self._info.width}x{self._info.height}, those of {self.topic} "
                 f"are {width}x{height}: calibrate the camera at this size, or set device_width and device_height"
             )
+
+    def _image_of(self, captured: CapturedImage) -> ColorImage | None:
+        """Return the image; None for a damaged one, which is reported where it is segmented."""
+        try:
+            return captured.read(self._buffer)
+        except ImageError:
+            return None
 
     def _report(self, error: Exception, retry_s: float) -> None:
         self._fault = one_line(error)
@@ -233,8 +246,9 @@ class DeviceInput:
             self._look_s = now_s + _LOOK_PERIOD_S
             self._has_viewers = self._images.get_subscription_count() > 0
             self._has_info_readers = self._infos is not None and self._infos.get_subscription_count() > 0
-        if self._has_viewers:
-            self._images.publish(bgr_to_msg(captured.read(self._buffer).to_bgr(), captured.header))
+        image = self._image_of(captured) if self._has_viewers else None
+        if image is not None:
+            self._images.publish(bgr_to_msg(image.to_bgr(), captured.header))
         if self._has_info_readers and self._infos is not None and self._info is not None:
             self._info.header = captured.header
             self._infos.publish(self._info)

@@ -20,7 +20,7 @@ CAMERA, TRACKING, NODE = "camera", "tracking", "node"
 TOOL_GROUPS = (MODEL, NPU, N6, SEGMENTATION, PLACING)
 IMAGE_RELIABILITIES = ("auto", "reliable", "best_effort")
 #: What cameras on USB offer.
-PIXEL_FORMATS = ("auto", "MJPG", "YUYV", "NV12", "UYVY", "BGR3")
+PIXEL_FORMATS = ("auto", "MJPG", "YUYV", "NV12", "UYVY", "BGR3", "GREY")
 #: Encodings in which `image_source` publishes.
 SOURCE_ENCODINGS = ("bgr8", "rgb8", "bgra8", "rgba8", "mono8")
 DEPTH_ENCODINGS = ("16UC1", "32FC1")
@@ -233,7 +233,7 @@ SEG_NODE_SETTINGS = (
     Setting(
         "device_pixel_format",
         PIXEL_FORMATS[0],
-        "Pixel format that is requested of the device; auto: its own choice.",
+        "Pixel format that is requested of the device; auto: the cheapest one of the size and rate.",
         CAMERA,
         choices=PIXEL_FORMATS,
     ),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.native import LIBRARY, model_fields, native
+from yolov8_seg_ros.core.native import LIBRARY, REMEDY, model_fields, native
 from yolov8_seg_ros.core.quantization import Tensor
 from yolov8_seg_ros.errors import BackendError, NativeLibraryError
 
@@ -52,10 +52,7 @@ def _load() -> tuple[Any, Any]:
         ffi: Any = import_module("yolov8_seg_ros.native._n6board").ffi
         return ffi, ffi.dlopen(str(BOARD_LIBRARY))
     except (ImportError, OSError) as error:
-        raise NativeLibraryError(
-            f"the simulated board {BOARD_LIBRARY} cannot be loaded: {error}; build this package again, with a C "
-            "compiler and cffi (apt install gcc python3-cffi)"
-        ) from error
+        raise NativeLibraryError(f"the simulated board {BOARD_LIBRARY} cannot be loaded: {error}; {REMEDY}") from error
 
 
 class BridgeCore:
