@@ -13,12 +13,13 @@ from support.tiny_models import write_segmentation_model  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
 
 from yolov8_seg_ros.backends.open_backend import open_backend  # noqa: E402
-from yolov8_seg_ros.node import seg_node  # noqa: E402
+from yolov8_seg_ros.node import seg_node, subscribers  # noqa: E402
 
 
 @pytest.fixture
-def ros():
-    """Return a harness to spin nodes on, in a fresh context."""
+def ros(monkeypatch):
+    """Return a harness to spin nodes on, in a fresh context. They look for subscribers for each image."""
+    monkeypatch.setattr(subscribers, "LOOK_PERIOD_S", 0.0)
     rclpy.init(domain_id=DOMAIN_ID)
     made = RosHarness()
     yield made

@@ -22,6 +22,7 @@ from yolov8_seg_ros.media.image_annotations import image_annotations
 from yolov8_seg_ros.media.overlay import draw_instance_colors, draw_overlay
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.cdr import detections_to_cdr, installed_messages_agree
+from yolov8_seg_ros.node.subscribers import SubscriberWatch
 
 #: Topics of one camera, after `~/` or `~/NAME/`, in the order in which they are published.
 RESULT_TOPICS = (
@@ -102,23 +103,25 @@ class Publishers:
             name: create(message_type, prefix + name, _qos_of(name))
             for name, (message_type, _) in self._writers.items()
         }
+        self._subscribers = SubscriberWatch((self._detections, *self._of_masks.values()))
 
     def want_masks(self) -> bool:
         """Return whether anybody subscribes to what is made of masks."""
-        return any(publisher.get_subscription_count() for publisher in self._of_masks.values())
+        return not self._subscribers.subscribed().isdisjoint(self._of_masks.values())
 
     def publish(self, header: Header, image: ColorImage, instances: Instances) -> None:
         """Publish the results of one image; nothing once the publishers are closed."""
         with self._in_use:
             if self._is_closed:
                 return
-            if self._detections.get_subscription_count():
+            subscribed = self._subscribers.subscribed()
+            if self._detections in subscribed:
                 self._detections.publish(self._detections_message(instances, self._class_names, header))
             # Someone may have subscribed only after the masks were left out: then the next image will do.
             if instances.masks is not None:
                 result = _Result(header, image, instances, self._class_names)
                 for name, publisher in self._of_masks.items():
-                    if publisher.get_subscription_count():
+                    if publisher in subscribed:
                         _, write = self._writers[name]
                         publisher.publish(write(result))
 
