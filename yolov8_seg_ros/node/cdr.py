@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from rclpy.serialization import deserialize_message, serialize_message
@@ -18,15 +19,19 @@ _ENCAPSULATION = b"\x00\x01\x00\x00"
 #: Position, orientation (x, y, z, w) and covariance of a pose that says nothing.
 _POSE = struct.pack("<43d", *(0.0,) * 6, 1.0, *(0.0,) * 36)
 _THETA = 0.0
+_STAMP, _LENGTH = struct.Struct("<iI"), struct.Struct("<I")
+#: A score; the centre of a box in x and y, its angle, its width and height.
+_SCORE, _BOX = struct.Struct("<d"), struct.Struct("<5d")
 
 
 def detections_to_cdr(instances: Instances, class_names: Sequence[str], header: Header) -> bytes:
     """Return the message of `detections_to_msg`, serialized."""
-    head = _header(header)
+    stamp = header.stamp
+    head = _STAMP.pack(stamp.sec, stamp.nanosec) + _text(header.frame_id)
     message = bytearray(head)
-    _append(message, 4, struct.pack("<I", len(instances)))
+    message += bytes(-len(message) % 4) + _LENGTH.pack(len(instances))
     # Each detection repeats the header, and then holds a sequence of one result.
-    start = _padded(head, 4) + struct.pack("<I", 1)
+    start = head + bytes(-len(head) % 4) + _LENGTH.pack(1)
     rows = zip(
         detection_ids(instances),
         instances.xyxy.tolist(),
@@ -35,12 +40,10 @@ def detections_to_cdr(instances: Instances, class_names: Sequence[str], header: 
         strict=True,
     )
     for number, (left, top, right, bottom), score, class_index in rows:
-        _append(message, 4, start)
-        message += _text(class_names[class_index])
-        _append(message, 8, struct.pack("<d", score))
-        message += _POSE
-        message += struct.pack("<5d", (left + right) / 2, (top + bottom) / 2, _THETA, right - left, bottom - top)
-        message += _text(number)
+        message += bytes(-len(message) % 4) + start + _text(class_names[class_index])
+        message += bytes(-len(message) % 8)
+        box = _BOX.pack((left + right) / 2, (top + bottom) / 2, _THETA, right - left, bottom - top)
+        message += _SCORE.pack(score) + _POSE + box + _text(number)
     return _ENCAPSULATION + message
 
 
@@ -67,20 +70,8 @@ def installed_messages_agree() -> bool:
     )
 
 
-def _header(header: Header) -> bytes:
-    return struct.pack("<iI", header.stamp.sec, header.stamp.nanosec) + _text(header.frame_id)
-
-
+@lru_cache(maxsize=1024)
 def _text(text: str) -> bytes:
-    """Return a string: its length, itself, and a NUL that counts."""
+    """Return a string: its length, itself, and a NUL that counts. Names, ids and frames come again in each message."""
     encoded = text.encode()
-    return struct.pack("<I", len(encoded) + 1) + encoded + b"\0"
-
-
-def _append(message: bytearray, alignment: int, data: bytes) -> None:
-    message += bytes(-len(message) % alignment)
-    message += data
-
-
-def _padded(data: bytes, alignment: int) -> bytes:
-    return data + bytes(-len(data) % alignment)
+    return _LENGTH.pack(len(encoded) + 1) + encoded + b"\0"
