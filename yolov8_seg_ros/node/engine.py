@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -89,6 +88,8 @@ class Engine:
         self._streams: dict[StreamSlot, Stream] = {}
         self._taken = 0
         self._closing = False
+        #: Workers that wait for a frame.
+        self._idle = 0
         self._preprocess_s = 0.0
         #: From taking a frame until it is in the network, no other one is taken.
         self._is_taking = False
@@ -111,7 +112,7 @@ class Engine:
         with self._lock:
             self._streams[slot] = stream
             self._queue.add(slot)
-        return Entrance(self._queue, slot, self._offered)
+        return Entrance(self._queue, slot, self._lock, self._offered)
 
     def set_detection(self, detection: DetectionOptions) -> None:
         """Keep other instances from the next image on."""
@@ -179,18 +180,18 @@ class Engine:
         if passage is None:
             return False
         try:
-            passage.do(lambda: self._preprocess(passage, frame))
+            passage.do(self._preprocess, frame)
             self._inference.enter(passage.number)
         finally:
             self._is_taking = False
             self._look_again()
         try:
-            passage.do(lambda: self._infer(passage, frame))
+            passage.do(self._infer, frame)
             self._postprocessing.enter(passage.number)
         finally:
             self._inference.leave()
         try:
-            passage.do(lambda: self._publish(passage, frame))
+            passage.do(self._publish, frame)
             self._conclude(passage)
         finally:
             self._postprocessing.leave()
@@ -198,20 +199,22 @@ class Engine:
 
     def _next(self) -> _Passage | None:
         """Wait for a frame and take it; None at the end."""
-        with self._offered:
+        with self._lock:
             while not self._closing:
-                wait_s = None if self._is_taking else self._wait_s()
+                now_s = time.monotonic()
+                wait_s = None if self._is_taking else self._wait_s(now_s)
                 if wait_s == 0.0:
                     self._is_taking = True
-                    slot, message = self._queue.take(time.monotonic())
+                    slot, message = self._queue.take(now_s)
                     self._taken += 1
                     return _Passage(self._taken, slot, message, self._streams[slot])
+                self._idle += 1
                 self._offered.wait(wait_s)
+                self._idle -= 1
             return None
 
-    def _wait_s(self) -> float | None:
+    def _wait_s(self, now_s: float) -> float | None:
         """Return how long to wait before a frame is taken; None for one that has yet to come."""
-        now_s = time.monotonic()
         wait_s = self._queue.wait_s(now_s)
         if wait_s is None:
             return None
@@ -230,16 +233,17 @@ class Engine:
             raise RunInterruptedError("the engine is closing")
         # Once, since a backend that decodes by itself leaves masks out that nobody looks at.
         passage.masks = passage.stream.wants_masks()
+        started_s = self._inference.start()
         try:
-            with self._inference.timed():
-                self.segmenter.infer(frame, passage.masks)
+            self.segmenter.infer(frame, passage.masks)
         finally:
+            self._inference.end(started_s)
             self._look_again()
 
     def _look_again(self) -> None:
         """Wake a worker for a frame that waits, since it may be taken now."""
-        with self._offered:
-            if self._queue.wait_s(time.monotonic()) is not None:
+        with self._lock:
+            if self._idle and self._queue.wait_s(time.monotonic()) is not None:
                 self._offered.notify()
 
     def _publish(self, passage: _Passage, frame: Frame) -> None:
@@ -262,18 +266,18 @@ class Engine:
 class Entrance:
     """An entrance for the messages of one stream. Any thread may use it."""
 
-    def __init__(self, queue: FairQueue, slot: StreamSlot, offered: threading.Condition) -> None:
-        self._queue, self._slot, self._offered = queue, slot, offered
+    def __init__(self, queue: FairQueue, slot: StreamSlot, lock: threading.Lock, offered: threading.Condition) -> None:
+        self._queue, self._slot, self._lock, self._offered = queue, slot, lock, offered
 
     @property
     def counts(self) -> FrameCounts:
         """Return what became of the stream's frames so far."""
-        with self._offered:
+        with self._lock:
             return self._slot.counts
 
     def put(self, message: Any) -> None:
         """Offer a message; it takes the place of one that still waits. Returns at once."""
-        with self._offered:
+        with self._lock:
             is_awaited = self._slot.message is not None
             self._queue.put(self._slot, message)
             if not is_awaited:
@@ -281,7 +285,7 @@ class Entrance:
 
     def clear(self) -> None:
         """Drop the message that waits."""
-        with self._offered:
+        with self._lock:
             self._slot.clear()
 
 
@@ -293,11 +297,11 @@ class _Passage:
         self.masks = False
         self.error: Exception | None = None
 
-    def do(self, stage: Callable[[], None]) -> None:
-        """Run a stage and keep its error."""
+    def do(self, stage: Callable[[_Passage, Frame], None], frame: Frame) -> None:
+        """Run a stage on a frame and keep its error."""
         if self.error is None:
             try:
-                stage()
+                stage(self, frame)
             except Exception as error:  # noqa: BLE001 - it is reported, and the next frame has its turn
                 self.error = error
 
@@ -311,6 +315,7 @@ class _Stage:
     """
 
     def __init__(self, lock: threading.Lock, capacity: int = 1) -> None:
+        self._lock = lock
         self._changed = threading.Condition(lock)
         self._free = capacity
         self._waiting = 0
@@ -320,34 +325,38 @@ class _Stage:
 
     def enter(self, number: int) -> None:
         """Wait until it is this frame's turn and there is room."""
-        with self._changed:
-            self._waiting += 1
-            self._changed.wait_for(lambda: self._next_number == number and self._free)
-            self._waiting -= 1
+        with self._lock:
+            has_to_wait = self._next_number != number or not self._free
+            if has_to_wait:
+                self._waiting += 1
+                self._changed.wait_for(lambda: self._next_number == number and self._free)
+                self._waiting -= 1
             self._next_number += 1
             self._free -= 1
-            self._changed.notify_all()
+            if has_to_wait or self._waiting:
+                self._changed.notify_all()
 
     def leave(self) -> None:
         """Make room for the next frame, and let one that waits go in first.
 
         Else the thread that leaves would keep Python's interpreter lock for its next stage, and the accelerator idle.
         """
-        with self._changed:
+        with self._lock:
             self._free += 1
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not (self._free and self._waiting), _HANDOVER_S)
+            if self._waiting:
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: not (self._free and self._waiting), _HANDOVER_S)
 
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Measure what is done in the `with` block, by which `expected_s` estimates."""
+    def start(self) -> float:
+        """Begin to measure what is done in it, by which `expected_s` estimates; return the time."""
         started_s = time.monotonic()
         self._started_s.append(started_s)
-        try:
-            yield
-        finally:
-            self._last_s = time.monotonic() - started_s
-            self._started_s.remove(started_s)
+        return started_s
+
+    def end(self, started_s: float) -> None:
+        """End what was started then."""
+        self._last_s = time.monotonic() - started_s
+        self._started_s.remove(started_s)
 
     def expected_s(self, now_s: float) -> float:
         """Return how long it takes until there is room, by the last frame's time; 0 while there is."""

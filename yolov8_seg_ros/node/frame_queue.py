@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 
@@ -40,6 +40,7 @@ class StreamSlot:
 
     Attributes:
         message: what waits; None for nothing.
+        start_tag: its place in the order of service: the lowest comes first.
     """
 
     def __init__(self, weight: float = 1.0, max_rate_hz: float = 0.0) -> None:
@@ -47,7 +48,7 @@ class StreamSlot:
         self._counts = dict.fromkeys(_COUNTED, 0)
         self._cost = 1.0 / weight
         self._period_s = 1.0 / max_rate_hz if max_rate_hz else 0.0
-        self._start_tag = self._finish_tag = 0.0
+        self.start_tag = self._finish_tag = 0.0
         self._due_s = float("-inf")
 
     @property
@@ -55,15 +56,10 @@ class StreamSlot:
         """Return what became of its frames so far."""
         return FrameCounts(**self._counts)
 
-    @property
-    def start_tag(self) -> float:
-        """Return the place of the waiting message in the order of service: the lowest comes first."""
-        return self._start_tag
-
     def put(self, message: Any, virtual_time: float) -> None:
         """Keep a message; it drops the one that waits, and takes over its place in the order."""
         if self.message is None:
-            self._start_tag = max(virtual_time, self._finish_tag)
+            self.start_tag = max(virtual_time, self._finish_tag)
             self.count("received")
         else:
             self.count("received", "dropped")
@@ -72,7 +68,7 @@ class StreamSlot:
     def take(self, now_s: float) -> Any:
         """Return the message and leave the slot empty."""
         message, self.message = self.message, None
-        self._finish_tag = self._start_tag + self._cost
+        self._finish_tag = self.start_tag + self._cost
         # Frames of a camera do not come exactly when they are due: half a period early keeps the rate on average.
         self._due_s = max(self._due_s + self._period_s, now_s + self._period_s / 2)
         return message
@@ -122,7 +118,7 @@ class FairQueue:
 
     def take(self, now_s: float) -> tuple[StreamSlot, Any]:
         """Return the message whose turn it is, with its stream's slot. One has to wait, and be due."""
-        slot = min(self._due(now_s), key=lambda due: due.start_tag)
+        slot = min((slot for slot in self._slots if slot.wait_s(now_s) == 0.0), key=attrgetter("start_tag"))
         self._virtual_time = max(self._virtual_time, slot.start_tag)
         return slot, slot.take(now_s)
 
@@ -130,6 +126,3 @@ class FairQueue:
         """Drop all messages."""
         for slot in self._slots:
             slot.clear()
-
-    def _due(self, now_s: float) -> Iterable[StreamSlot]:
-        return (slot for slot in self._slots if slot.wait_s(now_s) == 0.0)
