@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -257,6 +259,9 @@ def test_times_are_those_of_the_last_image():
     assert segmenter.times == StageTimes()
     segmenter.segment(blank(48, 64))
     assert min(segmenter.times.preprocess_ms, segmenter.times.inference_ms, segmenter.times.postprocess_ms) > 0
+    first, kept = segmenter.times, replace(segmenter.times)
+    segmenter.segment(blank(48, 64))
+    assert first == kept != segmenter.times
 
 
 def test_the_caller_keeps_the_backend():

@@ -57,7 +57,7 @@ class Letterbox:
         """Return network pixels per image pixel."""
         return self.resized_hw[1] / self.image_hw[1], self.resized_hw[0] / self.image_hw[0]
 
-    @property
+    @cached_property
     def interior(self) -> tuple[slice, slice]:
         """Return the rows and columns of the network's input that the image covers."""
         (left, top), (height, width) = self.pad_xy, self.resized_hw

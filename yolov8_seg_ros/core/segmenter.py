@@ -22,9 +22,9 @@ from yolov8_seg_ros.core.preprocess import Preprocessor
 from yolov8_seg_ros.core.quantization import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class StageTimes:
-    """Milliseconds that the stages of one image took."""
+    """Milliseconds that the stages of one image took, as far as they have ended."""
 
     preprocess_ms: float = 0.0
     inference_ms: float = 0.0
@@ -41,7 +41,7 @@ class Frame:
         outputs: quantized; written by `infer` where the backend returns them.
         detected: in network pixels; written by `infer` where the backend decodes.
         instances: written by `postprocess`.
-        times: of the stages.
+        times: of the stages; `preprocess` makes new ones for each image.
         image: the image itself.
         buffer: memory for its pixels, where they had to be converted.
         message: what the image came from, for the owner of the frame.
@@ -52,7 +52,7 @@ class Frame:
     outputs: Sequence[Tensor] = ()
     detected: NetworkInstances | None = None
     instances: Instances | None = None
-    times: StageTimes = StageTimes()
+    times: StageTimes = field(default_factory=StageTimes)
     image: ColorImage | None = None
     buffer: PixelBuffer = field(default_factory=PixelBuffer)
     message: Any = None
@@ -76,7 +76,8 @@ class Segmenter:
         self._preprocessor = Preprocessor(
             spec.input_hw, spec.input.quant, self.options.interpolation, self.options.pixel_rounding
         )
-        self._decoder = Decoder(backend.spec) if isinstance(backend, TensorBackend) else None
+        self._network = backend if isinstance(backend, TensorBackend) else None
+        self._decoder = None if self._network is None else Decoder(self._network.spec)
         self._frame = self.new_frame()
 
     @property
@@ -130,12 +131,12 @@ class Segmenter:
             BackendError: if the backend fails.
         """
         started = time.perf_counter()
-        if isinstance(self._backend, DetectingBackend):
-            frame.detected = self._backend.detect(frame.network_input, self.options.detection, masks)
+        if self._network is not None:
+            frame.outputs = self._network.run(frame.network_input)
         else:
-            assert isinstance(self._backend, TensorBackend)
-            frame.outputs = self._backend.run(frame.network_input)
-        frame.times = StageTimes(frame.times.preprocess_ms, _ms_since(started))
+            assert isinstance(self._backend, DetectingBackend)
+            frame.detected = self._backend.detect(frame.network_input, self.options.detection, masks)
+        frame.times.inference_ms = _ms_since(started)
 
     def postprocess(self, frame: Frame, masks: bool = True) -> Instances:
         """Return the frame's instances, in image pixels; they are kept in the frame, too.
@@ -151,8 +152,7 @@ class Segmenter:
             frame.instances = self._decode(frame, masks)
         else:
             frame.instances = frame.detected.in_image(frame.letterbox, masks)
-        times = frame.times
-        frame.times = StageTimes(times.preprocess_ms, times.inference_ms, _ms_since(started))
+        frame.times.postprocess_ms = _ms_since(started)
         return frame.instances
 
     def _decode(self, frame: Frame, masks: bool) -> Instances:
@@ -165,13 +165,12 @@ class Segmenter:
         fitting = number_that_fits(placements, frame.letterbox.image_hw)
         instances, placements = instances[:fitting], placements[:fitting]
         # The decoder's arrays change with the next image.
-        placements = placements.copy()
         return Instances(
             image_hw=frame.letterbox.image_hw,
             xyxy=placements["xyxy_px"].copy(),
             score=instances["score"].copy(),
             class_id=instances["class_id"].astype(np.int64),
-            masks=self._draw(placements, detection.mask_threshold) if masks else None,
+            masks=self._draw(placements.copy(), detection.mask_threshold) if masks else None,
         )
 
     def _draw(self, placements: NDArray[Any], mask_threshold: float) -> Sequence[BoxMask]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import cv2
@@ -226,7 +226,7 @@ class Engine:
         frame.message = passage.message
         self.segmenter.preprocess(frame, passage.stream.read(passage.message, frame.buffer))
         self._preprocess_s = time.perf_counter() - started
-        frame.times = replace(frame.times, preprocess_ms=self._preprocess_s * 1e3)
+        frame.times.preprocess_ms = self._preprocess_s * 1e3
 
     def _infer(self, passage: _Passage, frame: Frame) -> None:
         if self._closing:
