@@ -162,6 +162,15 @@ class Decoder:
         count = self._lib.seg_place(self._letterbox, self._instances_pointer, count, self._placements_pointer)
         return self._instances[:count], self._placements[:count]
 
+    def columns(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+        """Return the best of the instances that `place` found last, as arrays of their own.
+
+        Returns:
+            Boxes (count, 4) in image pixels, scores (count,) and class indices (count,).
+        """
+        xyxy_px, score, class_id = self._columns
+        return xyxy_px[:count].copy(), score[:count].copy(), class_id[:count].astype(np.int64)
+
     def draw_masks(self, placements: NDArray[Any], mask_threshold: float) -> NDArray[np.bool_]:
         """Return the bitmaps of all placed instances, row by row, one after the other.
 
@@ -228,6 +237,8 @@ class Decoder:
         )
         self._instances = np.zeros(max_instances, self._native.instance)
         self._placements = np.zeros(max_instances, self._native.placement)
+        # A field of a structured array takes longer to look up than a slice of its numbers to copy.
+        self._columns = (self._placements["xyxy_px"], self._instances["score"], self._instances["class_id"])
         self._instances_pointer = self._native.address(self._instances)
         self._placements_pointer = self._native.address(self._placements)
         self._detection = options

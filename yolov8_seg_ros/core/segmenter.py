@@ -160,17 +160,17 @@ class Segmenter:
         assert self._decoder is not None
         detection = self.options.detection
         count = self._decoder.decode(frame.outputs, detection)
-        instances, placements = self._decoder.place(count, frame.letterbox)
+        _, placements = self._decoder.place(count, frame.letterbox)
         # With or without masks, so that what is found does not depend on who looks at them.
         fitting = number_that_fits(placements, frame.letterbox.image_hw)
-        instances, placements = instances[:fitting], placements[:fitting]
-        # The decoder's arrays change with the next image.
+        xyxy, score, class_id = self._decoder.columns(fitting)
         return Instances(
             image_hw=frame.letterbox.image_hw,
-            xyxy=placements["xyxy_px"].copy(),
-            score=instances["score"].copy(),
-            class_id=instances["class_id"].astype(np.int64),
-            masks=self._draw(placements.copy(), detection.mask_threshold) if masks else None,
+            xyxy=xyxy,
+            score=score,
+            class_id=class_id,
+            # The decoder's placements change with the next image.
+            masks=self._draw(placements[:fitting].copy(), detection.mask_threshold) if masks else None,
         )
 
     def _draw(self, placements: NDArray[Any], mask_threshold: float) -> Sequence[BoxMask]:
