@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
@@ -49,5 +51,5 @@ def test_the_installed_messages_agree():
 
 
 def test_other_messages_are_noticed(monkeypatch):
-    monkeypatch.setattr(cdr, "_POSE", cdr._POSE + bytes(8))
+    monkeypatch.setattr(cdr, "_RESULT", struct.Struct(f"{cdr._RESULT.format}8x"))
     assert not installed_messages_agree()

@@ -20,8 +20,10 @@ _ENCAPSULATION = b"\x00\x01\x00\x00"
 _POSE = struct.pack("<43d", *(0.0,) * 6, 1.0, *(0.0,) * 36)
 _THETA = 0.0
 _STAMP, _LENGTH = struct.Struct("<iI"), struct.Struct("<I")
-#: A score; the centre of a box in x and y, its angle, its width and height.
-_SCORE, _BOX = struct.Struct("<d"), struct.Struct("<5d")
+#: Score, pose, centre of the box in x and y, its angle, its width and height.
+_RESULT = struct.Struct(f"<d{len(_POSE)}s5d")
+#: By number of bytes.
+_PADDING = tuple(bytes(size) for size in range(8))
 
 
 def detections_to_cdr(instances: Instances, class_names: Sequence[str], header: Header) -> bytes:
@@ -29,9 +31,9 @@ def detections_to_cdr(instances: Instances, class_names: Sequence[str], header: 
     stamp = header.stamp
     head = _STAMP.pack(stamp.sec, stamp.nanosec) + _text(header.frame_id)
     message = bytearray(head)
-    message += bytes(-len(message) % 4) + _LENGTH.pack(len(instances))
+    message += _PADDING[-len(message) % 4] + _LENGTH.pack(len(instances))
     # Each detection repeats the header, and then holds a sequence of one result.
-    start = head + bytes(-len(head) % 4) + _LENGTH.pack(1)
+    start = head + _PADDING[-len(head) % 4] + _LENGTH.pack(1)
     rows = zip(
         detection_ids(instances),
         instances.xyxy.tolist(),
@@ -40,10 +42,14 @@ def detections_to_cdr(instances: Instances, class_names: Sequence[str], header: 
         strict=True,
     )
     for number, (left, top, right, bottom), score, class_index in rows:
-        message += bytes(-len(message) % 4) + start + _text(class_names[class_index])
-        message += bytes(-len(message) % 8)
-        box = _BOX.pack((left + right) / 2, (top + bottom) / 2, _THETA, right - left, bottom - top)
-        message += _SCORE.pack(score) + _POSE + box + _text(number)
+        message += _PADDING[-len(message) % 4]
+        message += start
+        message += _text(class_names[class_index])
+        message += _PADDING[-len(message) % 8]
+        message += _RESULT.pack(
+            score, _POSE, (left + right) / 2, (top + bottom) / 2, _THETA, right - left, bottom - top
+        )
+        message += _text(number)
     return _ENCAPSULATION + message
 
 

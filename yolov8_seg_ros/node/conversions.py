@@ -104,7 +104,7 @@ def detections_to_msg(instances: Instances, class_names: Sequence[str], header: 
 def detection_ids(instances: Instances) -> list[str]:
     """Return an id for each instance: its track's, empty for none; without tracking its value in the label image."""
     if instances.track_id is None:
-        return [str(number) for number in range(1, len(instances) + 1)]
+        return list(map(str, range(1, len(instances) + 1)))
     return ["" if number == NO_TRACK else str(number) for number in instances.track_id.tolist()]
 
 
