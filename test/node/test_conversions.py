@@ -30,6 +30,7 @@ from support.camera_messages import (
 from yolov8_seg_ros.core.image import ColorOrder, PixelBuffer
 from yolov8_seg_ros.core.instances import Instances
 from yolov8_seg_ros.node import conversions
+from yolov8_seg_ros.node.cdr import detections_to_cdr
 from yolov8_seg_ros.node.conversions import ImageError, image_from_msg
 
 
@@ -187,6 +188,18 @@ def test_detections_carry_box_class_score_and_label():
     assert first.results[0].hypothesis.score == 1.0
     box = second.bbox
     assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (50, 35, 20, 10)
+
+
+@pytest.mark.parametrize("time_ns", [0, 1_700_000_000_123_456_789, -1], ids=["zero", "now", "before 1970"])
+def test_a_header_without_its_message_says_the_same(time_ns):
+    header = conversions.header_at(time_ns, "camera")
+    message = conversions.header_to_msg(header)
+    assert conversions.stamp_ns(header) == conversions.stamp_ns(message) == time_ns
+    assert header.frame_id == message.frame_id == "camera"
+    assert conversions.header_to_msg(message) is message
+    names = ("cat", "dog")
+    assert conversions.detections_to_msg(two_instances(), names, header).header == message
+    assert detections_to_cdr(two_instances(), names, header) == detections_to_cdr(two_instances(), names, message)
 
 
 def painted(canvas, labels):

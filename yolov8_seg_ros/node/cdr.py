@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from yolov8_seg_ros.core.instances import Instances
-from yolov8_seg_ros.node.conversions import detection_ids, detections_to_msg
+from yolov8_seg_ros.node.conversions import AnyHeader, detection_ids, detections_to_msg
 
 #: Plain CDR, little endian, no options: what every ROS 2 middleware carries.
 _ENCAPSULATION = b"\x00\x01\x00\x00"
@@ -26,7 +26,7 @@ _RESULT = struct.Struct(f"<d{len(_POSE)}s5d")
 _PADDING = tuple(bytes(size) for size in range(8))
 
 
-def detections_to_cdr(instances: Instances, class_names: Sequence[str], header: Header) -> bytes:
+def detections_to_cdr(instances: Instances, class_names: Sequence[str], header: AnyHeader) -> bytes:
     """Return the message of `detections_to_msg`, serialized."""
     stamp = header.stamp
     head = _STAMP.pack(stamp.sec, stamp.nanosec) + _text(header.frame_id)

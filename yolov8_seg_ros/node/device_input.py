@@ -16,7 +16,6 @@ from rclpy.clock import Clock
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
 
 from yolov8_seg_ros.core.image import ColorImage, PixelBuffer
 from yolov8_seg_ros.errors import ImageError, OptionError, UserError, one_line
@@ -25,7 +24,7 @@ from yolov8_seg_ros.media.captures import CameraMode
 from yolov8_seg_ros.media.frames import Media, MediaFrame
 from yolov8_seg_ros.media.image_message import image_of_pixels
 from yolov8_seg_ros.media.sources import open_media
-from yolov8_seg_ros.node.conversions import bgr_to_msg, header_at, is_simulated, now_ns
+from yolov8_seg_ros.node.conversions import PlainHeader, bgr_to_msg, header_at, header_to_msg, is_simulated, now_ns
 
 #: Waits before a device that failed is opened again: the first, and the longest.
 _RETRY_S, _MAX_RETRY_S = 0.5, 10.0
@@ -50,7 +49,7 @@ _QOS = QoSProfile(depth=2)
 class CapturedImage:
     """An image with the header of its capture, in place of a message. Its pixels are as the device encodes them."""
 
-    header: Header
+    header: PlainHeader
     frame: MediaFrame
 
     def read(self, buffer: PixelBuffer) -> ColorImage:
@@ -248,9 +247,9 @@ class DeviceInput:
             self._has_info_readers = self._infos is not None and self._infos.get_subscription_count() > 0
         image = self._image_of(captured) if self._has_viewers else None
         if image is not None:
-            self._images.publish(bgr_to_msg(image.to_bgr(), captured.header))
+            self._images.publish(bgr_to_msg(image.to_bgr(), header_to_msg(captured.header)))
         if self._has_info_readers and self._infos is not None and self._info is not None:
-            self._info.header = captured.header
+            self._info.header = header_to_msg(captured.header)
             self._infos.publish(self._info)
 
 

@@ -22,6 +22,7 @@ from yolov8_seg_ros.media.image_annotations import image_annotations
 from yolov8_seg_ros.media.overlay import draw_instance_colors, draw_overlay
 from yolov8_seg_ros.node import conversions
 from yolov8_seg_ros.node.cdr import detections_to_cdr, installed_messages_agree
+from yolov8_seg_ros.node.conversions import AnyHeader
 from yolov8_seg_ros.node.subscribers import SubscriberWatch
 
 #: Topics of one camera, after `~/` or `~/NAME/`, in the order in which they are published.
@@ -109,7 +110,7 @@ class Publishers:
         """Return whether anybody subscribes to what is made of masks."""
         return not self._subscribers.subscribed().isdisjoint(self._of_masks.values())
 
-    def publish(self, header: Header, image: ColorImage, instances: Instances) -> None:
+    def publish(self, header: AnyHeader, image: ColorImage, instances: Instances) -> None:
         """Publish the results of one image; nothing once the publishers are closed."""
         with self._in_use:
             if self._is_closed:
@@ -119,7 +120,7 @@ class Publishers:
                 self._detections.publish(self._detections_message(instances, self._class_names, header))
             # Someone may have subscribed only after the masks were left out: then the next image will do.
             if instances.masks is not None:
-                result = _Result(header, image, instances, self._class_names)
+                result = _Result(conversions.header_to_msg(header), image, instances, self._class_names)
                 for name, publisher in self._of_masks.items():
                     if publisher in subscribed:
                         _, write = self._writers[name]
@@ -137,7 +138,7 @@ class Publishers:
         for publisher in (self._detections, self._label_info, *self._of_masks.values()):
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def _choose_detections_message(self) -> Callable[[Instances, Sequence[str], Header], Detection2DArray | bytes]:
+    def _choose_detections_message(self) -> Callable[[Instances, Sequence[str], AnyHeader], Detection2DArray | bytes]:
         if installed_messages_agree():
             return detections_to_cdr
         self._node.get_logger().warning(
