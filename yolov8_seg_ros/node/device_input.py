@@ -25,13 +25,12 @@ from yolov8_seg_ros.media.frames import Media, MediaFrame
 from yolov8_seg_ros.media.image_message import image_of_pixels
 from yolov8_seg_ros.media.sources import open_media
 from yolov8_seg_ros.node.conversions import PlainHeader, bgr_to_msg, header_at, header_to_msg, is_simulated, now_ns
+from yolov8_seg_ros.node.subscribers import SubscriberWatch
 
 #: Waits before a device that failed is opened again: the first, and the longest.
 _RETRY_S, _MAX_RETRY_S = 0.5, 10.0
 #: Rate of a source that has none of its own.
 _DEFAULT_RATE_HZ = 30.0
-#: How often it is looked for subscribers to the images.
-_LOOK_PERIOD_S = 0.1
 #: How long closing waits for a device that hangs in a read; its thread ends with the process then.
 _JOIN_S = 1.0
 #: An older image is taken for one whose time is wrong.
@@ -126,8 +125,7 @@ class DeviceInput:
         self._images = node.create_publisher(Image, f"{prefix}image", _QOS)
         self._infos = None if self._info is None else node.create_publisher(CameraInfo, f"{prefix}camera_info", _QOS)
         self._buffer = PixelBuffer()
-        self._has_viewers = self._has_info_readers = False
-        self._look_s = -math.inf
+        self._subscribers = SubscriberWatch(one for one in (self._images, self._infos) if one is not None)
         self._fault, self._stamps = "", ""
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -240,15 +238,11 @@ class DeviceInput:
             yield frame
 
     def _publish(self, captured: CapturedImage) -> None:
-        now_s = time.monotonic()
-        if now_s >= self._look_s:
-            self._look_s = now_s + _LOOK_PERIOD_S
-            self._has_viewers = self._images.get_subscription_count() > 0
-            self._has_info_readers = self._infos is not None and self._infos.get_subscription_count() > 0
-        image = self._image_of(captured) if self._has_viewers else None
+        subscribed = self._subscribers.subscribed()
+        image = self._image_of(captured) if self._images in subscribed else None
         if image is not None:
             self._images.publish(bgr_to_msg(image.to_bgr(), header_to_msg(captured.header)))
-        if self._has_info_readers and self._infos is not None and self._info is not None:
+        if self._info is not None and self._infos is not None and self._infos in subscribed:
             self._info.header = header_to_msg(captured.header)
             self._infos.publish(self._info)
 
