@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from support.engine_harness import PUBLISH, READ, RUN, TIMEOUT_S
+from support.engine_harness import PUBLISH, READ, RUN, TIMEOUT_S, await_settled
 
 from yolov8_seg_ros.core.options import DetectionOptions
 from yolov8_seg_ros.node.frame_queue import FrameCounts
@@ -117,3 +117,85 @@ def test_other_instances_are_kept_from_the_next_image_on(start_engine):
     harness.put(2)
     harness.settled()
     assert [len(instances) for instances in harness.stream.results] == [1, 0]
+
+
+def test_an_engine_at_rest_serves_a_frame_in_the_thread_that_has_it(start_engine):
+    harness = start_engine(is_accelerator=False)
+    threads = []
+    publish = harness.stream.publish
+
+    def publish_observed(frame):
+        threads.append(threading.current_thread())
+        publish(frame)
+
+    harness.stream.publish = publish_observed
+    for number in range(10):
+        harness.entrance.serve(number)
+        assert harness.stream.published[-1] == number
+    assert set(threads) == {threading.current_thread()}
+    assert harness.settled() == FrameCounts(received=10, processed=10)
+
+
+@pytest.mark.parametrize("stage", [READ, RUN, PUBLISH])
+def test_a_frame_for_a_busy_engine_is_left_to_the_worker(start_engine, stage):
+    harness = start_engine(is_accelerator=False, gated=[stage])
+    harness.put(1)
+    harness.gates[stage].await_frame()
+    harness.entrance.serve(2)
+    harness.entrance.serve(3)
+    harness.gates[stage].open()
+    assert harness.settled().processed >= 2
+    assert harness.stream.published[-1] == 3
+
+
+def test_an_accelerator_s_frames_overlap_whoever_has_them(start_engine):
+    harness = start_engine(gated=[RUN])
+    harness.entrance.serve(1)
+    harness.gates[RUN].await_frame()
+    harness.entrance.serve(2)
+    harness.gates[RUN].open()
+    harness.settled()
+    assert harness.stream.published == [1, 2]
+
+
+def test_frames_that_were_missed_are_counted(start_engine, is_accelerator):
+    harness = start_engine(is_accelerator)
+    harness.entrance.serve(1, missed=0)
+    harness.settled()
+    harness.entrance.serve(2, missed=3)
+    assert harness.settled() == FrameCounts(received=5, processed=2, dropped=3)
+
+
+def test_a_backend_is_closed_by_the_last_thread_that_uses_it(start_engine):
+    harness = start_engine(is_accelerator=False, gated=[PUBLISH])
+    serving = threading.Thread(target=harness.entrance.serve, args=(1,))
+    serving.start()
+    harness.gates[PUBLISH].await_frame()
+    assert harness.engine.close(TIMEOUT_S)
+    assert not harness.backend.end.is_set()
+    harness.gates[PUBLISH].open()
+    assert harness.backend.end.wait(TIMEOUT_S)
+    serving.join()
+    harness.entrance.serve(2)
+    assert harness.stream.published == [1]
+
+
+def test_two_threads_that_serve_and_a_worker_lose_no_frame(start_engine):
+    harness = start_engine(is_accelerator=False)
+    others = [harness.engine.add(harness.stream) for _ in range(2)]
+
+    def serve(entrance):
+        for number in range(300):
+            entrance.serve(number)
+
+    threads = [threading.Thread(target=serve, args=(entrance,)) for entrance in others]
+    for thread in threads:
+        thread.start()
+    for number in range(300):
+        harness.put(number)
+    for thread in threads:
+        thread.join()
+    for entrance in (harness.entrance, *others):
+        counts = await_settled(entrance)
+        assert counts.received == 300 == counts.processed + counts.dropped
+    assert len(harness.stream.published) == sum(entrance.counts.processed for entrance in (harness.entrance, *others))

@@ -30,6 +30,7 @@ class MediaFrame:
         encoding: of the image, as `image_of_pixels` takes it; bgr8 unless `open_media` is to keep encodings.
         captured_s: when the driver says that it captured the image, in seconds of `time.monotonic`, unchecked; None
             where no driver says so.
+        missed: images of a camera that came since the frame before, and were left out for this newer one.
     """
 
     image: NDArray[np.uint8]
@@ -40,6 +41,7 @@ class MediaFrame:
     rgbd: RgbdFrame | None = None
     encoding: str = BGR8
     captured_s: float | None = None
+    missed: int = 0
 
 
 class Media(ABC):

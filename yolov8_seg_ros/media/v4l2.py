@@ -39,8 +39,9 @@ class Device:
         path: of the device.
 
     Attributes:
-        image: the last image of `next_image`: `buffer`, its number; `num_bytes`; `is_damaged`, where a part of it is
-            lost; `captured_ns` in nanoseconds of `time.monotonic`, -1 where the driver has another clock.
+        image: the last image of `next_image`, as capture.h declares it: `buffer`, its number, `num_bytes`, `is_damaged`
+            where a part is lost, `sequence`, which counts what the camera took, `captured_ns` in nanoseconds of
+            `time.monotonic`, -1 where the driver has another clock.
 
     Raises:
         OSError: if it cannot be opened; as all methods, if the driver refuses or the device is gone.

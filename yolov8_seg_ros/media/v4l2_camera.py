@@ -98,6 +98,7 @@ class V4l2Camera(Media):
         #: What the images at large refer to, by the numbers of their buffers.
         self._lent: dict[int, weakref.ref[Any]] = {}
         self._num_queued = 0
+        self._last_sequence: int | None = None
         try:
             self._device = Device(f"/dev/video{device}" if device.isdecimal() else device)
             try:
@@ -114,7 +115,7 @@ class V4l2Camera(Media):
         for index in itertools.count():
             try:
                 self._wait_for_image(limit)
-                pixels, captured_s = self._pixels(), self._captured_s()
+                pixels, captured_s, missed = self._pixels(), self._captured_s(), self._count_missed()
             except OSError as error:
                 raise MediaError(
                     f"{self._source}: delivers no more images ({error.strerror}); was it unplugged?"
@@ -126,7 +127,8 @@ class V4l2Camera(Media):
                 except ImageError as error:
                     self._on_skip(MediaError(f"{self._source}: image {index}: {error}"))
                     continue
-            yield MediaFrame(pixels, f"camera_{index:06d}", index, encoding=encoding, captured_s=captured_s)
+            name = f"camera_{index:06d}"
+            yield MediaFrame(pixels, name, index, encoding=encoding, captured_s=captured_s, missed=missed)
 
     def close(self) -> None:
         """Release the device."""
@@ -182,6 +184,7 @@ class V4l2Camera(Media):
                 return
             else:
                 end_s = now_s + _SILENCE_S
+                self._last_sequence = image.sequence
             self._queue(image.buffer)
         raise MediaError(
             f"{self._source}: {fault} in {_SILENCE_S:.0f} s; check its cable, or ask for a smaller size or rate"
@@ -190,6 +193,13 @@ class V4l2Camera(Media):
     def _captured_s(self) -> float | None:
         captured_ns = self._device.image.captured_ns
         return None if captured_ns < 0 else captured_ns / 1e9
+
+    def _count_missed(self) -> int:
+        """Return how many images came between the last frame and the device's `image`."""
+        sequence, last = self._device.image.sequence, self._last_sequence
+        self._last_sequence = sequence
+        # Not every driver counts.
+        return max(0, sequence - last - 1) if last is not None else 0
 
     def _take_back(self) -> None:
         """Return the buffers to the driver whose images are gone."""

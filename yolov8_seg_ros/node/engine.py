@@ -81,6 +81,8 @@ class Engine:
         self._backend = backend
         in_flight = backend.info.frames_in_flight
         workers = in_flight + 2 if backend.info.is_accelerator else 1
+        #: Where stages do not overlap, a thread that has an image can as well segment it.
+        self._can_serve_in_place = not backend.info.is_accelerator
         lock = threading.Lock()
         self._lock = lock
         self._offered = threading.Condition(lock)
@@ -112,7 +114,7 @@ class Engine:
         with self._lock:
             self._streams[slot] = stream
             self._queue.add(slot)
-        return Entrance(self._queue, slot, self._lock, self._offered)
+        return Entrance(self, slot)
 
     def set_detection(self, detection: DetectionOptions) -> None:
         """Keep other instances from the next image on."""
@@ -161,24 +163,25 @@ class Engine:
     def _work(self) -> None:
         frame = self.segmenter.new_frame()
         try:
-            while self._bring_one_through(frame):
-                pass
+            while (passage := self._next()) is not None:
+                self._bring_through(passage, frame)
         finally:
-            with self._lock:
-                self._running -= 1
-                is_last = not self._running
-            if is_last:
-                self._backend.close()
+            self._leave()
 
-    def _bring_one_through(self, frame: Frame) -> bool:
-        """Run the next frame through all stages; return whether there was one.
+    def _leave(self) -> None:
+        """Close the backend if this thread is the last one that uses it."""
+        with self._lock:
+            self._running -= 1
+            is_last = not self._running
+        if is_last:
+            self._backend.close()
+
+    def _bring_through(self, passage: _Passage, frame: Frame) -> None:
+        """Run a frame through all stages.
 
         A stage is left only when the next one is entered: a frame that would have to wait there is not taken yet, and a
         newer one may take its place.
         """
-        passage = self._next()
-        if passage is None:
-            return False
         try:
             passage.do(self._preprocess, frame)
             self._inference.enter(passage.number)
@@ -195,7 +198,8 @@ class Engine:
             self._conclude(passage)
         finally:
             self._postprocessing.leave()
-        return True
+            # Whoever lent the image's memory has it back.
+            frame.image = frame.message = None
 
     def _next(self) -> _Passage | None:
         """Wait for a frame and take it; None at the end."""
@@ -204,14 +208,45 @@ class Engine:
                 now_s = time.monotonic()
                 wait_s = None if self._is_taking else self._wait_s(now_s)
                 if wait_s == 0.0:
-                    self._is_taking = True
-                    slot, message = self._queue.take(now_s)
-                    self._taken += 1
-                    return _Passage(self._taken, slot, message, self._streams[slot])
+                    return self._take(now_s)
                 self._idle += 1
                 self._offered.wait(wait_s)
                 self._idle -= 1
             return None
+
+    def _take(self, now_s: float) -> _Passage:
+        """Take the frame whose turn it is. One has to be due, and the lock to be held."""
+        self._is_taking = True
+        slot, message = self._queue.take(now_s)
+        self._taken += 1
+        return _Passage(self._taken, slot, message, self._streams[slot])
+
+    def _offer(self, slot: StreamSlot, message: Any, missed: int) -> None:
+        with self._lock:
+            is_awaited = slot.message is not None
+            self._queue.put(slot, message, missed)
+            if not is_awaited:
+                self._offered.notify()
+
+    def _serve(self, slot: StreamSlot, message: Any, missed: int, frame: Frame) -> None:
+        with self._lock:
+            is_awaited = slot.message is not None
+            self._queue.put(slot, message, missed)
+            now_s = time.monotonic()
+            if not self._is_at_rest() or self._wait_s(now_s) != 0.0:
+                if not is_awaited:
+                    self._offered.notify()
+                return
+            passage = self._take(now_s)
+            self._running += 1
+        try:
+            self._bring_through(passage, frame)
+        finally:
+            self._leave()
+
+    def _is_at_rest(self) -> bool:
+        """Return whether no frame is on its way. The lock has to be held."""
+        return not (self._closing or self._is_taking or self._inference.is_used or self._postprocessing.is_used)
 
     def _wait_s(self, now_s: float) -> float | None:
         """Return how long to wait before a frame is taken; None for one that has yet to come."""
@@ -264,28 +299,45 @@ class Engine:
 
 
 class Entrance:
-    """An entrance for the messages of one stream. Any thread may use it."""
+    """An entrance for the messages of one stream. Any thread may use it, but only one may call `serve`."""
 
-    def __init__(self, queue: FairQueue, slot: StreamSlot, lock: threading.Lock, offered: threading.Condition) -> None:
-        self._queue, self._slot, self._lock, self._offered = queue, slot, lock, offered
+    def __init__(self, engine: Engine, slot: StreamSlot) -> None:
+        self._engine, self._slot = engine, slot
+        self._frame: Frame | None = None
 
     @property
     def counts(self) -> FrameCounts:
         """Return what became of the stream's frames so far."""
-        with self._lock:
+        with self._engine._lock:
             return self._slot.counts
 
-    def put(self, message: Any) -> None:
-        """Offer a message; it takes the place of one that still waits. Returns at once."""
-        with self._lock:
-            is_awaited = self._slot.message is not None
-            self._queue.put(self._slot, message)
-            if not is_awaited:
-                self._offered.notify()
+    def put(self, message: Any, missed: int = 0) -> None:
+        """Offer a message; it takes the place of one that still waits. Returns at once.
+
+        Args:
+            message: what the stream can read.
+            missed: how many came since the one before, and were dropped for this one already.
+        """
+        self._engine._offer(self._slot, message, missed)
+
+    def serve(self, message: Any, missed: int = 0) -> None:
+        """Segment a message in the calling thread, if the engine is at rest; else, or with an accelerator, `put` it.
+
+        Waking a worker up takes longer than all else that is done to hand a message over.
+
+        Args:
+            message: as for `put`.
+            missed: as for `put`.
+        """
+        if self._engine._can_serve_in_place:
+            self._frame = self._frame or self._engine.segmenter.new_frame()
+            self._engine._serve(self._slot, message, missed, self._frame)
+        else:
+            self.put(message, missed)
 
     def clear(self) -> None:
         """Drop the message that waits."""
-        with self._lock:
+        with self._engine._lock:
             self._slot.clear()
 
 
@@ -317,11 +369,16 @@ class _Stage:
     def __init__(self, lock: threading.Lock, capacity: int = 1) -> None:
         self._lock = lock
         self._changed = threading.Condition(lock)
-        self._free = capacity
+        self._capacity = self._free = capacity
         self._waiting = 0
         self._next_number = 1
         self._started_s: deque[float] = deque()
         self._last_s = 0.0
+
+    @property
+    def is_used(self) -> bool:
+        """Return whether a frame is in it."""
+        return self._free < self._capacity
 
     def enter(self, number: int) -> None:
         """Wait until it is this frame's turn and there is room."""

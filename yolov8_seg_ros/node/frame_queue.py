@@ -56,13 +56,21 @@ class StreamSlot:
         """Return what became of its frames so far."""
         return FrameCounts(**self._counts)
 
-    def put(self, message: Any, virtual_time: float) -> None:
-        """Keep a message; it drops the one that waits, and takes over its place in the order."""
+    def put(self, message: Any, virtual_time: float, missed: int = 0) -> None:
+        """Keep a message; it drops the one that waits, and takes over its place in the order.
+
+        Args:
+            message: the newest.
+            virtual_time: of the queue.
+            missed: how many came since the last one, and were dropped for this one already.
+        """
+        dropped = missed
         if self.message is None:
             self.start_tag = max(virtual_time, self._finish_tag)
-            self.count("received")
         else:
-            self.count("received", "dropped")
+            dropped += 1
+        self._counts["received"] += 1 + missed
+        self._counts["dropped"] += dropped
         self.message = message
 
     def take(self, now_s: float) -> Any:
@@ -83,10 +91,9 @@ class StreamSlot:
         """Return how long the message has to wait for the sake of the highest rate; None where none is there."""
         return None if self.message is None else max(0.0, self._due_s - now_s)
 
-    def count(self, *names: str) -> None:
-        """Add one to counts, by their names."""
-        for name in names:
-            self._counts[name] += 1
+    def count(self, name: str) -> None:
+        """Add one to a count, by its name."""
+        self._counts[name] += 1
 
 
 class FairQueue:
@@ -107,9 +114,9 @@ class FairQueue:
         """Serve one more stream."""
         self._slots.append(slot)
 
-    def put(self, slot: StreamSlot, message: Any) -> None:
-        """Keep a message of a stream until its turn."""
-        slot.put(message, self._virtual_time)
+    def put(self, slot: StreamSlot, message: Any, missed: int = 0) -> None:
+        """Keep a message of a stream until its turn; `missed` ones since the last were dropped for it already."""
+        slot.put(message, self._virtual_time, missed)
 
     def wait_s(self, now_s: float) -> float | None:
         """Return how long to wait for the next message that may be taken; None where no message waits."""

@@ -140,11 +140,19 @@ class CameraStream:
 
     def _open_input(self, prefix: str, settings: Mapping[str, Any]) -> ImageInput | DeviceInput:
         if settings["device"]:
-            return DeviceInput(self._node, f"~/{prefix}", settings, self._take)
+            return DeviceInput(self._node, f"~/{prefix}", settings, self._take_captured)
         transport, reliability = settings["image_transport"], settings["image_reliability"]
         return ImageInput(self._node, f"{prefix}image", transport, reliability, self._take)
 
-    def _take(self, message: ImageMessage | CapturedImage) -> None:
+    def _take(self, message: ImageMessage) -> None:
+        self._note_image()
+        self._entrance.put(message)
+
+    def _take_captured(self, captured: CapturedImage) -> None:
+        # The thread that captures may as well segment; the executor's may not.
+        self._note_image()
+        self._entrance.serve(captured, captured.frame.missed)
+
+    def _note_image(self) -> None:
         now_s = time.monotonic()
         self._last_image_s, self._period_s = now_s, now_s - self._last_image_s
-        self._entrance.put(message)

@@ -112,6 +112,7 @@ static int take(int fd, struct capture_image *image)
     image->buffer = (int32_t)filled.index;
     image->num_bytes = (int32_t)filled.bytesused;
     image->is_damaged = (filled.flags & V4L2_BUF_FLAG_ERROR) != 0;
+    image->sequence = filled.sequence;
     image->captured_ns = is_monotonic ? filled.timestamp.tv_sec * INT64_C(1000000000) + filled.timestamp.tv_usec * 1000 : -1;
     return 1;
 }

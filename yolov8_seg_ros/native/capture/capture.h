@@ -20,6 +20,7 @@ struct capture_image {
     int32_t buffer;      /* its number */
     int32_t num_bytes;   /* of the image */
     int32_t is_damaged;  /* 1 where the driver lost a part of it */
+    uint32_t sequence;   /* of the image among all that the camera took, also of those that got lost */
     int64_t captured_ns; /* of CLOCK_MONOTONIC; -1 where the driver has another clock */
 };
 
