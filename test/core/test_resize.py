@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import reference
 from reference import Places
-from support.resize_cases import UYVY, YUYV, ResizeCase, random_resize
+from support.resize_cases import I420, NV12, NV21, UYVY, YUYV, PlanesCase, ResizeCase, random_planes, random_resize
 
 from yolov8_seg_ros.core.native import native
 
@@ -88,3 +88,38 @@ def test_every_colour_is_that_of_opencv():
     assert np.abs(difference).max() <= 1
     assert np.count_nonzero(difference) < 0.1 * difference.size
     assert np.abs(difference.mean((0, 1))).max() < 0.05
+
+
+# -------------------------------------------------------------------------------------------------------- planes of YUV
+
+each_layout = pytest.mark.parametrize("layout", [NV12, NV21, I420], ids=["nv12", "nv21", "i420"])
+
+
+def check_planes(case: PlanesCase) -> None:
+    expected = reference.resize_planes(case.luma, case.u, case.v, case.columns, case.rows, case.flip)
+    np.testing.assert_array_equal(case.resized_by(native()), expected)
+
+
+def test_planes_equal_to_the_specification(rng):
+    for _ in range(300):
+        check_planes(random_planes(rng))
+
+
+@each_layout
+@pytest.mark.parametrize("where", [SAME, FAR_APART, CROWDED], ids=["same-size", "far-apart", "crowded"])
+@pytest.mark.parametrize("value", [None, 0, 255], ids=["any", "least", "most"])
+def test_planes_at_places_by_hand(where, layout, value, rng):
+    luma, u, v = (rng.integers(0, 256, hw, np.uint8) for hw in ((18, 402), (9, 201), (9, 201)))
+    if value is not None:
+        for plane in (luma, u, v):
+            plane[:] = value
+    check_planes(PlanesCase(luma, u, v, where["columns"], where["rows"], 0x80, layout, padding=3))
+
+
+def test_planes_are_resized_as_pairs_of_the_same_colours(rng):
+    luma, u, v = (rng.integers(0, 256, hw, np.uint8) for hw in ((18, 402), (9, 201), (9, 201)))
+    pairs = np.stack([luma[:, ::2], u.repeat(2, axis=0), luma[:, 1::2], v.repeat(2, axis=0)], axis=-1)
+    for where in (SAME, FAR_APART, CROWDED):
+        case = ResizeCase(pairs.reshape(18, 402, 2), where["columns"], where["rows"], True, YUYV, 0)
+        planes = PlanesCase(luma, u, v, where["columns"], where["rows"], 0)
+        np.testing.assert_array_equal(planes.resized_by(native()), case.resized_by(native()))

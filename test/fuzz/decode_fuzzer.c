@@ -324,6 +324,30 @@ static void choose_axis(struct input *input, int32_t size, int32_t *first, uint1
     }
 }
 
+/* Resize planes of `rows` halved rows of `columns`, each in memory of its own that is no larger than it must be. */
+static void resize_planes(struct input *input, const struct seg_resize *plan, int32_t columns, int32_t rows,
+                          uint8_t *target)
+{
+    int32_t layout = next_byte(input) % 3; /* u alone and v alone, or both in turns, beginning with either */
+    size_t luma_bytes = (size_t)columns * (size_t)rows * 4, chroma_bytes = (size_t)columns * (size_t)rows;
+    uint8_t *luma = allocate(luma_bytes), *first = allocate(layout ? 2 * chroma_bytes : chroma_bytes);
+    uint8_t *second = allocate(chroma_bytes);
+    fill(input, luma, luma_bytes);
+    fill(input, first, layout ? 2 * chroma_bytes : chroma_bytes);
+    fill(input, second, chroma_bytes);
+    struct seg_planes image = {luma, first, second, 2 * columns, columns, 1};
+    if (layout) {
+        image.u = layout == 1 ? first : first + 1;
+        image.v = layout == 1 ? first + 1 : first;
+        image.chroma_row_step = 2 * columns;
+        image.chroma_step = 2;
+    }
+    seg_resize_planes(plan, &image, target, (int64_t)plan->columns.size_px * 3);
+    free(second);
+    free(first);
+    free(luma);
+}
+
 static void resize(struct input *input)
 {
     static const int32_t CHANNELS[] = {1, 3, 4, 2};
@@ -354,6 +378,7 @@ static void resize(struct input *input)
     uint8_t *image = allocate((size_t)(row_step * rows * height)), *target = allocate(num_columns * num_rows * 3);
     fill(input, image, (size_t)(row_step * rows * height));
     seg_resize(&plan, image, row_step, target, (int64_t)num_columns * 3);
+    resize_planes(input, &plan, columns, rows, target);
     free(target);
     free(image);
     free(row_weight);

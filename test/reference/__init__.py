@@ -9,7 +9,7 @@ Coordinates are continuous: pixel 0 spans 0.0 to 1.0. A box is left, top, right,
 
 from reference.decoder import Detections, decode
 from reference.masks import Placement, interpolated_logits, logit, mask_logits, place, window_of_box
-from reference.resize import Places, resize
+from reference.resize import Places, resize, resize_planes
 
 __all__ = [
     "Detections",
@@ -21,5 +21,6 @@ __all__ = [
     "mask_logits",
     "place",
     "resize",
+    "resize_planes",
     "window_of_box",
 ]

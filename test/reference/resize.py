@@ -62,6 +62,26 @@ def resize(
     return means[..., list(rgb)].astype(np.uint8) ^ np.uint8(flip)
 
 
+def resize_planes(
+    luma: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint8], columns: Places, rows: Places, flip: int
+) -> NDArray[np.uint8]:
+    """Return an image in another size, uint8 (rows, columns, 3), which is halved, interpolated and converted.
+
+    Args:
+        luma: uint8 (2 * height, 2 * width).
+        u: uint8 (height, width).
+        v: uint8 (height, width).
+        columns: where the new columns lie among `width`.
+        rows: where the new rows lie among `height`.
+        flip: 0 to 255.
+    """
+    height, width = u.shape
+    sums = _sum_of_pairs(_sum_of_pairs(luma.astype(np.int64), height, 0), width, 1)
+    yuv = np.stack([sums, 4 * u.astype(np.int64), 4 * v.astype(np.int64)], axis=-1)
+    mixed = np.einsum("yr,rck->yck", rows.weights(height), yuv)
+    return _rgb_of_yuv(_between_columns(mixed, columns)) ^ np.uint8(flip)
+
+
 def _resize_pairs(
     pixels: NDArray[np.uint8], columns: Places, rows: Places, yuv: tuple[int, int, int]
 ) -> NDArray[np.int64]:
@@ -71,6 +91,11 @@ def _resize_pairs(
     mixed = np.einsum("yr,rck->yck", rows.weights(height), sums)
     luma, u, v = yuv
     mixed = np.stack([mixed[..., luma] + mixed[..., luma + 2], 2 * mixed[..., u], 2 * mixed[..., v]], axis=-1)
+    return _between_columns(mixed, columns)
+
+
+def _between_columns(mixed: NDArray[np.int64], columns: Places) -> NDArray[np.int64]:
+    """Return new columns of luma, u and v: each of two products is rounded down."""
     has_next = columns.next_weight > 0
     weight = np.where(has_next, columns.next_weight, 16).astype(np.int64)[:, np.newaxis]
     left, right = mixed[:, columns.first], mixed[:, columns.first + has_next]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from support.decoder_cases import random_case
-from support.resize_cases import random_resize
+from support.resize_cases import random_planes, random_resize
 from yolov8_seg_ros.core.native import Decoder, Native
 
 NUM_IMAGES = 300
@@ -26,6 +26,7 @@ def main() -> None:
         decoder.draw_masks(placements, case.options.mask_threshold)
         instances += len(placements)
         random_resize(rng).resized_by(library)
+        random_planes(rng).resized_by(library)
     print(f"{NUM_IMAGES} images, {instances} instances")
 
 

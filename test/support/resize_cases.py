@@ -31,18 +31,77 @@ class ResizeCase:
     def resized_by(self, library: Native) -> NDArray[np.uint8]:
         """Return what the library makes of it."""
         width, channels = self.pixels.shape[1:]
-        places = {
-            name: (len(axis.first), library.address(axis.first), library.address(axis.next_weight))
-            for name, axis in (("columns", self.columns), ("rows", self.rows))
-        }
         others = {"is_halved": self.is_halved, "num_channels": channels, "rgb": self.rgb, "flip": self.flip}
-        plan = library.ffi.new("struct seg_resize *", places | others)
+        plan = library.ffi.new("struct seg_resize *", _axes(library, self.columns, self.rows) | others)
         # Allocated as small as seg.h allows.
         target = np.empty((len(self.rows.first), len(self.columns.first), 3), np.uint8)
         library.lib.seg_resize(
             plan, library.address(self.pixels), width * channels, library.address(target), target.strides[0]
         )
         return target
+
+
+#: Layouts of planes: the bytes from one u to the next, and whether v comes before u.
+NV12, NV21, I420 = (2, False), (2, True), (1, False)
+
+
+@dataclass(frozen=True)
+class PlanesCase:
+    """The arguments of one resize of planes.
+
+    Attributes:
+        luma: uint8 (2 * height, 2 * width).
+        u: uint8 (height, width).
+        v: uint8 (height, width).
+        columns: where the new ones lie.
+        rows: where the new ones lie.
+        flip: what new bytes are combined with.
+        layout: of u and v in memory.
+        padding: bytes between the rows of a plane.
+    """
+
+    luma: NDArray[np.uint8]
+    u: NDArray[np.uint8]
+    v: NDArray[np.uint8]
+    columns: Places
+    rows: Places
+    flip: int
+    layout: tuple[int, bool] = NV12
+    padding: int = 0
+
+    def resized_by(self, library: Native) -> NDArray[np.uint8]:
+        """Return what the library makes of it."""
+        chroma_step, is_v_first = self.layout
+        u, v = self.u, self.v
+        if chroma_step == 2:
+            pairs = np.stack([v, u] if is_v_first else [u, v], axis=-1).reshape(len(u), -1)
+            plane, chroma_row_step = self._spread(pairs)
+            starts = [plane[1:], plane] if is_v_first else [plane, plane[1:]]
+        else:
+            (u_plane, chroma_row_step), (v_plane, _) = self._spread(u), self._spread(v)
+            starts = [u_plane, v_plane]
+        luma, luma_row_step = self._spread(self.luma)
+        pointers = [library.pointer("uint8_t *", start) for start in (luma, *starts)]
+        planes = library.ffi.new("struct seg_planes *", (*pointers, luma_row_step, chroma_row_step, chroma_step))
+        plan = library.ffi.new("struct seg_resize *", _axes(library, self.columns, self.rows) | {"flip": self.flip})
+        target = np.empty((len(self.rows.first), len(self.columns.first), 3), np.uint8)
+        library.lib.seg_resize_planes(plan, planes, library.address(target), target.strides[0])
+        return target
+
+    def _spread(self, plane: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+        """Return the bytes of a plane whose rows lie apart, no longer than they must be, and their step."""
+        height, width = plane.shape
+        row_step = width + self.padding
+        spread = np.full(row_step * (height - 1) + width, 99, np.uint8)
+        np.ndarray(plane.shape, np.uint8, spread, strides=(row_step, 1))[:] = plane
+        return spread, row_step
+
+
+def _axes(library: Native, columns: Places, rows: Places) -> dict[str, Any]:
+    return {
+        name: (len(axis.first), library.address(axis.first), library.address(axis.next_weight))
+        for name, axis in (("columns", columns), ("rows", rows))
+    }
 
 
 def random_places(size: int, rng: np.random.Generator) -> Places:
@@ -69,3 +128,12 @@ def random_resize(rng: np.random.Generator) -> ResizeCase:
     if channels == 2:
         rgb = YUYV if rng.integers(2) else UYVY
     return ResizeCase(pixels, columns, rows, is_halved, rgb, int(rng.integers(256)))
+
+
+def random_planes(rng: np.random.Generator) -> PlanesCase:
+    """Return a case with planes of any size and layout."""
+    height, width = (int(side) for side in rng.integers(1, MAX_SIDE_PX, 2))
+    luma, u, v = (rng.integers(0, 256, hw, np.uint8) for hw in ((2 * height, 2 * width), *[(height, width)] * 2))
+    layout = (NV12, NV21, I420)[rng.integers(3)]
+    columns, rows = random_places(width, rng), random_places(height, rng)
+    return PlanesCase(luma, u, v, columns, rows, int(rng.integers(256)), layout, int(rng.integers(5)))

@@ -8,7 +8,7 @@
  *   seg_mask_logits                an instance -> its mask logits on the grid of the prototypes
  *   seg_place, seg_draw_masks      instances -> boxes and bitmaps in the image
  *   seg_paint, seg_paint_masks     bitmaps -> an image of numbers
- *   seg_resize                     an image -> another size, in RGB
+ *   seg_resize, seg_resize_planes  an image -> another size, in RGB
  *
  * Where outputs and image are on two machines, a mask travels between them packed:
  *
@@ -227,6 +227,18 @@ struct seg_resize {
  * row_step, target_step: bytes from row to row. */
 void seg_resize(const struct seg_resize *plan, const uint8_t *image, int64_t row_step, uint8_t *target,
                 int64_t target_step);
+
+/* An image in YUV, an even number of pixels wide and high, of which two by two pixels share u and v. */
+struct seg_planes {
+    const uint8_t *luma, *u, *v;
+    int64_t luma_row_step, chroma_row_step; /* bytes from row to row; u and v have half as many rows */
+    int32_t chroma_step;                    /* bytes from one u to the next, as from v to v: 1, or 2 where they alternate */
+};
+
+/* Do as seg_resize does with pixels that share u and v: halve, interpolate, convert. u and v are halved already.
+ * plan: its is_halved, num_channels and rgb do not count. */
+void seg_resize_planes(const struct seg_resize *plan, const struct seg_planes *image, uint8_t *target,
+                       int64_t target_step);
 
 /* Paint stamps over an image of a byte a pixel; later ones end on top. row_step: bytes from row to row. */
 void seg_paint(uint8_t *image, int64_t row_step, const struct seg_stamp *stamps, int32_t count);
