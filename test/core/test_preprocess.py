@@ -208,10 +208,12 @@ def test_rounding_means_nothing_to_a_float_input():
         pytest.param((4000, 2), id="narrow"),
     ],
 )
-@pytest.mark.parametrize("order", [ColorOrder.YUYV, ColorOrder.UYVY], ids=["yuyv", "uyvy"])
+@pytest.mark.parametrize("order", [order for order in ColorOrder if order.is_yuv], ids=lambda order: order.value)
 def test_yuv_gives_the_input_of_the_converted_image(order, image_hw, interpolation, rng):
     # Of colours none of which is brighter or stronger than RGB can show.
-    image = ColorImage(rng.integers(110, 146, (*image_hw, 2), np.uint8), order)
+    height, width = image_hw
+    shape = ((height + height % 2) * 3 // 2, width) if order.is_planar else (height, width, 2)
+    image = ColorImage(rng.integers(110, 146, shape, np.uint8), order)
     converted = image.in_rgb(PixelBuffer())
     expected, found = (
         written(given, (48, 64), UINT8_INPUT, interpolation=interpolation) for given in (converted, image)
@@ -234,6 +236,15 @@ def test_yuv_gives_the_input_of_the_converted_image(order, image_hw, interpolati
 def test_views_of_yuv_serve(view, network_hw, rng):
     pixels = view(rng.integers(0, 256, (48, 80, 2), np.uint8))
     images = [ColorImage(given, ColorOrder.YUYV) for given in (pixels, np.ascontiguousarray(pixels))]
+    np.testing.assert_array_equal(*(written(image, network_hw) for image in images))
+
+
+@pytest.mark.parametrize("order", [order for order in ColorOrder if order.is_planar], ids=lambda order: order.value)
+@pytest.mark.parametrize("network_hw", [(24, 32), (8, 16), (64, 96)], ids=["halved", "halved-twice", "converted"])
+def test_planes_in_padded_rows_serve(order, network_hw, rng):
+    # With an odd number of rows of colours: in I420 v begins in the middle of a row.
+    pixels = rng.integers(0, 256, (75, 80), np.uint8)[:, 8:72]
+    images = [ColorImage(given, order) for given in (pixels, np.ascontiguousarray(pixels))]
     np.testing.assert_array_equal(*(written(image, network_hw) for image in images))
 
 

@@ -95,7 +95,7 @@ def test_a_dark_image_after_a_bright_one_stays_dark():
     np.testing.assert_array_equal(dark.pixels, GREY >> 4)
 
 
-@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "mono8", "yuv422", "yuv422_yuy2"])
+@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "mono8", "yuv422", "yuv422_yuy2", "nv12", "nv21"])
 def test_pixels_that_serve_as_they_are_are_not_copied(encoding):
     pixels = GREY if encoding == "mono8" else ENCODED[encoding][0]
     msg = message(pixels, encoding)

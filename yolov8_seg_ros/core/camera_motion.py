@@ -94,8 +94,10 @@ def _small_gray(image: ColorImage) -> tuple[NDArray[np.uint8], float]:
     scale = min(1.0, WIDTH_PX / width)
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
     # Averaging all pixels takes four times as long, and finds the motion no better.
-    small = cv2.resize(image.pixels, size_wh, interpolation=cv2.INTER_LINEAR)
+    # Without the colours below, where luma is a plane of its own.
+    small = cv2.resize(image.pixels[:height], size_wh, interpolation=cv2.INTER_LINEAR)
+    if image.order.channels == 1:
+        return np.asarray(small, np.uint8), scale
     if image.order.is_yuv:
         return np.ascontiguousarray(small[..., image.order.value.index("y")], np.uint8), scale
-    gray = small if image.order is ColorOrder.GRAY else cv2.cvtColor(small, _TO_GRAY[image.order])
-    return np.asarray(gray, np.uint8), scale
+    return np.asarray(cv2.cvtColor(small, _TO_GRAY[image.order]), np.uint8), scale

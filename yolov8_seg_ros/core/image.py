@@ -15,11 +15,14 @@ class ColorOrder(Enum):
     """The order of an image's channels.
 
     In `YUYV` and `UYVY` two pixels side by side have one colour (4:2:2): each has two channels, and the value names
-    those of both. The range of the numbers is that of ITU-R BT.601, 16 for black, 235 for white.
+    those of both. In `NV12`, `NV21` and `I420` two by two pixels have one colour (4:2:0): below the rows of luma there
+    are half as many rows of u and v in turns, of v and u in turns, or of all u and then of all v. The range of the
+    numbers is that of ITU-R BT.601, 16 for black, 235 for white.
 
     Attributes:
-        is_yuv: whether two pixels side by side have one colour.
-        channels: of a pixel.
+        is_yuv: whether pixels share their colour.
+        is_planar: whether luma is a plane of its own.
+        channels: of a pixel; of luma alone where it is a plane of its own.
     """
 
     BGR = "bgr"
@@ -29,10 +32,14 @@ class ColorOrder(Enum):
     GRAY = "gray"
     YUYV = "yuyv"
     UYVY = "uyvy"
+    NV12 = "nv12"
+    NV21 = "nv21"
+    I420 = "i420"
 
     def __init__(self, names: str) -> None:
-        self.is_yuv = "y" in names and "u" in names
-        self.channels = 1 if names == "gray" else 2 if self.is_yuv else len(names)
+        self.is_planar = names in ("nv12", "nv21", "i420")
+        self.is_yuv = self.is_planar or names in ("yuyv", "uyvy")
+        self.channels = 1 if names == "gray" or self.is_planar else 2 if self.is_yuv else len(names)
 
 
 _TO_RGB = {
@@ -42,6 +49,9 @@ _TO_RGB = {
     ColorOrder.GRAY: cv2.COLOR_GRAY2RGB,
     ColorOrder.YUYV: cv2.COLOR_YUV2RGB_YUYV,
     ColorOrder.UYVY: cv2.COLOR_YUV2RGB_UYVY,
+    ColorOrder.NV12: cv2.COLOR_YUV2RGB_NV12,
+    ColorOrder.NV21: cv2.COLOR_YUV2RGB_NV21,
+    ColorOrder.I420: cv2.COLOR_YUV2RGB_I420,
 }
 _TO_BGR = {
     ColorOrder.RGB: cv2.COLOR_RGB2BGR,
@@ -50,6 +60,9 @@ _TO_BGR = {
     ColorOrder.GRAY: cv2.COLOR_GRAY2BGR,
     ColorOrder.YUYV: cv2.COLOR_YUV2BGR_YUYV,
     ColorOrder.UYVY: cv2.COLOR_YUV2BGR_UYVY,
+    ColorOrder.NV12: cv2.COLOR_YUV2BGR_NV12,
+    ColorOrder.NV21: cv2.COLOR_YUV2BGR_NV21,
+    ColorOrder.I420: cv2.COLOR_YUV2BGR_I420,
 }
 
 
@@ -58,7 +71,8 @@ class ColorImage:
     """An image and the order of its channels.
 
     Attributes:
-        pixels: uint8 (height, width) for gray, else (height, width, channels).
+        pixels: uint8 (height, width) for gray, (height * 3 / 2, width) for planes of YUV, else (height, width,
+            channels).
         order: what the channels are.
 
     Raises:
@@ -69,7 +83,7 @@ class ColorImage:
     order: ColorOrder = ColorOrder.BGR
 
     def __post_init__(self) -> None:
-        rank = 2 if self.order is ColorOrder.GRAY else 3
+        rank = 2 if self.order.channels == 1 else 3
         shape = self.pixels.shape
         if self.pixels.dtype != np.uint8 or len(shape) != rank or (rank == 3 and shape[2] != self.order.channels):
             raise ValueError(
@@ -80,11 +94,16 @@ class ColorImage:
             raise ValueError(f"the image is empty: {shape[1]}x{shape[0]} pixels")
         if self.order.is_yuv and shape[1] % 2:
             raise ValueError(f"two pixels have one colour in {self.order.value} order; got a width of {shape[1]}")
+        if self.order.is_planar and shape[0] % 3:
+            raise ValueError(
+                f"two rows of luma have one of colours in {self.order.value} order; got {shape[0]} rows in all"
+            )
 
     @property
     def hw(self) -> tuple[int, int]:
         """Return height and width in pixels."""
-        return self.pixels.shape[0], self.pixels.shape[1]
+        height, width = self.pixels.shape[:2]
+        return (height * 2 // 3 if self.order.is_planar else height), width
 
     def to_bgr(self) -> NDArray[np.uint8]:
         """Return uint8 (height, width, 3) in BGR order; the image's own pixels where they are so already."""
@@ -129,7 +148,7 @@ class PixelBuffer:
 
 
 def write_rgb(pixels: NDArray[np.uint8], order: ColorOrder, target: NDArray[np.uint8]) -> None:
-    """Write pixels in RGB order into `target`, uint8 (height, width, 3) of the same size, which may be a view."""
+    """Write pixels in RGB order into `target`, uint8 (height, width, 3) of the image's size, which may be a view."""
     if order is ColorOrder.RGB:
         np.copyto(target, pixels)
     else:

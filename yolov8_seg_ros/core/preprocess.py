@@ -204,7 +204,7 @@ class _NativePass:
         order: ColorOrder,
         flip: int = 0,
     ) -> None:
-        self._native, self._pixel_strides = library, (order.channels, 1)
+        self._native, self._order = library, order
         rows, columns = (_places_of_means(old, new) for old, new in zip(old_hw, new_hw, strict=True))
         # They must outlive the structure.
         self._places = (columns, rows)
@@ -213,19 +213,35 @@ class _NativePass:
             for name, (first, next_weight) in (("columns", columns), ("rows", rows))
         }
         colors = "yuv" if order.is_yuv else "rgb"
-        rgb = [0, 0, 0] if order is ColorOrder.GRAY else [order.value.index(color) for color in colors]
+        rgb = [0, 0, 0] if order.channels == 1 else [order.value.index(color) for color in colors]
         others = {"is_halved": is_halved, "num_channels": order.channels, "rgb": rgb, "flip": flip}
         self._struct = library.ffi.new("struct seg_resize *", axes | others)
 
     def run(self, pixels: NDArray[np.uint8], target: NDArray[Any]) -> NDArray[Any]:
         """Write an image into `target`, uint8 or int8 (height, width, 3), whose rows may lie apart; return that."""
-        if pixels.strides[1:] != self._pixel_strides[: pixels.ndim - 1]:
+        # The rows of u and v in I420 are half as long as those of luma, so no two may lie apart.
+        is_whole = self._order is ColorOrder.I420
+        if not (pixels.flags.c_contiguous if is_whole else pixels[0].flags.c_contiguous):
             pixels = np.ascontiguousarray(pixels)
-        address = self._native.address
-        self._native.lib.seg_resize(
-            self._struct, address(pixels), pixels.strides[0], address(target), target.strides[0]
-        )
+        lib, address = self._native.lib, self._native.address
+        to = (address(target), target.strides[0])
+        if self._order.is_planar:
+            lib.seg_resize_planes(self._struct, self._planes(pixels), *to)
+        else:
+            lib.seg_resize(self._struct, address(pixels), pixels.strides[0], *to)
         return target
+
+    def _planes(self, pixels: NDArray[np.uint8]) -> Any:
+        """Return a structure that says where luma, u and v lie."""
+        (rows, width), row_step = pixels.shape, pixels.strides[0]
+        luma = self._native.pointer("uint8_t *", pixels)
+        chroma = luma + rows * 2 // 3 * row_step
+        if self._order is ColorOrder.I420:
+            planes = (luma, chroma, chroma + rows // 3 * (width // 2), row_step, width // 2, 1)
+        else:
+            u, v = (chroma, chroma + 1) if self._order is ColorOrder.NV12 else (chroma + 1, chroma)
+            planes = (luma, u, v, row_step, row_step, 2)
+        return self._native.ffi.new("struct seg_planes *", planes)
 
 
 def _places_of_means(size: int, wanted: int) -> Places:

@@ -54,7 +54,7 @@ class _Encoding:
         order: what they are once converted.
         dtype: of a number.
         conversion: OpenCV's way to BGR, or None where the pixels serve as they are.
-        row_factor: rows of data per two rows of the image (nv12 has half a plane of colour below the grey one).
+        row_factor: rows of data per two rows of the image (nv12 has half a plane of colour below that of luma).
         even: of width and height, whether it must be even, since pixels share their colour.
     """
 
@@ -74,8 +74,8 @@ def _packed_422(order: ColorOrder) -> _Encoding:
     return _Encoding(2, order, even=(True, False))
 
 
-def _two_planes(conversion: int, row_factor: int) -> _Encoding:
-    return _Encoding(1, ColorOrder.BGR, conversion=conversion, row_factor=row_factor, even=(True, True))
+def _planes(order: ColorOrder, row_factor: int = 3) -> _Encoding:
+    return _Encoding(1, order, row_factor=row_factor, even=(True, True))
 
 
 # ROS names a Bayer pattern by its first two rows, OpenCV by the second row's second and third pixel.
@@ -104,9 +104,9 @@ _ENCODINGS = {
     "uyvy": _packed_422(ColorOrder.UYVY),
     "yuv422_yuy2": _packed_422(ColorOrder.YUYV),
     "yuyv": _packed_422(ColorOrder.YUYV),
-    "nv12": _two_planes(cv2.COLOR_YUV2BGR_NV12, row_factor=3),
-    "nv21": _two_planes(cv2.COLOR_YUV2BGR_NV21, row_factor=3),
-    _NV24: _two_planes(cv2.COLOR_YUV2BGR_NV12, row_factor=6),
+    "nv12": _planes(ColorOrder.NV12),
+    "nv21": _planes(ColorOrder.NV21),
+    _NV24: _planes(ColorOrder.NV12, row_factor=6),
     **{f"bayer_{pattern}8": _bayer(conversion) for pattern, conversion in _BAYER.items()},
     **{f"bayer_{pattern}16": _bayer(conversion, "u2") for pattern, conversion in _BAYER.items()},
 }
@@ -114,7 +114,7 @@ _ENCODINGS = {
 ENCODINGS = tuple(_ENCODINGS)
 #: Of cameras and videos, but of no raw message: three planes, and JPEG data.
 I420, JPEG = "i420", "jpeg"
-_PIXEL_ENCODINGS = _ENCODINGS | {I420: _two_planes(cv2.COLOR_YUV2BGR_I420, row_factor=3)}
+_PIXEL_ENCODINGS = _ENCODINGS | {I420: _planes(ColorOrder.I420)}
 
 
 def unpack_image(msg: RawImage, buffer: PixelBuffer | None = None) -> ColorImage:
@@ -135,7 +135,7 @@ def unpack_image(msg: RawImage, buffer: PixelBuffer | None = None) -> ColorImage
     if encoding is None:
         raise ImageError(f"encoding '{_shown(msg.encoding)}' is not supported; expected one of {', '.join(ENCODINGS)}")
     pixels = _pixels(msg, encoding, buffer)
-    return _converted(pixels, encoding, (msg.height, msg.width), buffer)
+    return _converted(pixels, encoding, buffer)
 
 
 def pixels_shape(encoding: str, image_hw: tuple[int, int]) -> tuple[int, ...]:
@@ -162,9 +162,7 @@ def image_of_pixels(pixels: NDArray[Any], encoding: str, buffer: PixelBuffer | N
             return ColorImage(decode_image(pixels.data))
         except DecodeError as error:
             raise ImageError(str(error)) from error
-    layout = _PIXEL_ENCODINGS[encoding]
-    image_hw = (pixels.shape[0] * 2 // layout.row_factor, pixels.shape[1])
-    return _converted(pixels, layout, image_hw, buffer or PixelBuffer())
+    return _converted(pixels, _PIXEL_ENCODINGS[encoding], buffer or PixelBuffer())
 
 
 def decode_compressed(msg: CompressedImage) -> ColorImage:
@@ -203,16 +201,16 @@ def _pixels(msg: RawImage, encoding: _Encoding, buffer: PixelBuffer) -> NDArray[
     return np.ndarray(shape, dtype, memoryview(msg.data), strides=strides)
 
 
-def _converted(pixels: NDArray[Any], encoding: _Encoding, image_hw: tuple[int, int], buffer: PixelBuffer) -> ColorImage:
+def _converted(pixels: NDArray[Any], encoding: _Encoding, buffer: PixelBuffer) -> ColorImage:
     if encoding.dtype == "u2":
         pixels = buffer.shortened(pixels)
     if encoding.conversion is not None:
-        pixels = cv2.cvtColor(pixels, encoding.conversion, dst=buffer.shaped(*image_hw, 3))
+        pixels = cv2.cvtColor(pixels, encoding.conversion, dst=buffer.shaped(*pixels.shape, 3))
     return ColorImage(pixels, encoding.order)
 
 
 def _nv24_as_nv12(msg: RawImage, buffer: PixelBuffer) -> NDArray[np.uint8]:
-    """Return the pixels with every second colour of every second row: OpenCV knows no nv24."""
+    """Return the pixels with every second colour of every second row."""
     height, width, step = msg.height, msg.width, msg.step
     data = memoryview(msg.data)
     luma: NDArray[np.uint8] = np.ndarray((height, width), np.uint8, data, strides=(step, 1))
