@@ -219,9 +219,10 @@ def test_yuv_gives_the_input_of_the_converted_image(order, image_hw, interpolati
         written(given, (48, 64), UINT8_INPUT, interpolation=interpolation) for given in (converted, image)
     )
     difference = found.astype(int) - expected
-    # An image that is halved is rounded less often than one that was converted before.
+    # An image that is halved is rounded less often than one that was converted before, of which each halving adds an
+    # eighth on average, as halves are rounded up.
     assert np.abs(difference).max() <= 2
-    assert np.abs(difference.mean((0, 1, 2))).max() < 0.2
+    assert np.abs(difference.mean((0, 1, 2))).max() < 0.3
 
 
 @pytest.mark.parametrize(

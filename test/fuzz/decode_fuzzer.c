@@ -324,10 +324,12 @@ static void choose_axis(struct input *input, int32_t size, int32_t *first, uint1
     }
 }
 
-/* Resize planes of `rows` halved rows of `columns`, each in memory of its own that is no larger than it must be. */
-static void resize_planes(struct input *input, const struct seg_resize *plan, int32_t columns, int32_t rows,
-                          uint8_t *target)
+/* Resize planes of `rows` rows of `columns` once halved, each in memory of its own no larger than it must be. */
+static void resize_planes(struct input *input, struct seg_resize plan, int32_t columns, int32_t rows, uint8_t *target)
 {
+    plan.num_halvings = 1 + next_byte(input) % 2;
+    columns *= plan.num_halvings;
+    rows *= plan.num_halvings;
     int32_t layout = next_byte(input) % 3; /* u alone and v alone, or both in turns, beginning with either */
     size_t luma_bytes = (size_t)columns * (size_t)rows * 4, chroma_bytes = (size_t)columns * (size_t)rows;
     uint8_t *luma = allocate(luma_bytes), *first = allocate(layout ? 2 * chroma_bytes : chroma_bytes);
@@ -342,7 +344,7 @@ static void resize_planes(struct input *input, const struct seg_resize *plan, in
         image.chroma_row_step = 2 * columns;
         image.chroma_step = 2;
     }
-    seg_resize_planes(plan, &image, target, (int64_t)plan->columns.size_px * 3);
+    seg_resize_planes(&plan, &image, target, (int64_t)plan.columns.size_px * 3);
     free(second);
     free(first);
     free(luma);
@@ -352,7 +354,7 @@ static void resize(struct input *input)
 {
     static const int32_t CHANNELS[] = {1, 3, 4, 2};
     struct seg_resize plan = {
-        .is_halved = next_byte(input) % 2,
+        .num_halvings = next_byte(input) % 2,
         .columns.size_px = 1 + next_byte(input),
         .rows.size_px = 1 + next_byte(input) % 32,
         .num_channels = CHANNELS[next_byte(input) % 4],
@@ -362,11 +364,11 @@ static void resize(struct input *input)
         plan.rgb[color] = next_byte(input) % plan.num_channels;
     /* A pair of pixels that share u and v has four bytes. */
     if (plan.num_channels == 2) {
-        plan.is_halved = 1;
+        plan.num_halvings++;
         plan.rgb[1] += 2;
         plan.rgb[2] = 3 - plan.rgb[0];
     }
-    int32_t columns = 1 + next_byte(input), rows = 1 + next_byte(input) % 64, height = plan.is_halved ? 2 : 1;
+    int32_t columns = 1 + next_byte(input), rows = 1 + next_byte(input) % 64, height = 1 << plan.num_halvings;
     size_t num_columns = (size_t)plan.columns.size_px, num_rows = (size_t)plan.rows.size_px;
     int32_t *first_column = allocate(num_columns * sizeof *first_column);
     int32_t *first_row = allocate(num_rows * sizeof *first_row);
@@ -378,7 +380,7 @@ static void resize(struct input *input)
     uint8_t *image = allocate((size_t)(row_step * rows * height)), *target = allocate(num_columns * num_rows * 3);
     fill(input, image, (size_t)(row_step * rows * height));
     seg_resize(&plan, image, row_step, target, (int64_t)num_columns * 3);
-    resize_planes(input, &plan, columns, rows, target);
+    resize_planes(input, plan, columns, rows, target);
     free(target);
     free(image);
     free(row_weight);

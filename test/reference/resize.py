@@ -32,7 +32,7 @@ class Places:
 
 
 def resize(
-    pixels: NDArray[np.uint8], columns: Places, rows: Places, is_halved: bool, rgb: tuple[int, int, int], flip: int
+    pixels: NDArray[np.uint8], columns: Places, rows: Places, num_halvings: int, rgb: tuple[int, int, int], flip: int
 ) -> NDArray[np.uint8]:
     """Return an image in another size, uint8 (rows, columns, 3).
 
@@ -46,16 +46,15 @@ def resize(
         pixels: uint8 (height, width, channels).
         columns: where the new columns lie, after halving.
         rows: where the new rows lie, after halving.
-        is_halved: whether the image is halved first.
+        num_halvings: how often the image is halved first: once at most, and once or twice where it is YUV.
         rgb: which channels are red, green and blue; of a pair in YUV, which of its four bytes are the first luma, u, v.
         flip: 0 to 255.
     """
     if pixels.shape[2] == 2:
-        return _rgb_of_yuv(_resize_pairs(pixels, columns, rows, rgb)) ^ np.uint8(flip)
+        return _rgb_of_yuv(_resize_pairs(pixels, columns, rows, num_halvings, rgb)) ^ np.uint8(flip)
     old = pixels.astype(np.int64)
-    if is_halved:
-        height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
-        old = (_sum_of_pairs(_sum_of_pairs(old, height, 0), width, 1) + 2) // 4
+    if num_halvings:
+        old = (_sum_of(_sum_of(old, 2, 0), 2, 1) + 2) // 4
     sums = np.einsum("yr,rck->yck", rows.weights(old.shape[0]), old)
     sums = np.einsum("xc,yck->yxk", columns.weights(old.shape[1]), sums)
     means = (sums + 512) // 1024
@@ -63,35 +62,46 @@ def resize(
 
 
 def resize_planes(
-    luma: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint8], columns: Places, rows: Places, flip: int
+    planes: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]],
+    columns: Places,
+    rows: Places,
+    num_halvings: int,
+    flip: int,
 ) -> NDArray[np.uint8]:
     """Return an image in another size, uint8 (rows, columns, 3), which is halved, interpolated and converted.
 
     Args:
-        luma: uint8 (2 * height, 2 * width).
-        u: uint8 (height, width).
-        v: uint8 (height, width).
-        columns: where the new columns lie among `width`.
-        rows: where the new rows lie among `height`.
+        planes: luma, uint8 (2 * height, 2 * width), u and v, uint8 (height, width).
+        columns: where the new columns lie, after halving.
+        rows: where the new rows lie, after halving.
+        num_halvings: 1, or 2.
         flip: 0 to 255.
     """
-    height, width = u.shape
-    sums = _sum_of_pairs(_sum_of_pairs(luma.astype(np.int64), height, 0), width, 1)
-    yuv = np.stack([sums, 4 * u.astype(np.int64), 4 * v.astype(np.int64)], axis=-1)
-    mixed = np.einsum("yr,rck->yck", rows.weights(height), yuv)
-    return _rgb_of_yuv(_between_columns(mixed, columns)) ^ np.uint8(flip)
+    luma, u, v = (plane.astype(np.int64)[..., np.newaxis] for plane in planes)
+    # Luma is halved once along a row before it is rounded, and u and v once less.
+    luma = _mixed(_sum_of(luma, 2, 1), rows, 2 * num_halvings)
+    u, v = (_mixed(plane if num_halvings == 2 else 4 * plane, rows, num_halvings) for plane in (u, v))
+    if num_halvings == 2:
+        luma, u, v = (_sum_of(mixed, 2, 1) for mixed in (luma, u, v))
+    return _rgb_of_yuv(_between_columns(np.concatenate([luma, u, v], axis=-1), columns)) ^ np.uint8(flip)
 
 
 def _resize_pairs(
-    pixels: NDArray[np.uint8], columns: Places, rows: Places, yuv: tuple[int, int, int]
+    pixels: NDArray[np.uint8], columns: Places, rows: Places, num_halvings: int, yuv: tuple[int, int, int]
 ) -> NDArray[np.int64]:
     """Return luma, u and v of an image that is halved and interpolated, in 1/128, (rows, columns, 3)."""
-    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
-    sums = _sum_of_pairs(pixels.reshape(-1, width, 4).astype(np.int64), height, 0)
-    mixed = np.einsum("yr,rck->yck", rows.weights(height), sums)
+    mixed = _mixed(pixels.reshape(len(pixels), -1, 4).astype(np.int64), rows, 2 * num_halvings)
+    mixed = _sum_of(mixed, num_halvings, 1)
     luma, u, v = yuv
     mixed = np.stack([mixed[..., luma] + mixed[..., luma + 2], 2 * mixed[..., u], 2 * mixed[..., v]], axis=-1)
     return _between_columns(mixed, columns)
+
+
+def _mixed(numbers: NDArray[np.int64], rows: Places, count: int) -> NDArray[np.int64]:
+    """Return rows between sums of `count` rows; of four a quarter, rounded, since later sums would not fit 16 bits."""
+    sums = _sum_of(numbers, count, 0)
+    mixed = np.einsum("yr,rck->yck", rows.weights(len(sums)), sums)
+    return (mixed + 2) // 4 if count == 4 else mixed
 
 
 def _between_columns(mixed: NDArray[np.int64], columns: Places) -> NDArray[np.int64]:
@@ -116,6 +126,7 @@ def _rgb_of_yuv(yuv: NDArray[np.int64]) -> NDArray[np.uint8]:
     return np.clip((np.stack([red, green, blue], axis=-1) + 16) // 32, 0, 255).astype(np.uint8)
 
 
-def _sum_of_pairs(numbers: NDArray[np.int64], count: int, axis: int) -> NDArray[np.int64]:
-    former, latter = (numbers.take(np.arange(count) * 2 + offset, axis) for offset in (0, 1))
-    return former + latter
+def _sum_of(numbers: NDArray[np.int64], count: int, axis: int) -> NDArray[np.int64]:
+    """Return the sums of so many numbers along an axis; what is left at its end is left out."""
+    indices = np.arange(numbers.shape[axis] // count)
+    return sum(numbers.take(indices * count + offset, axis) for offset in range(count))  # type: ignore[return-value]

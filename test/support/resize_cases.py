@@ -24,14 +24,14 @@ class ResizeCase:
     pixels: NDArray[np.uint8]
     columns: Places
     rows: Places
-    is_halved: bool
+    num_halvings: int
     rgb: tuple[int, int, int]
     flip: int
 
     def resized_by(self, library: Native) -> NDArray[np.uint8]:
         """Return what the library makes of it."""
         width, channels = self.pixels.shape[1:]
-        others = {"is_halved": self.is_halved, "num_channels": channels, "rgb": self.rgb, "flip": self.flip}
+        others = {"num_halvings": self.num_halvings, "num_channels": channels, "rgb": self.rgb, "flip": self.flip}
         plan = library.ffi.new("struct seg_resize *", _axes(library, self.columns, self.rows) | others)
         # Allocated as small as seg.h allows.
         target = np.empty((len(self.rows.first), len(self.columns.first), 3), np.uint8)
@@ -50,21 +50,19 @@ class PlanesCase:
     """The arguments of one resize of planes.
 
     Attributes:
-        luma: uint8 (2 * height, 2 * width).
-        u: uint8 (height, width).
-        v: uint8 (height, width).
+        planes: luma, uint8 (2 * height, 2 * width), u and v, uint8 (height, width).
         columns: where the new ones lie.
         rows: where the new ones lie.
+        num_halvings: 1, or 2.
         flip: what new bytes are combined with.
         layout: of u and v in memory.
         padding: bytes between the rows of a plane.
     """
 
-    luma: NDArray[np.uint8]
-    u: NDArray[np.uint8]
-    v: NDArray[np.uint8]
+    planes: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
     columns: Places
     rows: Places
+    num_halvings: int
     flip: int
     layout: tuple[int, bool] = NV12
     padding: int = 0
@@ -72,7 +70,7 @@ class PlanesCase:
     def resized_by(self, library: Native) -> NDArray[np.uint8]:
         """Return what the library makes of it."""
         chroma_step, is_v_first = self.layout
-        u, v = self.u, self.v
+        luma, u, v = self.planes
         if chroma_step == 2:
             pairs = np.stack([v, u] if is_v_first else [u, v], axis=-1).reshape(len(u), -1)
             plane, chroma_row_step = self._spread(pairs)
@@ -80,10 +78,11 @@ class PlanesCase:
         else:
             (u_plane, chroma_row_step), (v_plane, _) = self._spread(u), self._spread(v)
             starts = [u_plane, v_plane]
-        luma, luma_row_step = self._spread(self.luma)
-        pointers = [library.pointer("uint8_t *", start) for start in (luma, *starts)]
+        luma_plane, luma_row_step = self._spread(luma)
+        pointers = [library.pointer("uint8_t *", start) for start in (luma_plane, *starts)]
         planes = library.ffi.new("struct seg_planes *", (*pointers, luma_row_step, chroma_row_step, chroma_step))
-        plan = library.ffi.new("struct seg_resize *", _axes(library, self.columns, self.rows) | {"flip": self.flip})
+        others = {"num_halvings": self.num_halvings, "flip": self.flip}
+        plan = library.ffi.new("struct seg_resize *", _axes(library, self.columns, self.rows) | others)
         target = np.empty((len(self.rows.first), len(self.columns.first), 3), np.uint8)
         library.lib.seg_resize_planes(plan, planes, library.address(target), target.strides[0])
         return target
@@ -115,25 +114,28 @@ def random_places(size: int, rng: np.random.Generator) -> Places:
 def random_resize(rng: np.random.Generator) -> ResizeCase:
     """Return a case with an image of any size and any number of channels."""
     channels = int(rng.choice([1, 2, 3, 4]))
-    is_halved = channels == 2 or bool(rng.integers(2))
-    height, width = (int(side) for side in rng.integers(2 if is_halved else 1, MAX_SIDE_PX, 2))
-    if channels == 2:
+    is_yuv = channels == 2
+    num_halvings = int(rng.integers(2)) + is_yuv
+    old = 2**num_halvings
+    height, width = (int(side) for side in rng.integers(old, MAX_SIDE_PX, 2))
+    if is_yuv:
         width -= width % 2
     pixels = rng.choice([rng.integers(0, 256, 1)[0], 255], (height, width, channels)).astype(np.uint8)
     if rng.random() < 0.8:
         pixels = rng.integers(0, 256, pixels.shape, np.uint8)
-    halved = 2 if is_halved else 1
-    columns, rows = random_places(width // halved, rng), random_places(height // halved, rng)
+    columns, rows = random_places(width // old, rng), random_places(height // old, rng)
     rgb: Any = tuple(int(channel) for channel in rng.integers(0, channels, 3))
-    if channels == 2:
+    if is_yuv:
         rgb = YUYV if rng.integers(2) else UYVY
-    return ResizeCase(pixels, columns, rows, is_halved, rgb, int(rng.integers(256)))
+    return ResizeCase(pixels, columns, rows, num_halvings, rgb, int(rng.integers(256)))
 
 
 def random_planes(rng: np.random.Generator) -> PlanesCase:
     """Return a case with planes of any size and layout."""
-    height, width = (int(side) for side in rng.integers(1, MAX_SIDE_PX, 2))
+    num_halvings = 1 + int(rng.integers(2))
+    height, width = (int(side) for side in rng.integers(num_halvings, MAX_SIDE_PX, 2))
     luma, u, v = (rng.integers(0, 256, hw, np.uint8) for hw in ((2 * height, 2 * width), *[(height, width)] * 2))
     layout = (NV12, NV21, I420)[rng.integers(3)]
-    columns, rows = random_places(width, rng), random_places(height, rng)
-    return PlanesCase(luma, u, v, columns, rows, int(rng.integers(256)), layout, int(rng.integers(5)))
+    columns, rows = (random_places(side // num_halvings, rng) for side in (width, height))
+    padding = int(rng.integers(5))
+    return PlanesCase((luma, u, v), columns, rows, num_halvings, int(rng.integers(256)), layout, padding)

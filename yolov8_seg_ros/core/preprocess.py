@@ -23,6 +23,8 @@ MAX_CHANNELS = 4
 Places = tuple[NDArray[np.int32], NDArray[np.uint16]]
 #: Up to this factor a new pixel covers little of a third pixel along an axis.
 _MAX_TWO_TAP_FACTOR = 1.5
+#: As often an image in YUV is halved in one pass of the C library, others once.
+_MAX_YUV_HALVINGS = 2
 #: Sum of the weights of two pixels, as seg.h has it.
 WEIGHT_UNIT = 32
 
@@ -123,8 +125,8 @@ class AreaResizer:
 
     An image is halved while it is twice too large: means of means are means. The rest is linear interpolation at
     places where it is the mean, several times faster than OpenCV's area interpolation for odd factors. An image in YUV
-    that is halved is converted after that, as there are far fewer pixels then. The memory is used again for images of
-    the same size.
+    that is halved is converted after that, and after the second halving where there is one, as there are far fewer
+    pixels then. The memory is used again for images of the same size.
 
     Args:
         flip: new bytes are combined with this by exclusive or; 0x80 makes int8 of uint8.
@@ -164,23 +166,26 @@ class AreaResizer:
             # An odd last row or column is left out.
             rows, columns = rows // 2, columns // 2
             halves_hw.append((rows, columns))
-        is_halved = bool(halves_hw)
         is_near = width <= columns <= _MAX_TWO_TAP_FACTOR * width and height <= rows <= _MAX_TWO_TAP_FACTOR * height
-        if is_near:
-            # The C library does the last halving with the rest, in one pass.
-            halves_hw[-1:] = []
-        else:
-            is_halved, rows, columns = False, height, width
-        self._is_converted_first = order.is_yuv and not (is_halved or halves_hw)
+        self._is_converted_first = order.is_yuv and not halves_hw
         self._first_pass = None
-        if order.is_yuv and halves_hw:
-            self._first_pass = _NativePass(self._native, True, halves_hw[0], halves_hw[0], order)
+        if order.is_yuv and halves_hw and not (is_near and len(halves_hw) <= _MAX_YUV_HALVINGS):
+            num_halvings = min(len(halves_hw), _MAX_YUV_HALVINGS)
+            halves_hw[: num_halvings - 1] = []
+            self._first_pass = _NativePass(self._native, num_halvings, halves_hw[0], halves_hw[0], order)
         if self._is_converted_first or self._first_pass is not None:
             order = ColorOrder.RGB
+        num_halvings = 0
+        if is_near:
+            # The C library does the last halving with the rest, in one pass.
+            num_halvings = min(len(halves_hw), _MAX_YUV_HALVINGS if order.is_yuv else 1)
+            halves_hw[len(halves_hw) - num_halvings :] = []
+        else:
+            rows, columns = height, width
         channels = () if order is ColorOrder.GRAY else (order.channels,)
         self._halves = [np.empty((*half_hw, *channels), np.uint8) for half_hw in halves_hw]
         self._resized = None if is_near else np.empty((height, width, *channels), np.uint8)
-        self._last_pass = _NativePass(self._native, is_halved, (rows, columns), (height, width), order, self._flip)
+        self._last_pass = _NativePass(self._native, num_halvings, (rows, columns), (height, width), order, self._flip)
 
 
 class _NativePass:
@@ -188,7 +193,7 @@ class _NativePass:
 
     Args:
         library: the C library.
-        is_halved: whether the image is halved first.
+        num_halvings: how often the image is halved first.
         old_hw: height and width after that.
         new_hw: height and width that are wanted.
         order: of the image's channels.
@@ -198,7 +203,7 @@ class _NativePass:
     def __init__(
         self,
         library: Native,
-        is_halved: bool,
+        num_halvings: int,
         old_hw: tuple[int, int],
         new_hw: tuple[int, ...],
         order: ColorOrder,
@@ -214,7 +219,7 @@ class _NativePass:
         }
         colors = "yuv" if order.is_yuv else "rgb"
         rgb = [0, 0, 0] if order.channels == 1 else [order.value.index(color) for color in colors]
-        others = {"is_halved": is_halved, "num_channels": order.channels, "rgb": rgb, "flip": flip}
+        others = {"num_halvings": num_halvings, "num_channels": order.channels, "rgb": rgb, "flip": flip}
         self._struct = library.ffi.new("struct seg_resize *", axes | others)
 
     def run(self, pixels: NDArray[np.uint8], target: NDArray[Any]) -> NDArray[Any]:

@@ -51,6 +51,13 @@ static inline void place_band(const struct seg_axis *axis, int32_t height, int32
     }
 }
 
+/* Return a quarter of a sum, rounded. */
+static inline uint16_t quarter_of(uint16_t sum)
+{
+    /* Without the conversion a compiler computes in 32 bits, and half as many at once. */
+    return (uint16_t)((uint16_t)(sum + 2) >> 2);
+}
+
 static inline void fetch(const uint8_t *row, int32_t num_bytes)
 {
     for (int32_t at = 0; at < num_bytes; at += LINE_BYTES)

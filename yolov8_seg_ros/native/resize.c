@@ -23,7 +23,7 @@ static void collect_rows(const struct seg_resize *plan, const uint8_t *image, in
     for (int32_t i = 0; i < BAND; i++) {
         const uint8_t *row = image + rows[i] * row_step, *ahead = image + rows_ahead[i] * row_step;
         fetch(ahead, count);
-        if (plan->is_halved) {
+        if (plan->num_halvings) {
             fetch(ahead + row_step, count);
             add_rows(row, row + row_step, count, sums[i]);
         } else {
@@ -31,13 +31,6 @@ static void collect_rows(const struct seg_resize *plan, const uint8_t *image, in
         }
     }
     interleave(sums, count, band);
-}
-
-/* Return the mean of four bytes, rounded. */
-static inline uint16_t quarter_of(uint16_t sum)
-{
-    /* Without the conversion a compiler computes in 32 bits, and half as many at once. */
-    return (uint16_t)((uint16_t)(sum + 2) >> 2);
 }
 
 /* Halve the columns of both, and interpolate between them. Called with constants, with which it is several times faster.
@@ -126,15 +119,15 @@ void seg_resize(const struct seg_resize *plan, const uint8_t *image, int64_t row
     struct band band, ahead;
     for (int32_t first = 0; first < plan->rows.size_px; first += BAND) {
         int32_t num_rows = plan->rows.size_px - first < BAND ? plan->rows.size_px - first : BAND;
-        place_band(&plan->rows, plan->is_halved ? 2 : 1, first, &band);
-        place_band(&plan->rows, plan->is_halved ? 2 : 1, first + BAND, &ahead);
+        place_band(&plan->rows, plan->num_halvings ? 2 : 1, first, &band);
+        place_band(&plan->rows, plan->num_halvings ? 2 : 1, first + BAND, &ahead);
         uint8_t *to = target + first * target_step;
-        if (plan->num_channels == 3 && plan->is_halved)
+        if (plan->num_channels == 3 && plan->num_halvings)
             resize_band(plan, &band, &ahead, image, row_step, 1, 3, to, target_step, num_rows);
-        else if (plan->num_channels == 4 && plan->is_halved)
+        else if (plan->num_channels == 4 && plan->num_halvings)
             resize_band(plan, &band, &ahead, image, row_step, 1, 4, to, target_step, num_rows);
         else
-            resize_band(plan, &band, &ahead, image, row_step, plan->is_halved, plan->num_channels, to, target_step,
+            resize_band(plan, &band, &ahead, image, row_step, plan->num_halvings, plan->num_channels, to, target_step,
                         num_rows);
     }
 }

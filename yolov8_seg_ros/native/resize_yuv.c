@@ -66,20 +66,27 @@ static inline void to_colors(uint16_t luma, uint16_t u, uint16_t v, uint16_t *re
     colors[2 * BAND] = to_byte((int16_t)(white + blue));
 }
 
-/* Where the numbers of a block's halved pixels lie, BAND side by side. */
+/* Where the numbers of a block's halved pixels lie, BAND side by side. Steps are in numbers. */
 struct yuv_columns {
     const uint16_t *luma, *u, *v;
-    int32_t luma_step, chroma_step; /* numbers from pixel to pixel */
+    int32_t luma_step, chroma_step;           /* from pixel to pixel */
+    int32_t luma_part_step, chroma_part_step; /* from part to part of a pixel: numbers whose sum is that of the pixel */
 };
 
+static inline uint16_t sum_of_parts(const uint16_t *part, int32_t num_parts, int32_t step)
+{
+    uint16_t sum = num_parts > 1 ? (uint16_t)(part[0] + part[step]) : part[0];
+    return num_parts > 2 ? (uint16_t)(sum + part[2 * step] + part[3 * step]) : sum;
+}
+
 /* Write new columns `column` to `end` of a band, red, green and blue of each. Called with constants.
- * is_pairs: 1: in 1/64, and the other half of the luma lies two numbers after the first; 0: in 1/128. */
+ * The sum of a pixel's parts of luma is in 1/128; so is that of its parts of u, and of v, once multiplied by scale. */
 static inline void write_columns_of_yuv(const struct seg_axis *axis, const struct column_weights *weights_of,
-                                        const struct yuv_columns *columns, int32_t is_pairs, int32_t column,
-                                        int32_t end, uint16_t *restrict colors)
+                                        const struct yuv_columns *columns, int32_t luma_parts, int32_t chroma_parts,
+                                        uint16_t scale, int32_t column, int32_t end, uint16_t *restrict colors)
 {
     int32_t first = axis->first[column], luma_step = columns->luma_step, chroma_step = columns->chroma_step;
-    uint16_t scale = is_pairs ? 2 : 1;
+    int32_t luma_part = columns->luma_part_step, chroma_part = columns->chroma_part_step;
     for (; column < end; column++, colors += NUM_COLORS * BAND) {
         uint16_t weight = axis->next_weight[column];
         const struct column_weights *weights = &weights_of[weight];
@@ -88,10 +95,12 @@ static inline void write_columns_of_yuv(const struct seg_axis *axis, const struc
         const uint16_t *u = columns->u + left * chroma_step, *next_u = columns->u + right * chroma_step;
         const uint16_t *v = columns->v + left * chroma_step, *next_v = columns->v + right * chroma_step;
         for (int32_t row = 0; row < BAND; row++) {
-            uint16_t left_luma = is_pairs ? (uint16_t)(luma[row] + luma[2 * BAND + row]) : luma[row];
-            uint16_t right_luma = is_pairs ? (uint16_t)(next_luma[row] + next_luma[2 * BAND + row]) : next_luma[row];
-            uint16_t left_u = (uint16_t)(scale * u[row]), right_u = (uint16_t)(scale * next_u[row]);
-            uint16_t left_v = (uint16_t)(scale * v[row]), right_v = (uint16_t)(scale * next_v[row]);
+            uint16_t left_luma = sum_of_parts(luma + row, luma_parts, luma_part);
+            uint16_t right_luma = sum_of_parts(next_luma + row, luma_parts, luma_part);
+            uint16_t left_u = (uint16_t)(scale * sum_of_parts(u + row, chroma_parts, chroma_part));
+            uint16_t right_u = (uint16_t)(scale * sum_of_parts(next_u + row, chroma_parts, chroma_part));
+            uint16_t left_v = (uint16_t)(scale * sum_of_parts(v + row, chroma_parts, chroma_part));
+            uint16_t right_v = (uint16_t)(scale * sum_of_parts(next_v + row, chroma_parts, chroma_part));
             to_colors(between(left_luma, right_luma, weights->left[row], weights->right[row]),
                       between(left_u, right_u, weights->left[row], weights->right[row]),
                       between(left_v, right_v, weights->left[row], weights->right[row]), colors + row);
@@ -99,34 +108,49 @@ static inline void write_columns_of_yuv(const struct seg_axis *axis, const struc
     }
 }
 
+/* Interpolate between two sums, and divide by four, rounded, where they are so large that their sum would not fit. */
+static inline uint16_t mix(uint16_t above, uint16_t below, uint16_t upper_weight, uint16_t lower_weight, int32_t is_quartered)
+{
+    uint16_t mixed = (uint16_t)((uint16_t)(above * upper_weight) + (uint16_t)(below * lower_weight));
+    return is_quartered ? quarter_of(mixed) : mixed;
+}
+
+static inline void fetch_rows(const uint8_t *row, int64_t row_step, int32_t num_rows, int32_t num_bytes)
+{
+    for (int32_t i = 0; i < num_rows; i++)
+        fetch(row + i * row_step, num_bytes);
+}
+
 /* -------------------------------------------------------------------------------------------------- pairs of pixels */
 
 enum { PAIR_BYTES = 4 };
 
-/* Interpolate between two rows, each the sum of two old ones. mixed: in 1/64. */
-static void mix_row_pairs(const uint8_t *restrict upper, const uint8_t *restrict upper_next,
-                          const uint8_t *restrict lower, const uint8_t *restrict lower_next, uint16_t lower_weight,
-                          int32_t count, uint16_t *restrict mixed)
+/* Interpolate between two rows, each the sum of two old ones, or of four. mixed: in 1/64 of two, in 1/32 of four. */
+static inline void mix_row_of_pairs(const uint8_t *restrict upper, const uint8_t *restrict lower, int64_t row_step,
+                                    int32_t num_halvings, uint16_t lower_weight, int32_t count,
+                                    uint16_t *restrict mixed)
 {
     uint16_t upper_weight = (uint16_t)(UNIT - lower_weight);
+    const uint8_t *upper_end = upper + 2 * row_step, *lower_end = lower + 2 * row_step;
     for (int32_t i = 0; i < count; i++) {
-        uint16_t above = (uint16_t)(upper[i] + upper_next[i]), below = (uint16_t)(lower[i] + lower_next[i]);
-        mixed[i] = (uint16_t)((uint16_t)(above * upper_weight) + (uint16_t)(below * lower_weight));
+        uint16_t above = (uint16_t)(upper[i] + upper[row_step + i]), below = (uint16_t)(lower[i] + lower[row_step + i]);
+        if (num_halvings == 2) {
+            above = (uint16_t)(above + upper_end[i] + upper_end[row_step + i]);
+            below = (uint16_t)(below + lower_end[i] + lower_end[row_step + i]);
+        }
+        mixed[i] = mix(above, below, upper_weight, lower_weight, num_halvings == 2);
     }
 }
 
-static void mix_band_of_pairs(const struct band *band, const struct band *ahead, const uint8_t *image, int64_t row_step,
-                              int32_t count, uint16_t *mixed)
+static inline void mix_band_of_pairs(const struct band *band, const struct band *ahead, const uint8_t *image,
+                                     int64_t row_step, int32_t num_halvings, int32_t count, uint16_t *mixed)
 {
     uint16_t rows[BAND][BLOCK_BYTES];
     for (int32_t i = 0; i < BAND; i++) {
-        const uint8_t *upper = image + band->upper[i] * row_step, *lower = image + band->lower[i] * row_step;
-        const uint8_t *upper_ahead = image + ahead->upper[i] * row_step, *lower_ahead = image + ahead->lower[i] * row_step;
-        fetch(upper_ahead, count);
-        fetch(upper_ahead + row_step, count);
-        fetch(lower_ahead, count);
-        fetch(lower_ahead + row_step, count);
-        mix_row_pairs(upper, upper + row_step, lower, lower + row_step, band->lower_weights[i], count, rows[i]);
+        fetch_rows(image + ahead->upper[i] * row_step, row_step, 2 * num_halvings, count);
+        fetch_rows(image + ahead->lower[i] * row_step, row_step, 2 * num_halvings, count);
+        mix_row_of_pairs(image + band->upper[i] * row_step, image + band->lower[i] * row_step, row_step, num_halvings,
+                         band->lower_weights[i], count, rows[i]);
     }
     interleave(rows, count, mixed);
 }
@@ -136,19 +160,25 @@ void seg_resize_pairs(const struct seg_resize *plan, const uint8_t *image, int64
 {
     struct band band, ahead;
     struct column_weights weights[UNIT];
-    uint16_t mixed[BLOCK_PX * PAIR_BYTES * BAND], colors[BLOCK_PX * NUM_COLORS * BAND];
+    uint16_t mixed[BLOCK_BYTES * BAND], colors[BLOCK_PX * NUM_COLORS * BAND];
+    int32_t pixel_bytes = PAIR_BYTES * plan->num_halvings, step = pixel_bytes * BAND;
     const struct yuv_columns columns = {mixed + plan->rgb[0] * BAND, mixed + plan->rgb[1] * BAND,
-                                        mixed + plan->rgb[2] * BAND, PAIR_BYTES * BAND, PAIR_BYTES * BAND};
+                                        mixed + plan->rgb[2] * BAND, step, step, 2 * BAND, PAIR_BYTES * BAND};
     set_weights(weights);
     for (int32_t first = 0; first < plan->rows.size_px; first += BAND) {
         int32_t num_rows = plan->rows.size_px - first < BAND ? plan->rows.size_px - first : BAND, num_pixels = 0;
-        place_band(&plan->rows, 2, first, &band);
-        place_band(&plan->rows, 2, first + BAND, &ahead);
+        place_band(&plan->rows, 2 * plan->num_halvings, first, &band);
+        place_band(&plan->rows, 2 * plan->num_halvings, first + BAND, &ahead);
         for (int32_t column = 0, end; column < plan->columns.size_px; column = end) {
             end = end_of_block(&plan->columns, column, &num_pixels);
-            const uint8_t *from = image + (int64_t)plan->columns.first[column] * PAIR_BYTES;
-            mix_band_of_pairs(&band, &ahead, from, row_step, num_pixels * PAIR_BYTES, mixed);
-            write_columns_of_yuv(&plan->columns, weights, &columns, 1, column, end, colors);
+            const uint8_t *from = image + (int64_t)plan->columns.first[column] * pixel_bytes;
+            if (plan->num_halvings == 2) {
+                mix_band_of_pairs(&band, &ahead, from, row_step, 2, num_pixels * pixel_bytes, mixed);
+                write_columns_of_yuv(&plan->columns, weights, &columns, 4, 2, 2, column, end, colors);
+            } else {
+                mix_band_of_pairs(&band, &ahead, from, row_step, 1, num_pixels * pixel_bytes, mixed);
+                write_columns_of_yuv(&plan->columns, weights, &columns, 2, 1, 2, column, end, colors);
+            }
             write_rows(colors, (end - column) * NUM_COLORS, (uint8_t)plan->flip,
                        target + first * target_step + column * NUM_COLORS, target_step, num_rows);
         }
@@ -165,56 +195,85 @@ static inline uint16_t sum_of_two(const uint8_t *bytes)
     return (uint16_t)((word & 255) + (word >> 8));
 }
 
-/* Interpolate between two rows, each the sum of two old ones, halved along the row, too. mixed: in 1/128. */
-static void mix_luma(const uint8_t *restrict upper, const uint8_t *restrict upper_next, const uint8_t *restrict lower,
-                     const uint8_t *restrict lower_next, uint16_t lower_weight, int32_t count, uint16_t *restrict mixed)
+/* Interpolate between two rows, each the sum of two old ones, or of four, halved along the row, too.
+ * mixed: in 1/128 of two, in 1/64 of four. */
+static inline void mix_row_of_luma(const uint8_t *restrict upper, const uint8_t *restrict lower, int64_t row_step,
+                                   int32_t num_halvings, uint16_t lower_weight, int32_t count, uint16_t *restrict mixed)
 {
     uint16_t upper_weight = (uint16_t)(UNIT - lower_weight);
+    const uint8_t *upper_end = upper + 2 * row_step, *lower_end = lower + 2 * row_step;
     for (int32_t i = 0; i < count; i++) {
-        uint16_t above = (uint16_t)(sum_of_two(upper + 2 * i) + sum_of_two(upper_next + 2 * i));
-        uint16_t below = (uint16_t)(sum_of_two(lower + 2 * i) + sum_of_two(lower_next + 2 * i));
-        mixed[i] = (uint16_t)((uint16_t)(above * upper_weight) + (uint16_t)(below * lower_weight));
+        uint16_t above = (uint16_t)(sum_of_two(upper + 2 * i) + sum_of_two(upper + row_step + 2 * i));
+        uint16_t below = (uint16_t)(sum_of_two(lower + 2 * i) + sum_of_two(lower + row_step + 2 * i));
+        if (num_halvings == 2) {
+            above = (uint16_t)(above + sum_of_two(upper_end + 2 * i) + sum_of_two(upper_end + row_step + 2 * i));
+            below = (uint16_t)(below + sum_of_two(lower_end + 2 * i) + sum_of_two(lower_end + row_step + 2 * i));
+        }
+        mixed[i] = mix(above, below, upper_weight, lower_weight, num_halvings == 2);
     }
 }
 
-/* Interpolate between two rows. mixed: in 1/128. */
-static void mix_chroma(const uint8_t *restrict upper, const uint8_t *restrict lower, uint16_t lower_weight, int32_t count,
-                       uint16_t *restrict mixed)
+/* Interpolate between two rows, each an old one, or the sum of two. mixed: in 1/128 of one, in 1/64 of two. */
+static inline void mix_row_of_chroma(const uint8_t *restrict upper, const uint8_t *restrict lower, int64_t row_step,
+                                     int32_t num_halvings, uint16_t lower_weight, int32_t count,
+                                     uint16_t *restrict mixed)
 {
-    uint16_t upper_weight = (uint16_t)(4 * (UNIT - lower_weight));
-    lower_weight = (uint16_t)(4 * lower_weight);
-    for (int32_t i = 0; i < count; i++)
-        mixed[i] = (uint16_t)((uint16_t)(upper[i] * upper_weight) + (uint16_t)(lower[i] * lower_weight));
+    uint16_t scale = num_halvings == 2 ? 1 : 4;
+    uint16_t upper_weight = (uint16_t)(scale * (UNIT - lower_weight));
+    lower_weight = (uint16_t)(scale * lower_weight);
+    for (int32_t i = 0; i < count; i++) {
+        uint16_t above = upper[i], below = lower[i];
+        if (num_halvings == 2) {
+            above = (uint16_t)(above + upper[row_step + i]);
+            below = (uint16_t)(below + lower[row_step + i]);
+        }
+        mixed[i] = mix(above, below, upper_weight, lower_weight, 0);
+    }
 }
 
-static void mix_band_of_luma(const struct band *band, const struct band *ahead, const uint8_t *luma, int64_t row_step,
-                             int32_t count, uint16_t *mixed)
+static inline void mix_band_of_luma(const struct band *band, const struct band *ahead, const uint8_t *luma,
+                                    int64_t row_step, int32_t num_halvings, int32_t count, uint16_t *mixed)
 {
     uint16_t rows[BAND][BLOCK_BYTES];
     for (int32_t i = 0; i < BAND; i++) {
-        const uint8_t *upper = luma + band->upper[i] * row_step, *lower = luma + band->lower[i] * row_step;
-        const uint8_t *upper_ahead = luma + ahead->upper[i] * row_step, *lower_ahead = luma + ahead->lower[i] * row_step;
-        fetch(upper_ahead, 2 * count);
-        fetch(upper_ahead + row_step, 2 * count);
-        fetch(lower_ahead, 2 * count);
-        fetch(lower_ahead + row_step, 2 * count);
-        mix_luma(upper, upper + row_step, lower, lower + row_step, band->lower_weights[i], count, rows[i]);
+        fetch_rows(luma + ahead->upper[i] * row_step, row_step, 2 * num_halvings, 2 * count);
+        fetch_rows(luma + ahead->lower[i] * row_step, row_step, 2 * num_halvings, 2 * count);
+        mix_row_of_luma(luma + band->upper[i] * row_step, luma + band->lower[i] * row_step, row_step, num_halvings,
+                        band->lower_weights[i], count, rows[i]);
     }
     interleave(rows, count, mixed);
 }
 
-static void mix_band_of_chroma(const struct band *band, const struct band *ahead, const uint8_t *chroma,
-                               int64_t row_step, int32_t count, uint16_t *mixed)
+static inline void mix_band_of_chroma(const struct band *band, const struct band *ahead, const uint8_t *chroma,
+                                      int64_t row_step, int32_t num_halvings, int32_t count, uint16_t *mixed)
 {
     uint16_t rows[BAND][BLOCK_BYTES];
     for (int32_t i = 0; i < BAND; i++) {
         /* A row of chroma belongs to two of luma. */
-        fetch(chroma + ahead->upper[i] / 2 * row_step, count);
-        fetch(chroma + ahead->lower[i] / 2 * row_step, count);
-        mix_chroma(chroma + band->upper[i] / 2 * row_step, chroma + band->lower[i] / 2 * row_step,
-                   band->lower_weights[i], count, rows[i]);
+        fetch_rows(chroma + ahead->upper[i] / 2 * row_step, row_step, num_halvings, count);
+        fetch_rows(chroma + ahead->lower[i] / 2 * row_step, row_step, num_halvings, count);
+        mix_row_of_chroma(chroma + band->upper[i] / 2 * row_step, chroma + band->lower[i] / 2 * row_step, row_step,
+                          num_halvings, band->lower_weights[i], count, rows[i]);
     }
     interleave(rows, count, mixed);
+}
+
+enum { V_PLANE = 2 * BLOCK_PX * BAND }; /* where the numbers of a plane of v follow those of u */
+
+static inline void mix_block_of_planes(const struct band *band, const struct band *ahead, const struct seg_planes *image,
+                                       int32_t num_halvings, int64_t column, int32_t num_pixels, uint16_t *luma,
+                                       uint16_t *chroma)
+{
+    int64_t row_step = image->chroma_row_step, from = num_halvings * column;
+    int32_t count = num_halvings * num_pixels;
+    mix_band_of_luma(band, ahead, image->luma + 2 * from, image->luma_row_step, num_halvings, count, luma);
+    if (image->chroma_step == 2) {
+        const uint8_t *both = image->v < image->u ? image->v : image->u;
+        mix_band_of_chroma(band, ahead, both + 2 * from, row_step, num_halvings, 2 * count, chroma);
+    } else {
+        mix_band_of_chroma(band, ahead, image->u + from, row_step, num_halvings, count, chroma);
+        mix_band_of_chroma(band, ahead, image->v + from, row_step, num_halvings, count, chroma + V_PLANE);
+    }
 }
 
 void seg_resize_planes(const struct seg_resize *plan, const struct seg_planes *image, uint8_t *target,
@@ -222,30 +281,30 @@ void seg_resize_planes(const struct seg_resize *plan, const struct seg_planes *i
 {
     struct band band, ahead;
     struct column_weights weights[UNIT];
-    uint16_t luma[BLOCK_PX * BAND], chroma[2 * BLOCK_PX * BAND], colors[BLOCK_PX * NUM_COLORS * BAND];
-    struct yuv_columns columns = {luma, chroma, chroma + BLOCK_PX * BAND, BAND, image->chroma_step * BAND};
-    const uint8_t *planes[] = {image->u, image->v};
-    int32_t num_planes = 2;
+    uint16_t luma[2 * BLOCK_PX * BAND], chroma[2 * V_PLANE], colors[BLOCK_PX * NUM_COLORS * BAND];
+    int32_t part_step = image->chroma_step * BAND, height = 2 * plan->num_halvings;
+    struct yuv_columns columns = {luma, chroma, chroma + V_PLANE, plan->num_halvings * BAND,
+                                  plan->num_halvings * part_step, BAND, part_step};
     if (image->chroma_step == 2) {
         int32_t is_v_first = image->v < image->u;
-        num_planes = 1;
-        planes[0] = is_v_first ? image->v : image->u;
         columns.u = is_v_first ? chroma + BAND : chroma;
         columns.v = is_v_first ? chroma : chroma + BAND;
     }
     set_weights(weights);
     for (int32_t first = 0; first < plan->rows.size_px; first += BAND) {
         int32_t num_rows = plan->rows.size_px - first < BAND ? plan->rows.size_px - first : BAND, num_pixels = 0;
-        place_band(&plan->rows, 2, first, &band);
-        place_band(&plan->rows, 2, first + BAND, &ahead);
+        place_band(&plan->rows, height, first, &band);
+        place_band(&plan->rows, height, first + BAND, &ahead);
         for (int32_t column = 0, end; column < plan->columns.size_px; column = end) {
             end = end_of_block(&plan->columns, column, &num_pixels);
-            int64_t from = plan->columns.first[column];
-            mix_band_of_luma(&band, &ahead, image->luma + 2 * from, image->luma_row_step, num_pixels, luma);
-            for (int32_t i = 0; i < num_planes; i++)
-                mix_band_of_chroma(&band, &ahead, planes[i] + image->chroma_step * from, image->chroma_row_step,
-                                   image->chroma_step * num_pixels, chroma + i * BLOCK_PX * BAND);
-            write_columns_of_yuv(&plan->columns, weights, &columns, 0, column, end, colors);
+            int32_t from = plan->columns.first[column];
+            if (plan->num_halvings == 2) {
+                mix_block_of_planes(&band, &ahead, image, 2, from, num_pixels, luma, chroma);
+                write_columns_of_yuv(&plan->columns, weights, &columns, 2, 2, 1, column, end, colors);
+            } else {
+                mix_block_of_planes(&band, &ahead, image, 1, from, num_pixels, luma, chroma);
+                write_columns_of_yuv(&plan->columns, weights, &columns, 1, 1, 1, column, end, colors);
+            }
             write_rows(colors, (end - column) * NUM_COLORS, (uint8_t)plan->flip,
                        target + first * target_step + column * NUM_COLORS, target_step, num_rows);
         }

@@ -214,7 +214,8 @@ struct seg_axis {
 
 /* How an image is resized. */
 struct seg_resize {
-    int32_t is_halved; /* 1: each old pixel below is the mean, rounded, of two by two pixels of the image */
+    int32_t num_halvings; /* 1: each old pixel below is the mean, rounded, of two by two pixels of the image; of YUV it is 1,
+                             or 2, of four by four pixels */
     struct seg_axis columns, rows;
     int32_t num_channels; /* bytes of a pixel: 1, 3 or 4; 2 for YUV of which two pixels side by side share u and v, which is
                              halved, not rounded then, and converted after it is interpolated (ITU-R BT.601, 16 to 235) */
@@ -235,8 +236,8 @@ struct seg_planes {
     int32_t chroma_step;                    /* bytes from one u to the next, as from v to v: 1, or 2 where they alternate */
 };
 
-/* Do as seg_resize does with pixels that share u and v: halve, interpolate, convert. u and v are halved already.
- * plan: its is_halved, num_channels and rgb do not count. */
+/* Do as seg_resize does with pixels that share u and v in pairs. u and v are halved once already.
+ * plan: its num_channels and rgb do not count. */
 void seg_resize_planes(const struct seg_resize *plan, const struct seg_planes *image, uint8_t *target,
                        int64_t target_step);
 
