@@ -64,11 +64,21 @@ static inline void fetch(const uint8_t *row, int32_t num_bytes)
         PREFETCH(row + at);
 }
 
-static inline void interleave(uint16_t rows[BAND][BLOCK_BYTES], int32_t count, uint16_t *restrict band)
+/* Write the numbers of rows side by side, BAND for each column. */
+static inline void interleave(const uint16_t *const rows[BAND], int32_t count, uint16_t *restrict band)
 {
-    for (int32_t i = 0; i < count; i++)
-        for (int32_t row = 0; row < BAND; row++)
-            band[i * BAND + row] = rows[row][i];
+    const uint16_t *row_0 = rows[0], *row_1 = rows[1], *row_2 = rows[2], *row_3 = rows[3];
+    const uint16_t *row_4 = rows[4], *row_5 = rows[5], *row_6 = rows[6], *row_7 = rows[7];
+    for (int32_t i = 0; i < count; i++, band += BAND) {
+        band[0] = row_0[i];
+        band[1] = row_1[i];
+        band[2] = row_2[i];
+        band[3] = row_3[i];
+        band[4] = row_4[i];
+        band[5] = row_5[i];
+        band[6] = row_6[i];
+        band[7] = row_7[i];
+    }
 }
 
 /* Return where the new columns end that a block of old ones beginning with the first of `column` is enough for. */

@@ -15,22 +15,47 @@ static void add_rows(const uint8_t *restrict row, const uint8_t *restrict next, 
         sums[i] = (uint16_t)(row[i] + next[i]);
 }
 
-/* Collect the old rows of a band of new ones, a row or the sum of two for each. rows: their numbers. */
-static void collect_rows(const struct seg_resize *plan, const uint8_t *image, int64_t row_step, const int32_t *rows,
-                         const int32_t *rows_ahead, int32_t count, uint16_t *band)
+static void sum_row(const struct seg_resize *plan, const uint8_t *row, int64_t row_step, int32_t count, uint16_t *sums)
 {
-    uint16_t sums[BAND][BLOCK_BYTES];
+    if (plan->num_halvings)
+        add_rows(row, row + row_step, count, sums);
+    else
+        copy_row(row, count, sums);
+}
+
+static void fetch_row(const struct seg_resize *plan, const uint8_t *row, int64_t row_step, int32_t count)
+{
+    fetch(row, count);
+    if (plan->num_halvings)
+        fetch(row + row_step, count);
+}
+
+/* Collect the old rows of a band of new ones, a row or the sum of two for each: the upper ones, and the lower ones where
+ * new rows lie between them. Most often a lower row is the next upper one, and need not be summed again. */
+static void collect_rows(const struct seg_resize *plan, const uint8_t *image, int64_t row_step, const struct band *band,
+                         const struct band *ahead, int32_t count, uint16_t *upper, uint16_t *lower)
+{
+    uint16_t sums[2][BAND][BLOCK_BYTES];
+    const uint16_t *rows[BAND];
     for (int32_t i = 0; i < BAND; i++) {
-        const uint8_t *row = image + rows[i] * row_step, *ahead = image + rows_ahead[i] * row_step;
-        fetch(ahead, count);
-        if (plan->num_halvings) {
-            fetch(ahead + row_step, count);
-            add_rows(row, row + row_step, count, sums[i]);
-        } else {
-            copy_row(row, count, sums[i]);
-        }
+        fetch_row(plan, image + ahead->upper[i] * row_step, row_step, count);
+        sum_row(plan, image + band->upper[i] * row_step, row_step, count, sums[0][i]);
+        rows[i] = sums[0][i];
     }
-    interleave(sums, count, band);
+    interleave(rows, count, upper);
+    if (!band->is_between)
+        return;
+    for (int32_t i = 0; i < BAND; i++) {
+        int32_t next = i + 1 < BAND && band->lower[i] == band->upper[i + 1] ? i + 1 : i;
+        rows[i] = sums[0][next];
+        if (band->lower[i] != band->upper[next]) {
+            sum_row(plan, image + band->lower[i] * row_step, row_step, count, sums[1][i]);
+            rows[i] = sums[1][i];
+        }
+        if (i + 1 == BAND || ahead->lower[i] != ahead->upper[i + 1])
+            fetch_row(plan, image + ahead->lower[i] * row_step, row_step, count);
+    }
+    interleave(rows, count, lower);
 }
 
 /* Halve the columns of both, and interpolate between them. Called with constants, with which it is several times faster.
@@ -96,9 +121,7 @@ static inline void resize_band(const struct seg_resize *plan, const struct band 
     for (int32_t column = 0, end; column < plan->columns.size_px; column = end) {
         end = end_of_block(&plan->columns, column, &num_pixels);
         const uint8_t *from = image + (int64_t)plan->columns.first[column] * pixel_bytes;
-        collect_rows(plan, from, row_step, band->upper, ahead->upper, num_pixels * pixel_bytes, upper);
-        if (band->is_between)
-            collect_rows(plan, from, row_step, band->lower, ahead->lower, num_pixels * pixel_bytes, lower);
+        collect_rows(plan, from, row_step, band, ahead, num_pixels * pixel_bytes, upper, lower);
         if (band->is_between)
             mix_rows(band, upper, lower, is_halved, 1, num_channels, num_pixels, mixed);
         else

@@ -145,12 +145,14 @@ static inline void mix_row_of_pairs(const uint8_t *restrict upper, const uint8_t
 static inline void mix_band_of_pairs(const struct band *band, const struct band *ahead, const uint8_t *image,
                                      int64_t row_step, int32_t num_halvings, int32_t count, uint16_t *mixed)
 {
-    uint16_t rows[BAND][BLOCK_BYTES];
+    uint16_t numbers[BAND][BLOCK_BYTES];
+    const uint16_t *rows[BAND];
     for (int32_t i = 0; i < BAND; i++) {
         fetch_rows(image + ahead->upper[i] * row_step, row_step, 2 * num_halvings, count);
         fetch_rows(image + ahead->lower[i] * row_step, row_step, 2 * num_halvings, count);
         mix_row_of_pairs(image + band->upper[i] * row_step, image + band->lower[i] * row_step, row_step, num_halvings,
-                         band->lower_weights[i], count, rows[i]);
+                         band->lower_weights[i], count, numbers[i]);
+        rows[i] = numbers[i];
     }
     interleave(rows, count, mixed);
 }
@@ -234,12 +236,14 @@ static inline void mix_row_of_chroma(const uint8_t *restrict upper, const uint8_
 static inline void mix_band_of_luma(const struct band *band, const struct band *ahead, const uint8_t *luma,
                                     int64_t row_step, int32_t num_halvings, int32_t count, uint16_t *mixed)
 {
-    uint16_t rows[BAND][BLOCK_BYTES];
+    uint16_t numbers[BAND][BLOCK_BYTES];
+    const uint16_t *rows[BAND];
     for (int32_t i = 0; i < BAND; i++) {
         fetch_rows(luma + ahead->upper[i] * row_step, row_step, 2 * num_halvings, 2 * count);
         fetch_rows(luma + ahead->lower[i] * row_step, row_step, 2 * num_halvings, 2 * count);
         mix_row_of_luma(luma + band->upper[i] * row_step, luma + band->lower[i] * row_step, row_step, num_halvings,
-                        band->lower_weights[i], count, rows[i]);
+                        band->lower_weights[i], count, numbers[i]);
+        rows[i] = numbers[i];
     }
     interleave(rows, count, mixed);
 }
@@ -247,13 +251,15 @@ static inline void mix_band_of_luma(const struct band *band, const struct band *
 static inline void mix_band_of_chroma(const struct band *band, const struct band *ahead, const uint8_t *chroma,
                                       int64_t row_step, int32_t num_halvings, int32_t count, uint16_t *mixed)
 {
-    uint16_t rows[BAND][BLOCK_BYTES];
+    uint16_t numbers[BAND][BLOCK_BYTES];
+    const uint16_t *rows[BAND];
     for (int32_t i = 0; i < BAND; i++) {
         /* A row of chroma belongs to two of luma. */
         fetch_rows(chroma + ahead->upper[i] / 2 * row_step, row_step, num_halvings, count);
         fetch_rows(chroma + ahead->lower[i] / 2 * row_step, row_step, num_halvings, count);
         mix_row_of_chroma(chroma + band->upper[i] / 2 * row_step, chroma + band->lower[i] / 2 * row_step, row_step,
-                          num_halvings, band->lower_weights[i], count, rows[i]);
+                          num_halvings, band->lower_weights[i], count, numbers[i]);
+        rows[i] = numbers[i];
     }
     interleave(rows, count, mixed);
 }
