@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from yolov8_seg_ros.errors import MediaError
-from yolov8_seg_ros.media import captures
+from yolov8_seg_ros.media import captures, sources
 from yolov8_seg_ros.media.image_file import read_image
 from yolov8_seg_ros.media.scene import SyntheticScene
 from yolov8_seg_ros.media.sources import open_media
+from yolov8_seg_ros.media.v4l2_camera import UnsupportedDeviceError
 
 EXIF_TURNED_RIGHT = (
     b"\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01"
@@ -87,9 +88,14 @@ class FakeCamera:
         self.released = True
 
 
+def left_to_opencv(*_):
+    raise UnsupportedDeviceError("it is a fake")
+
+
 @pytest.fixture
 def camera(monkeypatch):
     cameras = []
+    monkeypatch.setattr(sources, "V4l2Camera", left_to_opencv)
     monkeypatch.setattr(captures.cv2, "VideoCapture", lambda: cameras.append(FakeCamera()) or cameras[-1])
     monkeypatch.setattr(captures.time, "monotonic", lambda: cameras[-1].now_s)
     return cameras
@@ -251,7 +257,9 @@ def test_a_camera_is_slowed_down_by_leaving_frames_out(camera, rate_hz, expected
     assert abs(len(frames) - expected) <= 1
 
 
-@pytest.mark.parametrize("source", ["99999999999", "9" * 5000, "~nosuchuser/x", "x" * 5000, "a\0b"], ids=len)
+@pytest.mark.parametrize(
+    "source", ["99999999999", "9" * 5000, "/dev/video\0", "~nosuchuser/x", "x" * 5000, "a\0b"], ids=len
+)
 def test_a_source_that_cannot_be_is_reported(source):
     with pytest.raises(MediaError, match=r"cannot be opened|no such file or folder") as caught:
         open_media(source)

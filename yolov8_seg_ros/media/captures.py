@@ -186,19 +186,24 @@ class Camera(Media):
             raise unopened(self._source)
         self._request(mode)
         self.fps = _rate_hz(self._capture)
+        self._filled_s = _BUFFERS / self.fps if self._has_buffers and self.fps else math.inf
 
     def __iter__(self) -> Iterator[MediaFrame]:
         """Read the newest frames."""
         limit, index = RateLimit(self._max_rate_hz), 0
         # Frames not wanted are fetched too, or the driver would hand out old ones later.
         while self._capture.grab():
-            if not limit.admits(time.monotonic()):
+            now_s = time.monotonic()
+            if not limit.admits(now_s):
                 continue
             read, image = self._capture.retrieve()
             if not read:
                 break
             yield MediaFrame(image, f"camera_{index:06d}", index)  # type: ignore[arg-type]
             index += 1
+            if time.monotonic() - now_s > self._filled_s:
+                # All buffers are full: the oldest image is left out.
+                self._capture.grab()
         raise MediaError(f"{self._source}: delivers no more images; was it unplugged?")
 
     def close(self) -> None:
@@ -213,7 +218,7 @@ class Camera(Media):
         if mode.rate_hz:
             self._capture.set(cv2.CAP_PROP_FPS, mode.rate_hz)
         # No more than needed: an old frame is worth nothing to a robot.
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
+        self._has_buffers = self._capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
 
 
 def camera_text(device: str) -> str:

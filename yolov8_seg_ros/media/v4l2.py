@@ -42,6 +42,7 @@ class Device:
         image: the last image of `next_image`, as capture.h declares it: `buffer`, its number, `num_bytes`, `is_damaged`
             where a part is lost, `sequence`, which counts what the camera took, `captured_ns` in nanoseconds of
             `time.monotonic`, -1 where the driver has another clock.
+        memories: of the buffers; each lives as long as somebody refers to it.
 
     Raises:
         OSError: if it cannot be opened; as all methods, if the driver refuses or the device is gone.
@@ -51,7 +52,7 @@ class Device:
     def __init__(self, path: str) -> None:
         self._ffi, self._lib = _load()
         self.image: Any = self._ffi.new("struct capture_image *")
-        self._memories: list[Any] = []
+        self.memories: list[Any] = []
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def can_stream(self) -> bool:
@@ -77,12 +78,9 @@ class Device:
         place = self._ffi.new("int64_t[2]")
         for number in range(self._check(self._lib.capture_request_buffers(self._fd, count))):
             self._check(self._lib.capture_locate_buffer(self._fd, number, place, place + 1))
-            self._memories.append(self._ffi.from_buffer(mmap.mmap(self._fd, place[1], offset=place[0])))
-        return len(self._memories)
-
-    def memory(self, number: int) -> Any:
-        """Return the memory of a buffer, which lives as long as somebody refers to it; a new object each time."""
-        return self._ffi.buffer(self._memories[number])
+            memory = mmap.mmap(self._fd, place[1], offset=place[0])
+            self.memories.append(self._ffi.buffer(self._ffi.from_buffer(memory)))
+        return len(self.memories)
 
     def start(self) -> None:
         """Let the driver write to the buffers that are queued."""
@@ -103,11 +101,11 @@ class Device:
         """Stop, and release the device."""
         if self._fd < 0:
             return
-        if self._memories:
+        if self.memories:
             # Both fail where the device is gone, which is as good. Else those who still read the memory would keep the
             # device from being opened again.
             self._lib.capture_stop(self._fd)
-            self._memories = []
+            self.memories = []
             self._lib.capture_request_buffers(self._fd, 0)
         os.close(self._fd)
         self._fd = -1

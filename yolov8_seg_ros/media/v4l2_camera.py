@@ -95,7 +95,7 @@ class V4l2Camera(Media):
     ) -> None:
         self._source = camera_text(device)
         self._max_rate_hz, self._keep_encoding, self._on_skip = max_rate_hz, keep_encoding, on_skip
-        #: What the images at large refer to, by the numbers of their buffers.
+        #: The images that others may still read, by the numbers of their buffers.
         self._lent: dict[int, weakref.ref[Any]] = {}
         self._num_queued = 0
         self._last_sequence: int | None = None
@@ -106,8 +106,9 @@ class V4l2Camera(Media):
             except (OSError, UnsupportedDeviceError):
                 self.close()
                 raise
-        except OSError as error:
-            raise unopened(self._source, f" ({error.strerror})") from error
+        except (OSError, ValueError) as error:
+            # A path may hold what none can hold.
+            raise unopened(self._source, f" ({error.strerror if isinstance(error, OSError) else error})") from error
 
     def __iter__(self) -> Iterator[MediaFrame]:
         """Read the newest images."""
@@ -140,7 +141,7 @@ class V4l2Camera(Media):
         pixel_format, self.fps, self._layout = self._choose_format(mode)
         for number in range(self._device.map_buffers(_BUFFERS)):
             self._queue(number)
-        self._is_copied = is_slow_to_read(self._device.memory(0))
+        self._is_copied = is_slow_to_read(self._device.memories[0])
         self._device.start()
         height, width = pixel_format.image_hw
         rate = f" at {self.fps:.4g} Hz" if self.fps else ""
@@ -215,18 +216,18 @@ class V4l2Camera(Media):
     def _pixels(self) -> NDArray[np.uint8]:
         """Return the pixels of the device's `image`, or its bytes if they are compressed."""
         image, layout = self._device.image, self._layout
-        memory = self._device.memory(image.buffer)
+        memory = self._device.memories[image.buffer]
         if layout.shape is None:
             data = np.frombuffer(memory[: image.num_bytes], np.uint8)
             self._queue(image.buffer)
             return data
-        # The array keeps the memory alive, as do all arrays that are made of that one.
         pixels: NDArray[np.uint8] = np.ndarray(layout.shape, np.uint8, memory, 0, layout.strides)
         if self._is_copied or self._num_queued < _MIN_QUEUED:
             pixels = pixels.copy()
             self._queue(image.buffer)
         else:
-            self._lent[image.buffer] = weakref.ref(memory)
+            # All arrays that are made of this one keep it alive.
+            self._lent[image.buffer] = weakref.ref(pixels)
         return pixels
 
 
