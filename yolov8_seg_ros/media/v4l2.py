@@ -83,11 +83,11 @@ class Device:
         return len(self.memories)
 
     def start(self) -> None:
-        """Let the driver write to the buffers that are queued."""
+        """Start to have the queued buffers filled."""
         self._check(self._lib.capture_start(self._fd))
 
     def queue(self, number: int) -> None:
-        """Hand a buffer to the driver."""
+        """Add a buffer to those that the driver fills."""
         self._check(self._lib.capture_queue(self._fd, number))
 
     def next_image(self, timeout_s: float) -> int:

@@ -215,7 +215,7 @@ class Engine:
             return None
 
     def _take(self, now_s: float) -> _Passage:
-        """Take the frame whose turn it is. One has to be due, and the lock to be held."""
+        """Return the frame whose turn it is, which no other thread gets. One has to be due, and the lock to be held."""
         self._is_taking = True
         slot, message = self._queue.take(now_s)
         self._taken += 1

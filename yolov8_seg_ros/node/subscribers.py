@@ -1,4 +1,4 @@
-"""Look for subscribers now and then, rather than for each image."""
+"""Find publishers that have subscribers, now and then rather than for each image."""
 
 from __future__ import annotations
 
