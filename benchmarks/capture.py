@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from operator import itemgetter
 from pathlib import Path
 
 import cv2
@@ -55,26 +54,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print_table(turns: list[dict[str, float]], feed: Feed) -> None:
-    """Print medians of the turns; a ratio is that of one turn."""
-
-    def median(value: Callable[[dict[str, float]], float]) -> float:
-        return statistics.median(map(value, turns))
-
-    def above_ms(turn: dict[str, float], name: str) -> float:
-        return turn[name] - turn["invoke()"]
-
+    """Print means of the turns, and their quotients."""
+    mean_ms = {name: statistics.mean(turn[name] for turn in turns) for name in turns[0]}
+    invoke_ms = mean_ms.pop("invoke()")
+    over_dds_ms = {name: ms - invoke_ms for name, ms in mean_ms.items() if name.startswith("DDS")}
     print(f"processor time for an image of {size_text(feed.image_hw)} at {_RATE_HZ:.0f} Hz, ms; ", end="")
-    print(f"medians of {len(turns)} turns; load average {os.getloadavg()[0]:.2f}")
-    over_dds = [name for name in turns[0] if name.startswith("DDS")]
-    print(f"{'':18}{'in all':>8}{'above invoke()':>16}" + "".join(f"{'/ ' + name:>20}" for name in over_dds))
-    for name in turns[0]:
-        print(f"{name:18}{median(itemgetter(name)):8.2f}", end="")
-        if name != "invoke()":
-            print(f"{median(lambda turn, name=name: above_ms(turn, name)):16.2f}", end="")
-            for other in over_dds:
-                ratio = median(lambda turn, name=name, other=other: above_ms(turn, name) / above_ms(turn, other))
-                print(f"{ratio:20.2f}", end="")
-        print()
+    print(f"means of {len(turns)} turns; load average {os.getloadavg()[0]:.2f}")
+    print(f"{'':18}{'in all':>8}{'above invoke()':>16}" + "".join(f"{'/ ' + name:>20}" for name in over_dds_ms))
+    print(f"{'invoke()':18}{invoke_ms:8.2f}")
+    for name, ms in mean_ms.items():
+        above_ms = ms - invoke_ms
+        ratios = "".join(f"{above_ms / other_ms:20.2f}" for other_ms in over_dds_ms.values())
+        print(f"{name:18}{ms:8.2f}{above_ms:16.2f}{ratios}")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -126,7 +126,7 @@ class V4l2Camera(Media):
                 try:
                     pixels, encoding = image_of_pixels(pixels, encoding).to_bgr(), BGR8
                 except ImageError as error:
-                    self._on_skip(MediaError(f"{self._source}: image {index}: {error}"))
+                    self._on_skip(MediaError(f"{self._source}: {error}"))
                     continue
             name = f"camera_{index:06d}"
             yield MediaFrame(pixels, name, index, encoding=encoding, captured_s=captured_s, missed=missed)
