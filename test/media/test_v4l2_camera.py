@@ -120,7 +120,7 @@ def test_a_camera_with_no_format_that_is_read_here_is_left_to_opencv(camera, tmp
     planes = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_YV12)
     camera.add_mode("YV12", HW, planes.tobytes())
     seen = seen_by_process(camera, tmp_path)
-    assert str(seen["description"]).startswith("with OpenCV, as its pixel format is YV12, none of YUYV UYVY")
+    assert str(seen["description"]).startswith("with OpenCV, as it offers none of the pixel formats YUYV UYVY")
     assert seen["encoding"] == "bgr8"
     assert np.abs(seen["bgr"].astype(int) - bgr).mean() < 6
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import time
@@ -101,14 +102,19 @@ class V4l2Camera(Media):
         self._last_sequence: int | None = None
         try:
             self._device = Device(f"/dev/video{device}" if device.isdecimal() else device)
-            try:
-                self._prepare(mode)
-            except (OSError, UnsupportedDeviceError):
-                self.close()
-                raise
-        except (OSError, ValueError) as error:
-            # A path may hold what none can hold.
-            raise unopened(self._source, f" ({error.strerror if isinstance(error, OSError) else error})") from error
+        except OSError as error:
+            raise unopened(self._source, f" ({error.strerror})") from error
+        except ValueError as error:
+            # No path can hold such characters.
+            raise unopened(self._source, f" ({error})") from error
+        try:
+            self._prepare(mode)
+        except OSError as error:
+            self.close()
+            raise unopened(self._source, f" ({error.strerror})") from error
+        except UnsupportedDeviceError:
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[MediaFrame]:
         """Read the newest images."""
@@ -150,25 +156,31 @@ class V4l2Camera(Media):
 
     def _choose_format(self, mode: CameraMode) -> tuple[PixelFormat, float | None, _Layout]:
         """Set the first format that has the size and the rate that are requested; the first possible one otherwise."""
-        possible, found = [], ""
+        first = ""
         for code in (mode.pixel_format,) if mode.pixel_format else _ENCODINGS:
-            pixel_format, rate_hz, layout = self._set_format(code, mode)
-            found = pixel_format.code
-            is_fast = (rate_hz or math.inf) >= _RATE_TOLERANCE * mode.rate_hz
-            if layout is not None and pixel_format.image_hw == mode.image_hw and is_fast:
-                return pixel_format, rate_hz, layout
-            if layout is not None:
-                possible.append(found)
-        if possible:
-            pixel_format, rate_hz, layout = self._set_format(possible[0], mode)
-            if layout is not None:
-                return pixel_format, rate_hz, layout
-        raise UnsupportedDeviceError(f"its pixel format is {found}, none of {' '.join(_ENCODINGS)}")
+            chosen = self._set_format(code, mode)
+            if chosen is None:
+                continue
+            pixel_format, rate_hz, _ = chosen
+            if pixel_format.image_hw == mode.image_hw and (rate_hz or math.inf) >= _RATE_TOLERANCE * mode.rate_hz:
+                return chosen
+            first = first or pixel_format.code
+        chosen = self._set_format(first, mode) if first else None
+        if chosen is None:
+            raise UnsupportedDeviceError(f"it offers none of the pixel formats {' '.join(_ENCODINGS)}")
+        return chosen
 
-    def _set_format(self, code: str, mode: CameraMode) -> tuple[PixelFormat, float | None, _Layout | None]:
-        """Set a format and a rate; return what the driver chose, and None for a format that cannot be read here."""
-        pixel_format = self._device.set_format(code, mode.image_hw)
-        return pixel_format, self._device.set_rate(mode.rate_hz), _layout(pixel_format)
+    def _set_format(self, code: str, mode: CameraMode) -> tuple[PixelFormat, float | None, _Layout] | None:
+        """Set a format and a rate; return what the driver chose, None for a format that cannot be read here."""
+        try:
+            pixel_format = self._device.set_format(code, mode.image_hw)
+        except OSError as error:
+            # Some drivers refuse a format, most replace it.
+            if error.errno != errno.EINVAL:
+                raise
+            return None
+        layout = _layout(pixel_format)
+        return None if layout is None else (pixel_format, self._device.set_rate(mode.rate_hz), layout)
 
     def _wait_for_image(self, limit: RateLimit) -> None:
         """Wait for an image that is whole, and due; the newest one is in the device's `image`."""
