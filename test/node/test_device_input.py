@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 
@@ -14,13 +15,17 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import ROSClock
 from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from support.seg_camera import FAILURE, Camera, activate, make_node
 from vision_msgs.msg import Detection2DArray
 
 from yolov8_seg_ros.errors import OptionError
-from yolov8_seg_ros.node.device_input import CaptureClock, read_calibration
+from yolov8_seg_ros.media.frames import Media, MediaFrame
+from yolov8_seg_ros.node import device_input
+from yolov8_seg_ros.node.device_input import CaptureClock, DeviceInput, read_calibration
 
 HW = (48, 64)
 FRAMES = 4
@@ -140,6 +145,77 @@ def test_a_wrong_calibration_fails_configure(ros, audience, model, video, tmp_pa
     node = make_node(ros, model, device=str(video), calibration_file=str(tmp_path / "absent.yaml"))
     assert node.trigger_configure() == FAILURE
     ros.until(lambda: audience.health and "absent.yaml" in audience.health.message, "the reason")
+
+
+class Live(Media):
+    """A source of frames that come by themselves."""
+
+    is_live = True
+
+    def __init__(self, skips_old):
+        self.skips_old = skips_old
+
+    def __iter__(self):
+        for index in itertools.count():
+            time.sleep(0.01)
+            yield MediaFrame(np.zeros((*HW, 3), np.uint8), f"{index}", index)
+
+
+@pytest.fixture
+def capture(ros):
+    """Return a function that opens a device; what it calls with each image may take long."""
+    node = ros.add(LifecycleNode("capture"))
+    opened = []
+
+    def open_device(device, on_image):
+        settings = {"device": str(device), "device_height": HW[0], "device_width": HW[1], "device_rate_hz": 0.0}
+        settings |= {"device_pixel_format": "auto", "frame_id": "", "calibration_file": "", "max_rate_hz": 0.0}
+        opened.append(DeviceInput(node, "~/", settings, on_image))
+        opened[-1].open()
+
+    yield open_device
+    for device in opened:
+        device.destroy()
+
+
+def test_the_time_of_a_file_goes_on_while_an_image_is_used(ros, capture, tmp_path):
+    path = tmp_path / "long.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, HW[::-1])
+    for _ in range(400):
+        writer.write(np.zeros((*HW, 3), np.uint8))
+    writer.release()
+    seen = []
+
+    def use(captured, _):
+        seen.append(captured.frame)
+        # Three and a half periods.
+        time.sleep(0.14)
+
+    capture(path, use)
+    ros.until(lambda: len(seen) >= 6, "images")
+    for frame, following in itertools.pairwise(seen[:6]):
+        assert following.index == frame.index + 1 + following.missed
+        assert following.missed >= 2
+
+
+@pytest.mark.parametrize("skips_old", [True, False], ids=["the newest image", "a stream"])
+def test_only_where_no_images_pile_up_may_their_use_take_long(ros, capture, monkeypatch, skips_old):
+    monkeypatch.setattr(device_input, "open_media", lambda *_, **__: Live(skips_old))
+    seen = []
+    capture("camera", lambda captured, may_hold_up: seen.append(may_hold_up))
+    ros.until(lambda: len(seen) > 3, "images")
+    assert set(seen) == {skips_old}
+
+
+def test_while_somebody_looks_at_the_images_their_use_must_not_take_long(ros, capture, video):
+    seen = []
+    capture(video, lambda captured, may_hold_up: seen.append(may_hold_up))
+    ros.until(lambda: len(seen) > 3, "images")
+    assert set(seen) == {True}
+    viewer = ros.add(Node("viewer"))
+    images = []
+    viewer.create_subscription(Image, "/capture/image", images.append, 10)
+    ros.until(lambda: len(images) > 3 and not any(seen[-3:]), "images to look at")
 
 
 @pytest.mark.parametrize(

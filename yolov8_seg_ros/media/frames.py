@@ -51,6 +51,7 @@ class Media(ABC):
         frame_count: number of frames, as far as known beforehand; a video's header may be a little wrong.
         fps: frames a second, where the source has a rate of its own.
         is_live: whether the source sets the pace: asking early means waiting, asking late loses frames.
+        skips_old: whether a live source leaves out what came while nobody asked, but for the newest frame.
         is_video: whether the frames are those of one video file.
         is_timed: whether frames have times of their own.
         description: how the source is read, where that is not plain from its name; or empty.
@@ -59,6 +60,7 @@ class Media(ABC):
     frame_count: int | None = None
     fps: float | None = None
     is_live: bool = False
+    skips_old: bool = False
     is_video: bool = False
     is_timed: bool = False
     description: str = ""

@@ -84,7 +84,7 @@ class V4l2Camera(Media):
         UnsupportedDeviceError: if it is no such camera, or has none of the pixel formats that are read here.
     """
 
-    is_live = True
+    is_live = skips_old = True
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,8 @@ class DeviceInput:
         node: whose clock stamps the images.
         prefix: of the published topics `image` and `camera_info`: `~/`, or `~/front/` for one of several cameras.
         settings: values of the camera's parameters by name.
-        on_image: called with each image, in a thread of the input's own.
+        on_image: called with each image, in a thread of the input's own, and whether it may hold that thread up: not
+            where images of a stream would pile up meanwhile, nor while somebody subscribes to the images.
 
     Attributes:
         topic: what is read, in place of a topic.
@@ -115,7 +116,11 @@ class DeviceInput:
     lost = 0
 
     def __init__(
-        self, node: LifecycleNode, prefix: str, settings: Mapping[str, Any], on_image: Callable[[CapturedImage], None]
+        self,
+        node: LifecycleNode,
+        prefix: str,
+        settings: Mapping[str, Any],
+        on_image: Callable[[CapturedImage, bool], None],
     ) -> None:
         self.topic = settings["device"]
         self._node = node
@@ -166,12 +171,14 @@ class DeviceInput:
                     if not is_announced:
                         how = f": {media.description}" if media.description else ""
                         self._node.get_logger().info(f"reading {self.topic}{how}")
+                    can_wait = media.skips_old or not media.is_live
                     for captured in self._captured(media, ended):
                         retry_s, self._fault = _RETRY_S, ""
                         if not is_announced:
                             is_announced = True
                             self._check_calibration(captured)
-                        self._on_image(captured)
+                        is_seen = self._publish(captured)
+                        self._on_image(captured, can_wait and not is_seen)
                 continue
             except Exception as error:  # noqa: BLE001 - whatever it is, it is reported, and the device is opened again
                 is_announced = False
@@ -225,19 +232,25 @@ class DeviceInput:
             if clock.source != self._stamps:
                 self._stamps = clock.source
                 self._node.get_logger().info(f"stamps of {self.topic} are {self._stamps}")
-            self._publish(captured)
             yield captured
 
     def _paced(self, media: Media, ended: threading.Event) -> Iterator[MediaFrame]:
-        """Yield the frames of a file at its rate."""
+        """Yield the frames of a file at its rate; after one that took long, the newest that is due."""
         period_s = 1.0 / (self._settings["device_rate_hz"] or media.fps or _DEFAULT_RATE_HZ)
-        due_s = time.monotonic()
+        due_s, missed, num_late = time.monotonic(), 0, 0
         for frame in media:
+            if missed < num_late:
+                missed += 1
+                continue
+            due_s += missed * period_s
             ended.wait(max(0.0, due_s - time.monotonic()))
-            due_s = max(due_s + period_s, time.monotonic() - period_s)
-            yield frame
+            yielded_s = time.monotonic()
+            due_s = max(due_s + period_s, yielded_s - period_s)
+            yield replace(frame, missed=missed) if missed else frame
+            missed, num_late = 0, int((time.monotonic() - yielded_s) / period_s) - 1
 
-    def _publish(self, captured: CapturedImage) -> None:
+    def _publish(self, captured: CapturedImage) -> bool:
+        """Publish the image and its calibration to those who subscribe; return whether there is anybody."""
         subscribed = self._subscribers.subscribed()
         image = self._image_of(captured) if self._images in subscribed else None
         if image is not None:
@@ -245,6 +258,7 @@ class DeviceInput:
         if self._info is not None and self._infos is not None and self._infos in subscribed:
             self._info.header = header_to_msg(captured.header)
             self._infos.publish(self._info)
+        return bool(subscribed)
 
 
 def read_calibration(path: str) -> CameraInfo:

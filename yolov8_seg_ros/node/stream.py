@@ -148,10 +148,10 @@ class CameraStream:
         self._note_image()
         self._entrance.put(message)
 
-    def _take_captured(self, captured: CapturedImage) -> None:
-        # The thread that captures may as well segment; the executor's may not.
+    def _take_captured(self, captured: CapturedImage, may_hold_up: bool) -> None:
         self._note_image()
-        self._entrance.serve(captured, captured.frame.missed)
+        offer = self._entrance.serve if may_hold_up else self._entrance.put
+        offer(captured, captured.frame.missed)
 
     def _note_image(self) -> None:
         now_s = time.monotonic()
