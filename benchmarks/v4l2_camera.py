@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 DEVICE = "/dev/video40"
 #: Of a row, in formats where that is not one.
 _BYTES_A_PIXEL = {"YUYV": 2, "UYVY": 2, "BGR3": 3, "RGB3": 3, "MJPG": 0}
+_LIBRARY = "camera.so"
 _SOURCES = Path(__file__).parent / "v4l2"
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-pedantic")
 _OPTIONS = ("-std=c99", "-O2", *_WARNINGS, "-fvisibility=hidden", "-shared", "-fPIC")
@@ -25,6 +28,18 @@ _OPTIONS = ("-std=c99", "-O2", *_WARNINGS, "-fvisibility=hidden", "-shared", "-f
 def c_compiler() -> str | None:
     """Return the path of the C compiler; None where there is none."""
     return shutil.which("cc") or shutil.which("gcc")
+
+
+@cache
+def _library_folder() -> TemporaryDirectory[str]:
+    """Build the library once for this process; return its folder, which is removed at the end."""
+    folder = TemporaryDirectory(prefix="v4l2_camera_")
+    compiler = c_compiler()
+    if compiler is None:
+        raise SystemExit("a camera of V4L2 can be built with a C compiler only: apt install gcc")
+    target = Path(folder.name, _LIBRARY)
+    subprocess.run([compiler, *_OPTIONS, "-o", target, *_SOURCES.glob("*.c"), "-lpthread"], check=True)
+    return folder
 
 
 def encoded(bgr: NDArray[np.uint8], pixel_format: str) -> bytes:
@@ -54,13 +69,8 @@ class SoftwareCamera:
     def __init__(self, folder: Path, age_ms: int = 0, damaged: int = 0) -> None:
         self._folder = folder
         folder.mkdir()
-        library = folder / "camera.so"
-        compiler = c_compiler()
-        if compiler is None:
-            raise SystemExit("a camera of V4L2 can be built with a C compiler only: apt install gcc")
-        subprocess.run([compiler, *_OPTIONS, "-o", library, *_SOURCES.glob("*.c"), "-lpthread"], check=True)
         self.environment = {
-            "LD_PRELOAD": str(library),
+            "LD_PRELOAD": str(Path(_library_folder().name, _LIBRARY)),
             "V4L2_CAMERA_DEVICE": DEVICE,
             "V4L2_CAMERA_FOLDER": str(folder),
             "V4L2_CAMERA_AGE_MS": str(age_ms),
