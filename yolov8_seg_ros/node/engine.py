@@ -67,12 +67,12 @@ class Engine:
     """Segment the newest frames of several streams with one backend.
 
     Each worker is a thread with a frame of its own, which it brings through all stages. So stages of different frames
-    overlap, while one that comes alone is never handed from thread to thread. Frames enter every stage in the order in
-    which they were taken. With a processor that runs the network itself there is one worker: overlap gains nothing
-    there, and frames would wait for each other.
+    overlap. Frames enter every stage in the order in which they were taken. With a processor that runs the network
+    itself there is one worker: overlap gains nothing there, and frames would wait for each other. A thread that has an
+    image may take the worker's place then: see `Entrance.serve`.
 
     Args:
-        backend: runs the network; closed by the worker that ends last.
+        backend: runs the network; closed by the thread that uses it last.
         options: how images are segmented.
     """
 
@@ -221,19 +221,13 @@ class Engine:
         self._taken += 1
         return _Passage(self._taken, slot, message, self._streams[slot])
 
-    def _offer(self, slot: StreamSlot, message: Any, missed: int) -> None:
-        with self._lock:
-            is_awaited = slot.message is not None
-            self._queue.put(slot, message, missed)
-            if not is_awaited:
-                self._offered.notify()
-
-    def _serve(self, slot: StreamSlot, message: Any, missed: int, frame: Frame) -> None:
+    def _offer(self, slot: StreamSlot, message: Any, missed: int, frame: Frame | None = None) -> None:
+        """Queue a message; with a frame of the calling thread, segment it there if nothing else is at work."""
         with self._lock:
             is_awaited = slot.message is not None
             self._queue.put(slot, message, missed)
             now_s = time.monotonic()
-            if not self._is_at_rest() or self._wait_s(now_s) != 0.0:
+            if frame is None or not self._is_at_rest() or self._wait_s(now_s) != 0.0:
                 if not is_awaited:
                     self._offered.notify()
                 return
@@ -329,11 +323,9 @@ class Entrance:
             message: as for `put`.
             missed: as for `put`.
         """
-        if self._engine._can_serve_in_place:
-            self._frame = self._frame or self._engine.segmenter.new_frame()
-            self._engine._serve(self._slot, message, missed, self._frame)
-        else:
-            self.put(message, missed)
+        if self._frame is None and self._engine._can_serve_in_place:
+            self._frame = self._engine.segmenter.new_frame()
+        self._engine._offer(self._slot, message, missed, self._frame)
 
     def clear(self) -> None:
         """Drop the message that waits."""
