@@ -19,8 +19,6 @@ from yolov8_seg_ros.core.quantization import QuantParams, Tensor
 from yolov8_seg_ros.errors import ModelError, NativeLibraryError
 
 LIBRARY = Path(__file__).parents[1] / "native" / "libseg.so"
-#: What to do where a C library is missing.
-REMEDY = "build this package again, with a C compiler and cffi (apt install gcc python3-cffi)"
 #: So many boxes are compared with each other, the best ones. At a score of 0.001 an image has some thousands.
 MAX_CANDIDATES = 16384
 #: The masks of an image have a byte a pixel of each box: 255 boxes as large as a 4K image would take 2 GiB.
@@ -40,11 +38,7 @@ class Native:
     """
 
     def __init__(self, path: Path = LIBRARY) -> None:
-        try:
-            self.ffi: Any = import_module("yolov8_seg_ros.native._seg").ffi
-            self.lib: Any = _open_library(self.ffi, path)
-        except (ImportError, OSError) as error:
-            raise NativeLibraryError(f"the C library {path} cannot be loaded: {error}; {REMEDY}") from error
+        self.ffi, self.lib = load_library("_seg", path)
         self._pointer = self.ffi.typeof("void *")
         self.instance = self._dtype("struct seg_instance")
         self.placement = self._dtype("struct seg_placement")
@@ -78,6 +72,25 @@ class Native:
                 "itemsize": self.ffi.sizeof(name),
             }
         )
+
+
+def load_library(module: str, path: Path, name: str = "C library") -> tuple[Any, Any]:
+    """Return what a library's headers declare, and the library.
+
+    Args:
+        module: with the declarations, in `native/`.
+        path: of the library.
+        name: by which errors call it.
+
+    Raises:
+        NativeLibraryError: if it is missing or cannot be loaded.
+    """
+    remedy = "build this package again, with a C compiler and cffi (apt install gcc python3-cffi)"
+    try:
+        ffi: Any = import_module(f"yolov8_seg_ros.native.{module}").ffi
+        return ffi, _open_library(ffi, path)
+    except (ImportError, OSError) as error:
+        raise NativeLibraryError(f"the {name} {path} cannot be loaded: {error}; {remedy}") from error
 
 
 def _open_library(ffi: Any, path: Path) -> Any:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import mmap
 import os
 from functools import lru_cache
-from importlib import import_module
 from typing import Any, NamedTuple
 
-from yolov8_seg_ros.core.native import LIBRARY, REMEDY
-from yolov8_seg_ros.errors import NativeLibraryError
-
-_LIBRARY = LIBRARY.with_name("libcapture.so")
+from yolov8_seg_ros.core.native import LIBRARY, load_library
 
 
 class PixelFormat(NamedTuple):
@@ -118,9 +114,4 @@ class Device:
 
 @lru_cache(maxsize=1)
 def _load() -> tuple[Any, Any]:
-    """Return the library's declarations and the library."""
-    try:
-        ffi: Any = import_module("yolov8_seg_ros.native._capture").ffi
-        return ffi, ffi.dlopen(str(_LIBRARY))
-    except (ImportError, OSError) as error:
-        raise NativeLibraryError(f"the C library {_LIBRARY} cannot be loaded: {error}; {REMEDY}") from error
+    return load_library("_capture", LIBRARY.with_name("libcapture.so"))

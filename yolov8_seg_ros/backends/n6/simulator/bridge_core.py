@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from yolov8_seg_ros.core.model_spec import ModelSpec
-from yolov8_seg_ros.core.native import LIBRARY, REMEDY, model_fields, native
+from yolov8_seg_ros.core.native import LIBRARY, load_library, model_fields, native
 from yolov8_seg_ros.core.quantization import Tensor
-from yolov8_seg_ros.errors import BackendError, NativeLibraryError
+from yolov8_seg_ros.errors import BackendError
 
 BOARD_LIBRARY = LIBRARY.with_name("libn6board.so")
 _BUFFER_BYTES = 1 << 16
@@ -47,12 +46,7 @@ class BoardOptions:
 
 @lru_cache(maxsize=1)
 def _load() -> tuple[Any, Any]:
-    """Return the library's declarations and the library."""
-    try:
-        ffi: Any = import_module("yolov8_seg_ros.native._n6board").ffi
-        return ffi, ffi.dlopen(str(BOARD_LIBRARY))
-    except (ImportError, OSError) as error:
-        raise NativeLibraryError(f"the simulated board {BOARD_LIBRARY} cannot be loaded: {error}; {REMEDY}") from error
+    return load_library("_n6board", BOARD_LIBRARY, "simulated board")
 
 
 class BridgeCore:
