@@ -67,9 +67,20 @@ def bgr():
     return SyntheticScene(HW).frame(0).image
 
 
-def run(camera, tmp_path, pixel_format="", hw=HW, rate_hz=0.0, count=3, device=DEVICE, is_kept=True, num_held=1):
+def run(
+    camera,
+    tmp_path,
+    pixel_format="",
+    hw=HW,
+    rate_hz=0.0,
+    count=3,
+    device=DEVICE,
+    is_kept=True,
+    num_held=1,
+    program=PROGRAM,
+):
     arguments = [tmp_path / "seen.npz", device, hw[1], hw[0], rate_hz, pixel_format, count, is_kept, num_held]
-    command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
+    command = [sys.executable, "-c", program, *map(str, arguments)]
     environment = {**os.environ, **camera.environment}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
 
@@ -169,10 +180,7 @@ def test_a_damaged_jpeg_is_skipped_where_it_is_converted(camera, tmp_path, bgr):
     camera.add_mode("MJPG", HW, encoded(bgr, "MJPG")[:-200])
     camera.add_mode("YUYV", HW, encoded(bgr, "YUYV"))
     program = PROGRAM.replace("keep_encoding=", "on_skip=lambda error: sys.exit(f'skipped: {error}'), keep_encoding=")
-    arguments = [tmp_path / "seen.npz", DEVICE, HW[1], HW[0], 0.0, "MJPG", 3, False, 1]
-    environment = {**os.environ, **camera.environment}
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+    done = run(camera, tmp_path, "MJPG", is_kept=False, program=program)
     assert f"skipped: camera {DEVICE}: the image is cut short" in done.stderr
 
 

@@ -146,6 +146,11 @@ def pixels_shape(encoding: str, image_hw: tuple[int, int]) -> tuple[int, ...]:
     return (*shape, layout.channels) if layout.channels > 1 else shape
 
 
+def shares_colors(encoding: str) -> bool:
+    """Return whether pixels of an encoding share their colour, so that sizes have to be even."""
+    return any(_PIXEL_ENCODINGS[encoding].even)
+
+
 def image_of_pixels(pixels: NDArray[Any], encoding: str, buffer: PixelBuffer | None = None) -> ColorImage:
     """Return the image of pixels that are encoded so, without copying them where they serve as they are.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from yolov8_seg_ros.errors import ImageError, MediaError
 from yolov8_seg_ros.media.captures import CameraMode, RateLimit, camera_text, unopened
 from yolov8_seg_ros.media.frames import BGR8, Media, MediaFrame
-from yolov8_seg_ros.media.image_message import I420, JPEG, image_of_pixels, pixels_shape
+from yolov8_seg_ros.media.image_message import I420, JPEG, image_of_pixels, pixels_shape, shares_colors
 from yolov8_seg_ros.media.v4l2 import Device, PixelFormat
 
 #: Encodings of images by the codes of V4L2, in the order in which they are tried: those that cost least come first.
@@ -32,8 +32,6 @@ _ENCODINGS = {
     "MJPG": JPEG,
     "JPEG": JPEG,
 }
-#: Of these two pixels, or four, share their colour.
-_PAIRED = ("YUYV", "UYVY", "NV12", "NV21", "YU12")
 #: One image is read, one waits for its turn, one has just come, and the driver has two more.
 _BUFFERS = 5
 #: With fewer a driver loses images: it writes to one, and needs the next at once.
@@ -251,7 +249,7 @@ def _layout(pixel_format: PixelFormat) -> _Layout | None:
     shape = pixels_shape(encoding, (height, width))
     pixel_bytes = math.prod(shape[2:])
     row_bytes = pixel_format.row_bytes or width * pixel_bytes
-    if row_bytes < width * pixel_bytes or (pixel_format.code in _PAIRED and (height % 2 or width % 2)):
+    if row_bytes < width * pixel_bytes or (shares_colors(encoding) and (height % 2 or width % 2)):
         return None
     # Its planes of colour have rows of half the length.
     if encoding == I420 and row_bytes != width:
