@@ -121,6 +121,32 @@ static inline void fetch_rows(const uint8_t *row, int64_t row_step, int32_t num_
         fetch(row + i * row_step, num_bytes);
 }
 
+/* Interpolate between two rows of the halved image. upper, lower: where they begin in the image. */
+typedef void mix_row(const uint8_t *restrict upper, const uint8_t *restrict lower, int64_t row_step,
+                     int32_t num_halvings, uint16_t lower_weight, int32_t count, uint16_t *restrict mixed);
+
+/* Interpolate between the rows of a band. Called with constants.
+ * rows_a_halving: 2; 1 where a row belongs to two of luma. bytes_a_number: that a row has for each of `count` numbers. */
+static inline void mix_band(const struct band *band, const struct band *ahead, mix_row *mix_row_of, const uint8_t *image,
+                            int64_t row_step, int32_t rows_a_halving, int32_t bytes_a_number, int32_t num_halvings,
+                            int32_t count, uint16_t *mixed)
+{
+    uint16_t numbers[BAND][BLOCK_BYTES];
+    const uint16_t *rows[BAND];
+    for (int32_t i = 0; i < BAND; i++) {
+        /* Rows of a band are those of luma. */
+        const uint8_t *upper_ahead = image + ahead->upper[i] * rows_a_halving / 2 * row_step;
+        const uint8_t *lower_ahead = image + ahead->lower[i] * rows_a_halving / 2 * row_step;
+        fetch_rows(upper_ahead, row_step, rows_a_halving * num_halvings, bytes_a_number * count);
+        fetch_rows(lower_ahead, row_step, rows_a_halving * num_halvings, bytes_a_number * count);
+        mix_row_of(image + band->upper[i] * rows_a_halving / 2 * row_step,
+                   image + band->lower[i] * rows_a_halving / 2 * row_step, row_step, num_halvings,
+                   band->lower_weights[i], count, numbers[i]);
+        rows[i] = numbers[i];
+    }
+    interleave(rows, count, mixed);
+}
+
 /* -------------------------------------------------------------------------------------------------- pairs of pixels */
 
 enum { PAIR_BYTES = 4 };
@@ -142,21 +168,6 @@ static inline void mix_row_of_pairs(const uint8_t *restrict upper, const uint8_t
     }
 }
 
-static inline void mix_band_of_pairs(const struct band *band, const struct band *ahead, const uint8_t *image,
-                                     int64_t row_step, int32_t num_halvings, int32_t count, uint16_t *mixed)
-{
-    uint16_t numbers[BAND][BLOCK_BYTES];
-    const uint16_t *rows[BAND];
-    for (int32_t i = 0; i < BAND; i++) {
-        fetch_rows(image + ahead->upper[i] * row_step, row_step, 2 * num_halvings, count);
-        fetch_rows(image + ahead->lower[i] * row_step, row_step, 2 * num_halvings, count);
-        mix_row_of_pairs(image + band->upper[i] * row_step, image + band->lower[i] * row_step, row_step, num_halvings,
-                         band->lower_weights[i], count, numbers[i]);
-        rows[i] = numbers[i];
-    }
-    interleave(rows, count, mixed);
-}
-
 void seg_resize_pairs(const struct seg_resize *plan, const uint8_t *image, int64_t row_step, uint8_t *target,
                       int64_t target_step)
 {
@@ -175,10 +186,10 @@ void seg_resize_pairs(const struct seg_resize *plan, const uint8_t *image, int64
             end = end_of_block(&plan->columns, column, &num_pixels);
             const uint8_t *from = image + (int64_t)plan->columns.first[column] * pixel_bytes;
             if (plan->num_halvings == 2) {
-                mix_band_of_pairs(&band, &ahead, from, row_step, 2, num_pixels * pixel_bytes, mixed);
+                mix_band(&band, &ahead, mix_row_of_pairs, from, row_step, 2, 1, 2, num_pixels * pixel_bytes, mixed);
                 write_columns_of_yuv(&plan->columns, weights, &columns, 4, 2, 2, column, end, colors);
             } else {
-                mix_band_of_pairs(&band, &ahead, from, row_step, 1, num_pixels * pixel_bytes, mixed);
+                mix_band(&band, &ahead, mix_row_of_pairs, from, row_step, 2, 1, 1, num_pixels * pixel_bytes, mixed);
                 write_columns_of_yuv(&plan->columns, weights, &columns, 2, 1, 2, column, end, colors);
             }
             write_rows(colors, (end - column) * NUM_COLORS, (uint8_t)plan->flip,
@@ -233,37 +244,6 @@ static inline void mix_row_of_chroma(const uint8_t *restrict upper, const uint8_
     }
 }
 
-static inline void mix_band_of_luma(const struct band *band, const struct band *ahead, const uint8_t *luma,
-                                    int64_t row_step, int32_t num_halvings, int32_t count, uint16_t *mixed)
-{
-    uint16_t numbers[BAND][BLOCK_BYTES];
-    const uint16_t *rows[BAND];
-    for (int32_t i = 0; i < BAND; i++) {
-        fetch_rows(luma + ahead->upper[i] * row_step, row_step, 2 * num_halvings, 2 * count);
-        fetch_rows(luma + ahead->lower[i] * row_step, row_step, 2 * num_halvings, 2 * count);
-        mix_row_of_luma(luma + band->upper[i] * row_step, luma + band->lower[i] * row_step, row_step, num_halvings,
-                        band->lower_weights[i], count, numbers[i]);
-        rows[i] = numbers[i];
-    }
-    interleave(rows, count, mixed);
-}
-
-static inline void mix_band_of_chroma(const struct band *band, const struct band *ahead, const uint8_t *chroma,
-                                      int64_t row_step, int32_t num_halvings, int32_t count, uint16_t *mixed)
-{
-    uint16_t numbers[BAND][BLOCK_BYTES];
-    const uint16_t *rows[BAND];
-    for (int32_t i = 0; i < BAND; i++) {
-        /* A row of chroma belongs to two of luma. */
-        fetch_rows(chroma + ahead->upper[i] / 2 * row_step, row_step, num_halvings, count);
-        fetch_rows(chroma + ahead->lower[i] / 2 * row_step, row_step, num_halvings, count);
-        mix_row_of_chroma(chroma + band->upper[i] / 2 * row_step, chroma + band->lower[i] / 2 * row_step, row_step,
-                          num_halvings, band->lower_weights[i], count, numbers[i]);
-        rows[i] = numbers[i];
-    }
-    interleave(rows, count, mixed);
-}
-
 enum { V_PLANE = 2 * BLOCK_PX * BAND }; /* where the numbers of a plane of v follow those of u */
 
 static inline void mix_block_of_planes(const struct band *band, const struct band *ahead, const struct seg_planes *image,
@@ -272,13 +252,13 @@ static inline void mix_block_of_planes(const struct band *band, const struct ban
 {
     int64_t row_step = image->chroma_row_step, from = num_halvings * column;
     int32_t count = num_halvings * num_pixels;
-    mix_band_of_luma(band, ahead, image->luma + 2 * from, image->luma_row_step, num_halvings, count, luma);
+    mix_band(band, ahead, mix_row_of_luma, image->luma + 2 * from, image->luma_row_step, 2, 2, num_halvings, count, luma);
     if (image->chroma_step == 2) {
         const uint8_t *both = image->v < image->u ? image->v : image->u;
-        mix_band_of_chroma(band, ahead, both + 2 * from, row_step, num_halvings, 2 * count, chroma);
+        mix_band(band, ahead, mix_row_of_chroma, both + 2 * from, row_step, 1, 1, num_halvings, 2 * count, chroma);
     } else {
-        mix_band_of_chroma(band, ahead, image->u + from, row_step, num_halvings, count, chroma);
-        mix_band_of_chroma(band, ahead, image->v + from, row_step, num_halvings, count, chroma + V_PLANE);
+        mix_band(band, ahead, mix_row_of_chroma, image->u + from, row_step, 1, 1, num_halvings, count, chroma);
+        mix_band(band, ahead, mix_row_of_chroma, image->v + from, row_step, 1, 1, num_halvings, count, chroma + V_PLANE);
     }
 }
 
